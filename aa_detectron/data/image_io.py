@@ -1,0 +1,39 @@
+"""Reading images with errors that name the file."""
+
+import numpy as np
+from detectron2.data import DatasetMapper
+from detectron2.data import detection_utils as utils
+
+from aa_detectron.errors import InputError
+
+
+def read_image(dataset_dict: dict, image_format: str) -> np.ndarray:
+    """The image of a dataset dict as (H, W, C) uint8, in ``INPUT.FORMAT``.
+
+    Raises:
+        InputError: a file that is missing, truncated or no image, or of another size than the dict
+            says.
+    """
+    file_name = dataset_dict["file_name"]
+    try:
+        image = utils.read_image(file_name, format=image_format)
+        utils.check_image_size(dict(dataset_dict), image)
+    except utils.SizeMismatchError:
+        said = f"{dataset_dict.get('height')}x{dataset_dict.get('width')}"
+        found = "x".join(map(str, image.shape[:2]))
+        raise InputError(f"{file_name}: is of {found} pixels, the data set says {said}") from None
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
+        reason = str(error).replace(f": '{file_name}'", "")
+        raise InputError(f"{file_name}: cannot be read as an image ({reason})") from None
+    return image
+
+
+class CheckedDatasetMapper(DatasetMapper):
+    """Detectron2's mapper, with :func:`read_image`'s errors for what is wrong with a file."""
+
+    def __call__(self, dataset_dict: dict):
+        try:
+            return super().__call__(dataset_dict)
+        except (OSError, SyntaxError, utils.SizeMismatchError):
+            read_image(dataset_dict, self.image_format)  # says what is wrong in one line
+            raise

@@ -1,0 +1,143 @@
+"""Loader of shifted pairs: the crops are cut in the workers, a batch is a flat list of crops.
+
+Any Detectron2 model takes such a batch as it takes every other; which crop belongs to which pair
+is in the key "pair" of its dict. Labels are neither needed nor used.
+"""
+
+import itertools
+import os
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_test_loader
+from detectron2.data import detection_utils as utils
+from detectron2.data import transforms as T
+
+from aa_detectron.errors import InputError
+
+from .image_io import read_image
+from .shifts import crop_size, draw_offsets
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+class ShiftedPairMapper:
+    """Cuts two crops at original resolution, then takes each through the usual test pipeline.
+
+    Called with {"file_name", "image_id", "pair_number", ...}, returns a list of two dicts in the
+    model's input format, with "height" and "width" of the crop, the image's "file_name" and
+    "image_id", and
+    "pair": {"offsets": ((y, x), (y, x)), "number": int, "first": bool}.
+
+    Args:
+        augmentations: those of testing (the resize).
+        image_format: as ``INPUT.FORMAT``.
+        max_shift: S.
+        seed: of the offsets.
+    """
+
+    @configurable
+    def __init__(self, *, augmentations: list, image_format: str, max_shift: int, seed: int):
+        self.augmentations = T.AugmentationList(augmentations)
+        self.image_format = image_format
+        self.max_shift = max_shift
+        self.seed = seed
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode):
+        return {
+            "augmentations": utils.build_augmentation(cfg, is_train=False),
+            "image_format": cfg.INPUT.FORMAT,
+            "max_shift": cfg.TEST.CONSISTENCY.MAX_SHIFT,
+            "seed": cfg.TEST.CONSISTENCY.SEED,
+        }
+
+    def __call__(self, dataset_dict: dict) -> list[dict]:
+        number = dataset_dict["pair_number"]
+        image = read_image(dataset_dict, self.image_format)
+        height, width = image.shape[:2]
+        try:
+            offsets = draw_offsets(
+                height,
+                width,
+                self.max_shift,
+                seed=self.seed,
+                image_id=dataset_dict["image_id"],
+                pair=number,
+            )
+        except ValueError as error:
+            raise InputError(f"{dataset_dict['file_name']}: {error}") from None
+        crops = []
+        for offset in offsets:
+            crop = cut_crop(image, offset, crop_size(height, width, self.max_shift))
+            record = {"image": self._to_tensor(crop), "height": crop.shape[0], "width": crop.shape[1]}
+            record["pair"] = {"offsets": offsets, "number": number, "first": not crops}
+            crops.append({k: dataset_dict[k] for k in ("file_name", "image_id")} | record)
+        return crops
+
+    def _to_tensor(self, crop) -> torch.Tensor:
+        augmented = T.AugInput(crop)
+        self.augmentations(augmented)
+        return torch.as_tensor(augmented.image.transpose(2, 0, 1).copy())
+
+
+def cut_crop(image, offset: tuple[int, int], size: tuple[int, int]):
+    """The crop of ``size`` (height, width) of an (H, W, C) image at ``offset`` (y, x)."""
+    (y, x), (height, width) = offset, size
+    return image[y : y + height, x : x + width]
+
+
+def flatten_pairs(batch: list[list[dict]]) -> list[dict]:
+    """Collates pairs to one flat list: first, second, first, second, ..."""
+    return list(itertools.chain.from_iterable(batch))
+
+
+def get_image_dicts(name: str) -> list[dict]:
+    """Dataset dicts of a registered data set, or of all images in a folder and below.
+
+    The id of an image in a folder is its path from there, with forward slashes.
+
+    Raises:
+        InputError: neither a data set nor a folder; a folder without images.
+    """
+    if name in DatasetCatalog:
+        return DatasetCatalog.get(name)
+    folder = Path(name)
+    if not folder.is_dir():
+        raise InputError(
+            f"TEST.CONSISTENCY.DATASETS: {name!r} is neither a registered data set nor a folder"
+        )
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise InputError(f"{name}: no images there ({', '.join(IMAGE_SUFFIXES)})")
+    return [
+        {"file_name": os.fspath(f), "image_id": f.relative_to(folder).as_posix()} for f in files
+    ]
+
+
+def get_class_names(name: str) -> list[str] | None:
+    """``thing_classes`` of a data set; None for a folder of images."""
+    return MetadataCatalog.get(name).get("thing_classes") if name in DatasetCatalog else None
+
+
+def build_shifted_pair_loader(cfg: CfgNode, name: str) -> torch.utils.data.DataLoader:
+    """Test loader of ``TEST.CONSISTENCY.PAIRS_PER_IMAGE`` pairs from every image.
+
+    Args:
+        cfg: with ``TEST.CONSISTENCY``.
+        name: a registered data set or a folder of images.
+    """
+    options = cfg.TEST.CONSISTENCY
+    pairs = [
+        image | {"pair_number": number}
+        for image in get_image_dicts(name)
+        for number in range(options.PAIRS_PER_IMAGE)
+    ]
+    return build_detection_test_loader(
+        pairs,
+        mapper=ShiftedPairMapper(cfg),
+        batch_size=options.PAIRS_PER_BATCH,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=flatten_pairs,
+    )

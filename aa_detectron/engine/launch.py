@@ -1,0 +1,64 @@
+"""From command line arguments to a trained or evaluated model."""
+
+import os
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import default_setup
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+
+from aa_detectron.config import add_aa_config
+from aa_detectron.errors import InputError, exit_on_bad_input
+
+from .checkpoint import AACheckpointer
+from .trainer import Trainer
+
+
+def setup(args) -> CfgNode:
+    """The frozen config of Detectron2's arguments; starts its loggers and seeds.
+
+    Raises:
+        InputError: a config file or key that is not there, an output folder that cannot be
+            written.
+    """
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    try:
+        if args.config_file:
+            cfg.merge_from_file(args.config_file)
+        cfg.merge_from_list(args.opts)
+    except (AssertionError, KeyError, OSError, ValueError) as error:
+        reason = str(error.args[0] if error.args else error).splitlines()[0]
+        raise InputError(f"{args.config_file or 'command line'}: {reason}") from error
+    cfg.freeze()
+    try:
+        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+        reason = None if os.access(cfg.OUTPUT_DIR, os.W_OK | os.X_OK) else "no permission"
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        raise InputError(f"OUTPUT_DIR: {cfg.OUTPUT_DIR} cannot be written ({reason})")
+    default_setup(cfg, args)
+    return cfg
+
+
+def main(args) -> dict | None:
+    """Trains, or evaluates with ``--eval-only``; what tools/train_net.py runs in each process."""
+    with exit_on_bad_input():
+        cfg = setup(args)
+        if args.eval_only:
+            return evaluate(cfg, resume=args.resume)
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        return trainer.train()
+
+
+def evaluate(cfg: CfgNode, *, resume: bool = False) -> dict:
+    """Tests the model of ``MODEL.WEIGHTS``, or of the last checkpoint with ``resume``."""
+    model = Trainer.build_model(cfg)
+    checkpointer = AACheckpointer(model, cfg.OUTPUT_DIR, strict=True)
+    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    results = Trainer.test(cfg, model)
+    if comm.is_main_process():
+        verify_results(cfg, results)
+    return results

@@ -1,0 +1,52 @@
+"""Errors that are the user's to mend, each one clear line."""
+
+import contextlib
+import sys
+
+from torch.multiprocessing import ProcessExitedException
+
+
+class InputError(Exception):
+    """Bad input: a file, a folder or a config key, with what was found and what is legal."""
+
+    def __init__(self, message: str):
+        # A data loader's worker passes its errors on as a whole traceback in the message.
+        # The line that we wrote is the last one, behind the name of this class.
+        line = message.strip().splitlines()[-1] if message.strip() else message
+        super().__init__(line.removeprefix(f"{__name__}.{type(self).__name__}: "))
+
+
+class InvalidOption(ValueError):
+    """An option with an illegal value.
+
+    Args:
+        option: name of the argument or config key.
+        found: the value found.
+        legal: the legal values, in words.
+    """
+
+    def __init__(self, option: str, found, legal: str):
+        super().__init__(f"{option} is {found!r}, but must be {legal}")
+        self.option, self.found, self.legal = option, found, legal
+
+
+def check_choice(option: str, found, choices) -> None:
+    """Raises :class:`InvalidOption` unless ``found`` is one of ``choices``."""
+    if found not in choices:
+        raise InvalidOption(option, found, "one of " + ", ".join(repr(c) for c in choices))
+
+
+@contextlib.contextmanager
+def exit_on_bad_input():
+    """For command lines: an :class:`InputError`, or an illegal option, ends in one line on stderr.
+
+    Exit status 1. Every other error is a bug and keeps its traceback.
+    """
+    try:
+        yield
+    except (InputError, InvalidOption) as error:
+        sys.exit(f"error: {error}")
+    except ProcessExitedException as error:  # a child of detectron2's launch has said it already
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -1,0 +1,105 @@
+"""Fixed low-pass filter with stride: BlurPool, or LPF (Zhang, ICML 2019, section 3)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aa_detectron.errors import InvalidOption, check_choice
+
+PADDING_MODES = ("reflect", "replicate", "zeros")
+
+
+def binomial_kernel(kernel_size: int) -> Tensor:
+    """The binomial low-pass filter of LPF.
+
+    Args:
+        kernel_size: number of taps in each direction, k >= 1.
+
+    Returns:
+        (k, k) float32 tensor of sum 1, the outer product of a row of Pascal's triangle with itself.
+    """
+    row = torch.tensor([math.comb(kernel_size - 1, i) for i in range(kernel_size)]).double()
+    kernel = torch.outer(row, row)
+    return (kernel / kernel.sum()).float()
+
+
+def pad_same(x: Tensor, kernel_size: int, padding_mode: str = "reflect") -> Tensor:
+    """Pads so that a k x k filter of stride s gives ceil(H / s) x ceil(W / s) for every k and s.
+
+    A side with no more pixels than the padding cannot be reflected (a 1x1 map at res5): it is
+    replicated. For even k the additional pixel goes to the bottom and the right.
+
+    Args:
+        x: (N, C, H, W).
+        kernel_size: k >= 1.
+        padding_mode: "reflect", "replicate" or "zeros".
+
+    Returns:
+        (N, C, H + k - 1, W + k - 1).
+    """
+    before, after = (kernel_size - 1) // 2, kernel_size // 2
+    if padding_mode == "reflect" and min(x.shape[-2:]) <= after:
+        for width, pad in (
+            (x.shape[-1], (before, after, 0, 0)),
+            (x.shape[-2], (0, 0, before, after)),
+        ):
+            x = F.pad(x, pad, mode="reflect" if width > after else "replicate")
+        return x
+    mode = "constant" if padding_mode == "zeros" else padding_mode
+    return F.pad(x, (before, after, before, after), mode=mode)
+
+
+def blur_pool2d(x: Tensor, kernel: Tensor, stride: int = 2, padding_mode: str = "reflect") -> Tensor:
+    """Filters every channel with the same low-pass filter at every ``stride``-th location.
+
+    Args:
+        x: (N, C, H, W).
+        kernel: (k, k).
+        stride: s >= 1.
+        padding_mode: see :func:`pad_same`.
+
+    Returns:
+        (N, C, ceil(H / s), ceil(W / s)).
+    """
+    channels = x.shape[1]
+    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+    padded = pad_same(x, kernel.shape[-1], padding_mode)
+    return F.conv2d(padded, weight, stride=stride, groups=channels)
+
+
+class BlurPool2d(nn.Module):
+    """Downsampling behind a fixed binomial blur (Zhang, ICML 2019); the baseline "LPF".
+
+    Args:
+        channels: C of the input (kept for the common signature of the filters and for printing).
+        kernel_size: 2 to 7.
+        stride: 1 filters without downsampling.
+        padding_mode: "reflect", "replicate" or "zeros" (the last darkens the border).
+
+    Shape:
+        (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))
+
+    Raises:
+        InvalidOption: a value outside of these.
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: int = 3, stride: int = 2, padding_mode: str = "reflect"
+    ):
+        super().__init__()
+        check_choice("kernel_size", kernel_size, range(2, 8))
+        check_choice("padding_mode", padding_mode, PADDING_MODES)
+        if stride < 1:
+            raise InvalidOption("stride", stride, "at least 1")
+        self.channels, self.stride, self.padding_mode = channels, stride, padding_mode
+        # From a formula, so it stays out of checkpoints.
+        self.register_buffer("kernel", binomial_kernel(kernel_size), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return blur_pool2d(x, self.kernel, self.stride, self.padding_mode)
+
+    def extra_repr(self) -> str:
+        k = self.kernel.shape[-1]
+        return f"{self.channels}, kernel_size={k}, stride={self.stride}, {self.padding_mode}"

@@ -1,0 +1,153 @@
+"""Stem and blocks of an anti-aliased ResNet (Zhang, ICML 2019, section 3; Zou et al., BMVC 2020).
+
+Each is Detectron2's own with its stride moved into a low-pass filter. Convs and norms keep their
+names, so that ordinary checkpoints load; a filter in the residual path is called ``aa``, the one
+before the shortcut ``aa_shortcut``. Without a filter these are identities, and the block computes
+what Detectron2's does.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from detectron2.layers import CNNBlockBase, FrozenBatchNorm2d
+from detectron2.modeling.backbone.resnet import (
+    BasicBlock,
+    BasicStem,
+    BottleneckBlock,
+    DeformBottleneckBlock,
+)
+from torch import Tensor, nn
+
+Lowpass = Callable[[int, int], nn.Module]
+"""Makes a filter: called with the number of channels and the stride."""
+
+FILTERS = ("aa", "aa_shortcut")
+
+
+class AntiAliased(CNNBlockBase):
+    """What the anti-aliased stem and blocks share."""
+
+    freeze_lowpass = False
+
+    def freeze(self):
+        """Like ``CNNBlockBase.freeze``, but leaves the filters trainable unless told otherwise.
+
+        A filter is rarely part of the checkpoint for the sake of which a stage is frozen.
+        """
+        for name, child in self.named_children():
+            if self.freeze_lowpass or name not in FILTERS:
+                child.requires_grad_(False)
+                FrozenBatchNorm2d.convert_frozen_batchnorm(child)
+        return self
+
+
+class AAResidualBlock(AntiAliased):
+    """Residual block with filters in place of its stride; the base of those below.
+
+    Args:
+        in_channels, out_channels: as in Detectron2.
+        stride: of the whole block. With a ``lowpass`` all convs have stride 1.
+        lowpass: makes the block's filters, of ``stride``; None for a block without.
+        freeze_lowpass: whether :meth:`freeze` freezes the filters, too.
+        kwargs: for Detectron2's block.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        lowpass: Lowpass | None = None,
+        freeze_lowpass: bool = False,
+        **kwargs,
+    ):
+        super().__init__(in_channels, out_channels, stride=1 if lowpass else stride, **kwargs)
+        self.stride = stride
+        self.freeze_lowpass = freeze_lowpass
+        self.aa = self.aa_shortcut = nn.Identity()
+        if lowpass:
+            # In every kind of block conv2 has as many channels as its input.
+            self.aa = lowpass(self.conv2.in_channels, stride)
+            if self.shortcut is not None:
+                self.aa_shortcut = lowpass(in_channels, stride)
+
+    def add_shortcut(self, out: Tensor, x: Tensor) -> Tensor:
+        """The end of the block: shortcut of its input, sum, ReLU."""
+        out += x if self.shortcut is None else self.shortcut(self.aa_shortcut(x))
+        return F.relu_(out)
+
+
+class AABasicBlock(AAResidualBlock, BasicBlock):
+    """ResNet-18 and -34: filters between the two 3x3 convs and before the shortcut."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu_(self.conv1(x))
+        out = self.conv2(self.aa(out))
+        return self.add_shortcut(out, x)
+
+
+class AABottleneckBase(AAResidualBlock):
+    """Filters after the 3x3 conv and before the shortcut."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu_(self.conv1(x))
+        out = F.relu_(self.conv3x3(out))
+        out = self.conv3(self.aa(out))
+        return self.add_shortcut(out, x)
+
+    def conv3x3(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class AABottleneckBlock(AABottleneckBase, BottleneckBlock):
+    """ResNet-50 and deeper, ResNeXt."""
+
+    def conv3x3(self, x: Tensor) -> Tensor:
+        return self.conv2(x)
+
+
+class AADeformBottleneckBlock(AABottleneckBase, DeformBottleneckBlock):
+    """With a deformable 3x3 conv; needs a Detectron2 with compiled operators."""
+
+    def conv3x3(self, x: Tensor) -> Tensor:
+        offset = self.conv2_offset(x)
+        if not self.deform_modulated:
+            return self.conv2(x, offset)
+        offset_x, offset_y, mask = offset.chunk(3, dim=1)
+        return self.conv2(x, torch.cat((offset_x, offset_y), dim=1), mask.sigmoid())
+
+
+class AABasicStem(AntiAliased, BasicStem):
+    """7x7 conv of stride 2, then max pooling of stride 1 and a filter of stride 2.
+
+    Args:
+        in_channels, out_channels, norm: as in Detectron2.
+        lowpass: makes the filter; None pools with stride 2 as Detectron2 does.
+        pool_size: of the max pooling before the filter: 3, or 2 as published (no padding then,
+            which takes one row and column from the map).
+        freeze_lowpass: whether :meth:`freeze` freezes the filter, too.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 64,
+        norm="BN",
+        *,
+        lowpass: Lowpass | None = None,
+        pool_size: int = 3,
+        freeze_lowpass: bool = False,
+    ):
+        super().__init__(in_channels, out_channels, norm)
+        self.freeze_lowpass = freeze_lowpass
+        if lowpass:
+            self.pool = nn.MaxPool2d(pool_size, stride=1, padding=(pool_size - 1) // 2)
+            self.aa = lowpass(out_channels, 2)
+        else:
+            self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+            self.aa = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.aa(self.pool(F.relu_(self.conv1(x))))

@@ -1,0 +1,43 @@
+"""Files that are whole or not there at all."""
+
+import contextlib
+import json
+import math
+import os
+from pathlib import Path
+
+from aa_detectron.errors import InputError
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yields a temporary path beside ``path`` that takes its place when the block succeeds.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path, content) -> None:
+    """Writes JSON as :func:`replacing` does; NaN, which JSON lacks, becomes null."""
+    text = json.dumps(_without_nan(content), indent=None, separators=(",", ":"))
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def _without_nan(content):
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
