@@ -4,7 +4,7 @@ from detectron2.config import CfgNode
 
 
 def add_aa_config(cfg: CfgNode) -> None:
-    """Adds ``MODEL.ANTIALIAS`` and ``TEST.CONSISTENCY`` to a Detectron2 config."""
+    """Adds ``MODEL.ANTIALIAS``, ``SOLVER.OPTIMIZER`` and ``TEST.CONSISTENCY`` to a config."""
     node = cfg.MODEL.ANTIALIAS = CfgNode()
     # "none" (Detectron2's own ResNet), "blur" (fixed, LPF), "adaptive", or any filter registered
     # in aa_detectron.layers.LOWPASS_REGISTRY.
@@ -35,6 +35,9 @@ def add_aa_config(cfg: CfgNode) -> None:
     node.NORM = "BN"
     # "binomial": the filter starts as the blur of the same size. "kaiming": as published.
     node.INIT = "binomial"
+
+    # "SGD", which is Detectron2's, or "ADAMW".
+    cfg.SOLVER.OPTIMIZER = "SGD"
 
     node = cfg.TEST.CONSISTENCY = CfgNode()
     # Measure consistency under shifts whenever the model is tested.

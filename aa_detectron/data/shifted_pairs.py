@@ -6,6 +6,7 @@ is in the key "pair" of its dict. Labels are neither needed nor used.
 
 import itertools
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -121,18 +122,22 @@ def get_class_names(name: str) -> list[str] | None:
     return MetadataCatalog.get(name).get("thing_classes") if name in DatasetCatalog else None
 
 
-def build_shifted_pair_loader(cfg: CfgNode, name: str) -> torch.utils.data.DataLoader:
+def build_shifted_pair_loader(
+    cfg: CfgNode, name: str, only: Collection[tuple] | None = None
+) -> torch.utils.data.DataLoader:
     """Test loader of ``TEST.CONSISTENCY.PAIRS_PER_IMAGE`` pairs from every image.
 
     Args:
         cfg: with ``TEST.CONSISTENCY``.
         name: a registered data set or a folder of images.
+        only: the (image id, number) of the pairs that are wanted; None for all.
     """
     options = cfg.TEST.CONSISTENCY
     pairs = [
         image | {"pair_number": number}
         for image in get_image_dicts(name)
         for number in range(options.PAIRS_PER_IMAGE)
+        if only is None or (image["image_id"], number) in only
     ]
     return build_detection_test_loader(
         pairs,

@@ -2,10 +2,13 @@
 
 import os
 
+import torch
 from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog
 from detectron2.engine import default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
+from yaml import YAMLError
 
 from aa_detectron.config import add_aa_config
 from aa_detectron.errors import InputError, exit_on_bad_input
@@ -14,12 +17,11 @@ from .checkpoint import AACheckpointer
 from .trainer import Trainer
 
 
-def setup(args) -> CfgNode:
-    """The frozen config of Detectron2's arguments; starts its loggers and seeds.
+def load_config(args) -> CfgNode:
+    """The frozen config of Detectron2's arguments.
 
     Raises:
-        InputError: a config file or key that is not there, an output folder that cannot be
-            written.
+        InputError: a file, key or data set that is not there.
     """
     cfg = get_cfg()
     add_aa_config(cfg)
@@ -27,10 +29,26 @@ def setup(args) -> CfgNode:
         if args.config_file:
             cfg.merge_from_file(args.config_file)
         cfg.merge_from_list(args.opts)
-    except (AssertionError, KeyError, OSError, ValueError) as error:
-        reason = str(error.args[0] if error.args else error).splitlines()[0]
+    except (AssertionError, KeyError, OSError, ValueError, YAMLError) as error:
+        reason = " ".join(str(error.args[0] if error.args else error).split())
         raise InputError(f"{args.config_file or 'command line'}: {reason}") from error
+    if not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"  # Detectron2's default, "cuda", could only fail
+    for key in ("TRAIN", "TEST"):
+        for name in cfg.DATASETS[key]:
+            if name not in DatasetCatalog:
+                raise InputError(f"DATASETS.{key}: {name!r} is not a registered data set")
     cfg.freeze()
+    return cfg
+
+
+def setup(args) -> CfgNode:
+    """:func:`load_config`; starts Detectron2's loggers and seeds.
+
+    Raises:
+        InputError: also for an output folder that cannot be written.
+    """
+    cfg = load_config(args)
     try:
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
         reason = None if os.access(cfg.OUTPUT_DIR, os.W_OK | os.X_OK) else "no permission"

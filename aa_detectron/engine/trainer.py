@@ -3,6 +3,7 @@
 import os
 import weakref
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     MetadataCatalog,
@@ -16,12 +17,13 @@ from detectron2.evaluation import (
     inference_on_dataset,
     print_csv_format,
 )
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from torch import nn
 
 from aa_detectron.data.image_io import CheckedDatasetMapper
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_class_names
-from aa_detectron.errors import InputError
+from aa_detectron.errors import InputError, check_choice
 from aa_detectron.evaluation import InstanceConsistencyEvaluator
 
 from .checkpoint import AACheckpointer
@@ -40,6 +42,31 @@ class Trainer(DefaultTrainer):
             self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
         return super().build_hooks()
+
+    def train(self) -> dict | None:
+        """Trains; returns the results of the last test, None where none was made."""
+        super().train()
+        return getattr(self, "_last_eval_results", None)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Detectron2's SGD, or AdamW with the same groups of parameters.
+
+        Raises:
+            InvalidOption: naming the key.
+        """
+        check_choice("SOLVER.OPTIMIZER", cfg.SOLVER.OPTIMIZER, ("SGD", "ADAMW"))
+        if cfg.SOLVER.OPTIMIZER == "SGD":
+            return super().build_optimizer(cfg, model)
+        parameters = get_default_optimizer_params(
+            model,
+            base_lr=cfg.SOLVER.BASE_LR,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+        )
+        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+        return optimizer(parameters, cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode):

@@ -4,19 +4,20 @@ What the two crops of a pair gave is kept as plain dicts, which go to JSON as th
 which every score is computed:
 
     {"image_id": ..., "pair": 0, "offsets": [[y, x], [y, x]], "size": [height, width],
-     "segm": {"first": [{"category", "score", "area", "match", "iou"}, ...],
-              "second": [{"category", "score", "area"}, ...]},
+     "segm": {"first": [{"index", "category", "score", "area", "match", "iou"}, ...],
+              "second": [{"index", "category", "score", "area"}, ...]},
      "bbox": {...}}
 
-"first" and "second" are the instances M(b) and M(c) of the two crops, cut to the overlap; "match"
-is an index into "second" or None, "iou" that of the match (0 without one), "area" is in pixels of
-the original image. A detector without masks has no "segm".
+"first" and "second" are the instances M(b) and M(c) of the two crops, cut to the overlap; "index"
+is the place in the model's output, "match" one in "second" or None, "iou" that of the match (0
+without one), "area" is in pixels of the original image. A detector without masks has no "segm".
 """
 
 import math
 
 import numpy as np
 import pycocotools.mask as mask_util
+import torch
 from detectron2.structures import Boxes, Instances
 from scipy.stats import bootstrap
 from torch import Tensor
@@ -57,7 +58,7 @@ def pair_record(
     """
     size = first.image_size
     boxes = overlap_in_crops(*offsets, size)
-    crops = [c[c.scores >= score_thresh] for c in (first, second)]
+    crops = [_above(crop, score_thresh) for crop in (first, second)]
     record = {
         "image_id": image_id,
         "pair": number,
@@ -86,10 +87,19 @@ def clip_boxes(boxes: Boxes, box: Box) -> np.ndarray:
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
+def _above(crop: Instances, score_thresh: float) -> Instances:
+    """Instances of a crop that count, with their ``index`` in the model's output."""
+    index = torch.nonzero(crop.scores >= score_thresh).flatten()
+    crop = crop[index]
+    crop.set("index", index)
+    return crop
+
+
 def compare_instances(crops: list[Instances], shapes: list, match_class: bool) -> dict:
-    """Drops empty shapes and matches the rest; the "segm" or "bbox" of a record."""
-    kept = [_non_empty(crop, shape) for crop, shape in zip(crops, shapes, strict=True)]
-    (first, first_shapes), (second, second_shapes) = kept
+    """Drops empty shapes and matches the rest: the "segm" or "bbox" of a record."""
+    (first, first_shapes), (second, second_shapes) = (
+        _non_empty(crop, shape) for crop, shape in zip(crops, shapes, strict=True)
+    )
     ious = pairwise_iou(first_shapes, second_shapes)
     if match_class:
         classes = [np.array([i["category"] for i in side], int) for side in (first, second)]
@@ -102,14 +112,16 @@ def compare_instances(crops: list[Instances], shapes: list, match_class: bool) -
 
 
 def _non_empty(crop: Instances, shapes) -> tuple[list[dict], list]:
-    """Class, score and area of the instances whose shape is not empty, and these shapes."""
-    areas = [float(s[2] * s[3]) if len(s) == 4 else float(mask_util.area(s)) for s in shapes]
-    kept = [i for i, area in enumerate(areas) if area > 0]
-    classes, scores = crop.pred_classes.tolist(), crop.scores.tolist()
-    instances = [
-        {"category": classes[i], "score": scores[i], "area": areas[i]} for i in kept
-    ]
-    return instances, [shapes[i] for i in kept]
+    """Instances with a part in the overlap, as dicts, and their shapes there."""
+    columns = crop.index.tolist(), crop.pred_classes.tolist(), crop.scores.tolist()
+    instances, kept = [], []
+    for index, category, score, shape in zip(*columns, shapes, strict=True):
+        is_mask = isinstance(shape, dict)
+        area = float(mask_util.area(shape) if is_mask else shape[2] * shape[3])
+        if area > 0:
+            kept.append(shape)
+            instances.append({"index": index, "category": category, "score": score, "area": area})
+    return instances, kept
 
 
 def pairwise_iou(first: list, second: list) -> np.ndarray:

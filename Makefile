@@ -1,0 +1,47 @@
+# `make help` lists the targets. Another environment: make test VENV=path/to/venv
+VENV ?= .venv
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+STAMP := $(VENV)/.installed
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint clean distclean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+install: $(STAMP) ## make the environment: pinned requirements, Detectron2, this package
+
+demo: install ## train and compare on synthetic shapes; what is there already is reused
+	$(PY) tools/demo.py
+
+# One thread per worker: two workers that each start a thread per core slow each other down.
+test: install ## run the tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
+
+lint: install ## check style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+clean: ## remove results, caches and build artefacts (not the environment)
+	rm -rf output datasets/shapes build dist *.egg-info .pytest_cache .ruff_cache
+	find aa_detectron tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove the environment as well
+	rm -rf $(VENV)
+
+# bin/pip, not bin/python: where the system lacks ensurepip, venv leaves the latter behind.
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+# The stamp is younger than what the installation is made from, or it is made again.
+$(STAMP): setup.py requirements.txt requirements-dev.txt tools/install_detectron2.py \
+		| $(VENV)/bin/pip
+	$(PIP) install -r requirements-dev.txt
+	$(PY) tools/install_detectron2.py
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

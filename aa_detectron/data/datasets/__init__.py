@@ -1,0 +1,3 @@
+"""Data sets of this package; importing this registers them."""
+
+from . import builtin  # noqa: F401

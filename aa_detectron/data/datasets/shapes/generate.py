@@ -1,0 +1,218 @@
+"""Writes Shapes to disk as a COCO data set."""
+
+import contextlib
+import functools
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tqdm import tqdm
+
+from aa_detectron.errors import InputError, InvalidOption, check_choice
+
+from .geometry import CLASSES
+from .scene import render_scene
+
+VERSION = 1  # of the drawing; raised whenever the same options give other pixels
+SOURCES = ["procedural", "photo", "mixed"]
+SPLITS = ["train", "val"]
+SMALLEST = 32  # px; below, the objects of the small classes are a few pixels
+
+
+@dataclass(frozen=True)
+class Options:
+    """What determines every pixel and byte of the data set; InvalidOption where out of range."""
+
+    train: int = 3000  # images
+    val: int = 500
+    height: int = 128  # px, at least SMALLEST
+    width: int = 128
+    seed: int = 0  # 0..2**32-1
+    ground: str = "mixed"  # one of SOURCES
+    texture: str = "mixed"  # one of SOURCES
+    version: int = VERSION
+
+    def __post_init__(self):
+        for name in SPLITS:
+            if getattr(self, name) < 1:
+                raise InvalidOption(name, getattr(self, name), "at least 1 image")
+        if min(self.height, self.width) < SMALLEST:
+            size = f"{self.height}x{self.width}"
+            raise InvalidOption("size", size, f"at least {SMALLEST}x{SMALLEST} px")
+        if not 0 <= self.seed < 2**32:
+            raise InvalidOption("seed", self.seed, "in 0..2**32-1")
+        check_choice("ground", self.ground, SOURCES)
+        check_choice("texture", self.texture, SOURCES)
+
+
+def draw_image(options, split, index):
+    """Image `index` (from 0) of a split; no other image and no other split's size affects it.
+
+    Returns:
+        ndarray, list[SceneObject]: as `render_scene`.
+    """
+    rng = np.random.RandomState([options.seed, SPLITS.index(split), index])
+    return render_scene(rng, options.height, options.width, split, options.ground, options.texture)
+
+
+def annotate(scene_object):
+    """An object as a COCO annotation, which lacks only its ids.
+
+    A whole object without holes is a polygon, any other compressed RLE. Box (XYWH) and area, in
+    px, are those of the visible mask.
+    """
+    rle = coco_mask.encode(np.asfortranarray(scene_object.visible, dtype=np.uint8))
+    if scene_object.is_occluded or len(scene_object.polygons) > 1:
+        segmentation = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+    else:
+        segmentation = [scene_object.polygons[0].ravel().tolist()]
+    return {
+        "category_id": CLASSES.index(scene_object.category) + 1,
+        "segmentation": segmentation,
+        "bbox": coco_mask.toBbox(rle).tolist(),
+        "area": int(coco_mask.area(rle)),
+        "iscrowd": 0,
+    }
+
+
+def file_name(index):
+    """Name of image `index` (from 0) in the folder of its split."""
+    return f"{index + 1:06d}.png"
+
+
+def _write_image(folder, options, split, index):
+    """Draw and save one image, and return its annotations."""
+    image, objects = draw_image(options, split, index)
+    Image.fromarray(image).save(os.path.join(folder, file_name(index)), compress_level=3)
+    return [annotate(scene_object) for scene_object in objects]
+
+
+def _coco(options, split, annotations_by_image):
+    """The content of a split's JSON."""
+    images = [
+        {"id": i + 1, "file_name": file_name(i), "height": options.height, "width": options.width}
+        for i in range(len(annotations_by_image))
+    ]
+    annotations = [
+        {"image_id": i + 1, **annotation}
+        for i, of_image in enumerate(annotations_by_image)
+        for annotation in of_image
+    ]
+    return {
+        "info": {"description": f"Shapes, {split}", "options": asdict(options)},
+        "licenses": [],
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
+        "images": images,
+        "annotations": [{"id": i + 1, **a} for i, a in enumerate(annotations)],
+    }
+
+
+def _leave_signals_to_parent():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _mapper(workers):
+    """A lazy, ordered `map`: the built-in one, or one over several processes."""
+    if workers == 1:
+        yield map
+        return
+    with multiprocessing.Pool(workers, _leave_signals_to_parent) as pool:
+        yield functools.partial(pool.imap, chunksize=8)
+
+
+def _write_json(path, content):
+    with open(path, "w", encoding="ascii", newline="\n") as file:
+        json.dump(content, file)
+
+
+def _write_all(folder, options, workers, progress):
+    os.makedirs(os.path.join(folder, "annotations"))
+    with _mapper(workers) as map_images:
+        for split in SPLITS:
+            images = os.path.join(folder, split)
+            os.makedirs(images)
+            count = getattr(options, split)
+            write = functools.partial(_write_image, images, options, split)
+            done = map_images(write, range(count))
+            bar = tqdm(done, split, count, unit="img", disable=not progress)
+            coco = _coco(options, split, list(bar))
+            _write_json(os.path.join(folder, "annotations", f"instances_{split}.json"), coco)
+    _write_json(os.path.join(folder, "options.json"), asdict(options))
+
+
+def _existing_difference(folder, options):
+    """How the data set in `folder` differs from the one asked for; empty if it does not.
+
+    Raises InputError where it is no such data set, which nobody may replace but the user.
+    """
+    try:
+        with open(os.path.join(folder, "options.json"), encoding="ascii") as file:
+            existing = dict(json.load(file))
+        existing["version"]
+    except (OSError, KeyError, TypeError, ValueError):
+        raise InputError(f"{folder} is not a Shapes data set (no options.json)") from None
+    wanted = asdict(options)
+    names = [name for name in wanted if existing.get(name) != wanted[name]]
+    return ", ".join(f"has {n}={existing.get(n)} instead of {wanted[n]}" for n in names)
+
+
+def _swap_in(new, target, attic):
+    """Rename `new` to `target`; what was there is moved to `attic`, or back if that fails."""
+    had_one = os.path.lexists(target)
+    if had_one:
+        os.rename(target, attic)
+    try:
+        os.rename(new, target)
+    except OSError:
+        if had_one:
+            os.rename(attic, target)
+        raise
+
+
+def make_shapes(root, options, workers=1, force=False, progress=False):
+    """Write Shapes to `root`/shapes, all or nothing.
+
+    It is written to a temporary folder beside and renamed at the end, so that an interruption
+    leaves what was there before.
+
+    Args:
+        root (str): parent folder, made if missing.
+        options (Options): what to write.
+        workers (int): processes, at least 1. They change only the time it takes.
+        force (bool): replace an existing data set of other options.
+        progress (bool): show a bar on stderr.
+
+    Returns:
+        bool: False if the very data set existed and nothing was done.
+
+    Raises:
+        InvalidOption: for less than one worker.
+        InputError: if there is a data set of other options and not `force`; if there is something
+            else in its place; if it cannot be written.
+    """
+    if workers < 1:
+        raise InvalidOption("workers", workers, "at least 1")
+    target = os.path.join(root, "shapes")
+    if os.path.lexists(target):
+        difference = _existing_difference(target, options)
+        if not difference:
+            return False
+        if not force:
+            raise InputError(f"{target} {difference}; --force replaces it")
+    try:
+        os.makedirs(root, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".shapes-", dir=root) as temporary:
+            new = os.path.join(temporary, "new")
+            _write_all(new, options, workers, progress)
+            _swap_in(new, target, os.path.join(temporary, "old"))
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error})") from error
+    return True

@@ -1,0 +1,184 @@
+"""Scenes of Shapes: textured objects, some hiding parts of others, on textured ground."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import textures
+from .geometry import CLASSES, NARROWEST, SUPERSAMPLING, coverage, polygon_mask, shape_polygons
+
+# Difficulty. Levels are of 0..255; raise generate.VERSION with any change here.
+MAX_OBJECTS = 5
+SIDES = (26, 60)  # longest side of an object, % of the image's shorter side
+SMALL_SIDES, SMALL_CHANCE = (14, 24), 10  # the same for small objects, and their share in %
+VISIBLE = 45  # least part of an object left visible by those in front, in %
+PLACEMENTS = 20  # attempts to place an object
+CONTRAST = 120  # least difference of mean colour from the surroundings, summed over R, G, B
+COLOURS = 20  # attempts to reach it
+BASE = (50, 206)  # range of mean colours, short of 0..255 to leave room for texture
+OBJECT_AMPLITUDE = (25, 60)  # of an object's pattern
+GROUND_AMPLITUDE = (10, 40)  # of the ground's patterns
+PHOTO_CONTRAST = 60  # of a photograph on an object, % of its own; more would tear the object apart
+PLAIN_CHANCE = 10  # objects without any texture, in %
+LIGHT = 25  # of the uneven lighting
+NOISE = 10  # most of the sensor's noise
+
+
+@dataclass
+class SceneObject:
+    """An object: its class, polygons in px (the outer one, then holes), and what shows of it."""
+
+    category: str
+    polygons: list  # of (points, 2) arrays, rounded to 0.01 px
+    area: int  # px of the whole object
+    visible: np.ndarray  # (height, width) bool
+
+    @property
+    def is_occluded(self):
+        return int(self.visible.sum()) < self.area
+
+
+def _percent(rng, chance):
+    return rng.randint(100) < chance
+
+
+def _uses_photo(rng, source):
+    """Whether to take a photograph; draws a number in any case, to keep the options comparable."""
+    coin = rng.randint(2)
+    return source == "photo" or (source == "mixed" and coin == 1)
+
+
+def _pattern_detail(rng, height, width, amplitude):
+    """A pattern in a random tint around zero: (height, width, 3) int32."""
+    strength = rng.randint(*amplitude) * (2 * rng.randint(2) - 1)
+    tint = strength + rng.randint(-amplitude[0], amplitude[0] + 1, 3)
+    return textures.pattern(rng, height, width)[..., None] * tint // textures.UNIT
+
+
+def draw_ground(rng, height, width, split, source):
+    """Ground of a scene.
+
+    Args:
+        split (str): "train" or "val"; which parts of the photographs may be seen.
+        source (str): "procedural", "photo" or "mixed" (one or the other by chance).
+
+    Returns:
+        ndarray: (height, width, 3) int32, about 0..255.
+    """
+    if _uses_photo(rng, source):
+        return textures.photo_patch(rng, height, width, split) + rng.randint(-25, 26, 3)
+    base = rng.randint(*BASE, 3)
+    one, other = (_pattern_detail(rng, height, width, GROUND_AMPLITUDE) for _ in range(2))
+    # Two patterns that melt into each other where the smooth noise changes its sign.
+    blend = textures.smooth_noise(rng, height, width, 32)[..., None]
+    blend = np.clip(128 + 2 * blend, 0, 256)
+    clouds = textures.smooth_noise(rng, height, width, 16)[..., None] * rng.randint(0, 30, 3)
+    return base + (one * blend + other * (256 - blend)) // 256 + clouds // textures.UNIT
+
+
+def draw_detail(rng, height, width, split, source):
+    """Texture of an object around its mean colour: (height, width, 3) int32.
+
+    Args are those of `draw_ground`.
+    """
+    use_photo = _uses_photo(rng, source)
+    if _percent(rng, PLAIN_CHANCE):
+        return np.zeros((height, width, 3), np.int32)
+    if use_photo:
+        detail = textures.photo_patch(rng, height, width, split) * PHOTO_CONTRAST // 100
+    else:
+        detail = _pattern_detail(rng, height, width, OBJECT_AMPLITUDE)
+    return detail - detail.sum(axis=(0, 1)) // (height * width)
+
+
+def _contrasting_colour(rng, surroundings):
+    """A random mean colour that differs from that of `surroundings` ((N, 3)): (3,) ints."""
+    mean = surroundings.sum(axis=0) // max(1, len(surroundings))
+    colours = rng.randint(*BASE, (COLOURS, 3))
+    differences = np.abs(colours - mean).sum(axis=1)
+    # The first that differs enough, or else the one that differs most.
+    enough = np.flatnonzero(differences >= CONTRAST)
+    return colours[enough[0] if len(enough) else differences.argmax()]
+
+
+def _random_polygons(rng, category, height, width):
+    """A shape of random form, size and place within the image, rounded to 0.01 px."""
+    low, high = SMALL_SIDES if _percent(rng, SMALL_CHANCE) else SIDES
+    short = min(height, width)
+    side = rng.randint(short * low, short * high + 1) / 100
+    aspect = rng.randint(round(100 * NARROWEST[category]), 101) / 100
+    polygons = shape_polygons(category, aspect, rng.randint(360), side)
+    room = np.array([width, height]) - polygons[0].max(axis=0)
+    corner = [rng.randint(int(100 * r)) / 100 for r in room]
+    return [np.round(polygon + corner, 2) for polygon in polygons]
+
+
+def _place(rng, objects, height, width):
+    """A new object that leaves enough of those behind it visible, or None if there is no room."""
+    category = CLASSES[rng.randint(len(CLASSES))]
+    for _ in range(PLACEMENTS):
+        polygons = _random_polygons(rng, category, height, width)
+        mask = polygon_mask(polygons, height, width)
+        if mask.any() and all(
+            100 * int((other.visible & ~mask).sum()) >= VISIBLE * other.area for other in objects
+        ):
+            return SceneObject(category, polygons, int(mask.sum()), mask)
+    return None
+
+
+def _window(polygon, height, width, margin=4):
+    """The part of the image around a polygon, as a pair of slices."""
+    x0, y0 = np.maximum(np.floor(polygon.min(axis=0)).astype(int) - margin, 0)
+    x1, y1 = np.ceil(polygon.max(axis=0)).astype(int) + margin
+    return slice(y0, min(y1, height)), slice(x0, min(x1, width))
+
+
+def _paint(rng, image, scene_object, split, source):
+    """Draw an object over `image` ((height, width, 3) int32), in place."""
+    rows, columns = _window(scene_object.polygons[0], *image.shape[:2])
+    under = image[rows, columns]
+    height, width = under.shape[:2]
+    polygons = [polygon - (columns.start, rows.start) for polygon in scene_object.polygons]
+    alpha = coverage(polygons, height, width)[..., None]
+    colour = _contrasting_colour(rng, under[alpha[..., 0] == 0])
+    over = np.clip(colour + draw_detail(rng, height, width, split, source), 0, 255)
+    full = SUPERSAMPLING**2
+    image[rows, columns] = (over * alpha + under * (full - alpha) + full // 2) // full
+
+
+def _expose(rng, image):
+    """Uneven lighting and the sensor's noise: (height, width, 3) uint8."""
+    height, width = image.shape[:2]
+    light = textures.smooth_noise(rng, height, width, 64)[..., None] * LIGHT // textures.UNIT
+    level = rng.randint(2, NOISE + 1)
+    grains = rng.randint(0, 256, (2, *image.shape), dtype=np.uint8).astype(np.int32)
+    # The sum of two even distributions is near enough to the bell curve of a real sensor.
+    noise = (grains[0] + grains[1] - 255) * level // 256
+    return np.clip(image + light + noise, 0, 255).astype(np.uint8)
+
+
+def render_scene(rng, height, width, split, ground, texture):
+    """Draw a scene.
+
+    Args:
+        rng (numpy.random.RandomState): where all chance comes from.
+        height, width (int): size in px.
+        split (str): "train" or "val"; which parts of the photographs may be seen.
+        ground, texture (str): what ground and objects are covered with: "procedural", "photo" or
+            "mixed".
+
+    Returns:
+        ndarray, list[SceneObject]: the (height, width, 3) uint8 RGB image, and its 1 to
+        MAX_OBJECTS objects from back to front.
+    """
+    image = draw_ground(rng, height, width, split, ground).astype(np.int32)
+    objects = []
+    for _ in range(rng.randint(1, MAX_OBJECTS + 1)):
+        new = _place(rng, objects, height, width)
+        if new is None:
+            continue
+        _paint(rng, image, new, split, texture)
+        for other in objects:
+            other.visible &= ~new.visible
+        objects.append(new)
+    return _expose(rng, image), objects

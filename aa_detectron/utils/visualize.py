@@ -1,0 +1,99 @@
+"""Pictures of shifted pairs: what a model saw in both crops, and where it contradicts itself."""
+
+import numpy as np
+from detectron2.structures import Instances
+from detectron2.utils.visualizer import ColorMode, Visualizer
+from PIL import Image
+
+from aa_detectron.data.shifts import overlap_in_crops
+from aa_detectron.evaluation.consistency import THRESHOLDS
+
+from .files import replacing
+
+INCONSISTENT = (0.9, 0.1, 0.1)
+CONSISTENT = (  # no red among them
+    (0.12, 0.47, 0.71),
+    (0.17, 0.63, 0.17),
+    (0.58, 0.40, 0.74),
+    (0.09, 0.75, 0.81),
+    (0.74, 0.74, 0.13),
+    (1.00, 0.60, 0.20),
+)
+SIDE = 480  # px; smaller crops are enlarged by a whole factor
+GAP = 8
+
+
+def draw_pair(
+    images: list[np.ndarray],
+    instances: list[Instances],
+    record: dict,
+    class_names: list[str] | None = None,
+) -> np.ndarray:
+    """Both crops of a pair side by side, the overlap framed.
+
+    A consistent instance (IoU > 0.9) has the same colour in both crops, an inconsistent one is red
+    and says its IoU. What has no part in the overlap, or a low score, is not drawn.
+
+    Args:
+        images: the two crops, (H, W, 3) uint8 RGB.
+        instances: what the model returned for each.
+        record: of the pair, see :mod:`aa_detectron.evaluation.consistency`.
+        class_names: for the labels; None shows numbers.
+
+    Returns:
+        (H * f, 2 * W * f + gap, 3) uint8 RGB, f the factor of enlargement.
+    """
+    task = "segm" if "segm" in record else "bbox"
+    factor = max(1, SIDE // max(images[0].shape[:2]))
+    boxes = overlap_in_crops(*record["offsets"], record["size"])
+    styles = _styles(record[task], class_names)
+    drawn = []
+    for image, found, box, style in zip(images, instances, boxes, styles, strict=True):
+        canvas = Visualizer(_enlarge(image, factor), instance_mode=ColorMode.IMAGE)
+        shown = found[sorted(style)]
+        canvas.overlay_instances(
+            masks=_enlarge_masks(shown, factor) if task == "segm" else None,
+            boxes=shown.pred_boxes.tensor.cpu().numpy() * factor if task == "bbox" else None,
+            labels=[style[i][1] for i in sorted(style)],
+            assigned_colors=[style[i][0] for i in sorted(style)],
+            alpha=0.4,
+        )
+        frame = np.array([box.x0, box.y0, box.x1, box.y1]) * factor
+        canvas.draw_box(frame, edge_color="w", line_style="--")
+        drawn.append(canvas.get_output().get_image())
+    gap = np.full((drawn[0].shape[0], GAP, 3), 255, np.uint8)
+    return np.concatenate([drawn[0], gap, drawn[1]], axis=1)
+
+
+def save_image(path, image: np.ndarray) -> None:
+    """Writes an (H, W, 3) uint8 RGB image as PNG."""
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
+
+
+def _styles(pair: dict, class_names) -> tuple[dict, dict]:
+    """For both crops: index in the model's output -> (colour, label)."""
+
+    def label(instance, note=""):
+        category = instance["category"]
+        name = class_names[category] if class_names else str(category)
+        return f"{name} {100 * instance['score']:.0f}%{note}"
+
+    first = {i["index"]: (INCONSISTENT, label(i, f" IoU {i['iou']:.2f}")) for i in pair["first"]}
+    second = {i["index"]: (INCONSISTENT, label(i, " ?")) for i in pair["second"]}
+    consistent = [i for i in pair["first"] if i["iou"] > THRESHOLDS["mAISC"]]
+    for number, instance in enumerate(consistent):
+        match = pair["second"][instance["match"]]
+        colour = CONSISTENT[number % len(CONSISTENT)]
+        first[instance["index"]] = (colour, label(instance))
+        second[match["index"]] = (colour, label(match))
+    return first, second
+
+
+def _enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _enlarge_masks(instances: Instances, factor: int) -> np.ndarray:
+    masks = instances.pred_masks.cpu().numpy()
+    return masks.repeat(factor, axis=1).repeat(factor, axis=2)

@@ -1,0 +1,71 @@
+"""Packaging of aa_detectron; README.md tells how to install Detectron2 itself."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def read_version() -> str:
+    """Return ``__version__`` as written in the package, which may not be importable yet."""
+    text = (ROOT / "aa_detectron" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
+    if match is None:
+        raise RuntimeError('aa_detectron/__init__.py has no line: __version__ = "..."')
+    return match.group(1)
+
+
+def read_description() -> str:
+    """Return README.md, or nothing in a tree that does not have it."""
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+# Not listed, on purpose:
+# - detectron2: it has no release on the package index (tools/install_detectron2.py installs it).
+# - OpenCV, which Detectron2 imports: opencv-python and opencv-python-headless install the same
+#   `cv2` folder over each other, so the choice stays with the user. requirements.txt takes the
+#   headless one, because the other needs libGL, which bare machines lack.
+INSTALL_REQUIRES = [
+    "torch>=2.2",
+    "torchvision",
+    "numpy",
+    "fvcore",
+    "iopath",
+    "omegaconf",
+    "hydra-core",
+    "pycocotools",
+    "matplotlib",
+    "scipy",
+    "scikit-image",
+    "tqdm",
+    "tensorboard",
+    "tabulate",
+    "termcolor",
+    "yacs",
+    "cloudpickle",
+    "Pillow",
+    "setuptools<81",  # detectron2.model_zoo imports pkg_resources, which later ones lack
+]
+
+TEST_REQUIRES = ["pytest", "pytest-xdist"]
+
+setup(
+    name="aa_detectron",
+    version=read_version(),
+    description="Adaptive anti-aliasing and shift-consistency metrics for Detectron2",
+    long_description=read_description(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["aa_detectron*"]),
+    python_requires=">=3.10",
+    install_requires=INSTALL_REQUIRES,
+    extras_require={
+        "crop": ["shapely"],  # fvcore's CropTransform needs it to crop polygon masks
+        "test": TEST_REQUIRES,
+        "dev": [*TEST_REQUIRES, "ruff"],
+    },
+)

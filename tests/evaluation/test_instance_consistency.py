@@ -1,0 +1,112 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.evaluation import inference_on_dataset
+from detectron2.structures import BitMasks, Instances
+from PIL import Image
+
+from aa_detectron import add_aa_config
+from aa_detectron.data.shifted_pairs import build_shifted_pair_loader
+from aa_detectron.errors import InputError
+from aa_detectron.evaluation import InstanceConsistencyEvaluator, score_pairs
+
+
+class BrightThings:
+    """A model without weights: every colour of a crop's squares is an instance of its own class.
+
+    Args:
+        wavers: does not see things in crops that start at an odd row.
+    """
+
+    def __init__(self, wavers=False):
+        self.wavers = wavers
+
+    def __call__(self, crops):
+        return [{"instances": self._instances(crop)} for crop in crops]
+
+    def _instances(self, crop):
+        image = crop["image"][0]
+        levels = [v for v in image.unique().tolist() if v > 0]
+        if self.wavers and crop["pair"]["offsets"][0 if crop["pair"]["first"] else 1][0] % 2:
+            levels = []
+        result = Instances(tuple(image.shape))
+        result.pred_masks = image == torch.tensor(levels).view(-1, 1, 1)
+        result.pred_boxes = BitMasks(result.pred_masks).get_bounding_boxes()
+        result.pred_classes = torch.tensor([0 if v < 128 else 1 for v in levels], dtype=torch.long)
+        result.scores = torch.full((len(levels),), 0.9)
+        return result
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(6):
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[20:29, 15 + number : 31] = 100
+        image[24:34, 36:45] = 200
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def evaluate(folder, model, output_dir=None, **options):
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    cfg.INPUT.MIN_SIZE_TEST = 0
+    cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.TEST.CONSISTENCY.PAIRS_PER_IMAGE = 3
+    cfg.TEST.CONSISTENCY.update(options)
+    evaluator = InstanceConsistencyEvaluator("things", ["dark", "light"], output_dir=output_dir)
+    return inference_on_dataset(model, build_shifted_pair_loader(cfg, str(folder)), evaluator)
+
+
+def test_a_model_that_sees_the_pixels_is_consistent(folder):
+    results = evaluate(folder, BrightThings())
+    assert results.keys() == {"consistency_bbox", "consistency_segm"}
+    for scores in results.values():
+        assert scores["mAISC"] == scores["symmetric"] == scores["mAISC-light"] == 100
+        assert (scores["pairs"], scores["empty"]) == (18, 0)
+
+
+def test_a_model_that_wavers(folder, tmp_path):
+    output = tmp_path / "out"
+    scores = evaluate(folder, BrightThings(wavers=True), output)["consistency_segm"]
+    pairs = json.loads((output / "consistency_things.json").read_text())["pairs"]
+    odd = [[y % 2 for y, x in pair["offsets"]] for pair in pairs]
+    both = sum(a == b == 0 for a, b in odd)
+    seen = sum(a == 0 for a, _ in odd)
+    assert 0 < both < seen < 18
+    assert scores["mAISC"] == pytest.approx(100 * both / seen)
+    assert (scores["pairs"], scores["empty"]) == (seen, 18 - seen)
+    assert scores["low"] < scores["mAISC"] < scores["high"]
+
+
+def test_scores_can_be_computed_from_the_file(folder, tmp_path):
+    output = tmp_path / "out"
+    results = evaluate(folder, BrightThings(wavers=True), output)
+    report = json.loads((output / "consistency_things.json").read_text())
+    for task in ("bbox", "segm"):
+        again = score_pairs(report["pairs"], task, report["class_names"])
+        kept = results[f"consistency_{task}"]
+        assert again.keys() == kept.keys() == report["results"][f"consistency_{task}"].keys()
+        for key, value in again.items():
+            assert value == kept[key] or (math.isnan(value) and math.isnan(kept[key])), key
+    assert [p["image_id"] for p in report["pairs"][::3]] == [f"{i}.png" for i in range(6)]
+
+
+def test_results_do_not_depend_on_the_batch(folder):
+    first = evaluate(folder, BrightThings(wavers=True))
+    second = evaluate(folder, BrightThings(wavers=True), PAIRS_PER_BATCH=4)
+    np.testing.assert_equal(first, second)
+
+
+def test_nothing_evaluated():
+    assert InstanceConsistencyEvaluator("nothing").evaluate() == {}
+
+
+def test_unwritable_folder(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="consistency_things.json: cannot be written"):
+        evaluate(folder, BrightThings(), tmp_path / "file")

@@ -1,0 +1,41 @@
+"""What several tests need: a small data set and a small config."""
+
+from pathlib import Path
+
+from detectron2.config import CfgNode, get_cfg
+
+from aa_detectron import add_aa_config
+from aa_detectron.data.datasets.builtin import register_all_shapes
+from aa_detectron.data.datasets.shapes import Options, make_shapes
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+DEMO_CONFIG = CONFIGS / "Shapes-InstanceSegmentation" / "demo_adaptive.yaml"
+
+
+def make_small_shapes(root: Path, train: int = 6, val: int = 4) -> None:
+    """A few images of 64 x 64 as shapes_train and shapes_val."""
+    make_shapes(str(root), Options(train=train, val=val, height=64, width=64))
+    register_all_shapes(str(root))
+
+
+def small_options(output: Path) -> list[str]:
+    """Config options under which the demo's model trains and is tested in seconds."""
+    return [
+        "OUTPUT_DIR", str(output),
+        "DATALOADER.NUM_WORKERS", "0",
+        "INPUT.MIN_SIZE_TRAIN", "(64,)",
+        "INPUT.MIN_SIZE_TEST", "64",
+        "MODEL.DEVICE", "cpu",
+        "SOLVER.IMS_PER_BATCH", "2",
+        "SOLVER.MAX_ITER", "2",
+        "TEST.CONSISTENCY.SCORE_THRESH", "0.0",
+    ]  # fmt: skip
+
+
+def small_config(output: Path, *options: str) -> CfgNode:
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    cfg.merge_from_file(str(DEMO_CONFIG))
+    cfg.merge_from_list([*small_options(output), *options])
+    return cfg

@@ -1,0 +1,84 @@
+import math
+
+import pytest
+import torch
+
+from aa_detectron.errors import InvalidOption
+from aa_detectron.layers import BlurPool2d, binomial_kernel
+from aa_detectron.layers.blur_pool import pad_same
+
+
+def test_kernel_of_three():
+    expected = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
+    assert torch.equal(binomial_kernel(3), expected)
+
+
+@pytest.mark.parametrize("kernel_size", range(2, 8))
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 1), (1, 6), (2, 5)])
+def test_size_and_constant(kernel_size, stride, size):
+    x = torch.full((2, 3, *size), 1.7)
+    y = BlurPool2d(3, kernel_size, stride)(x)
+    assert y.shape[-2:] == tuple(math.ceil(s / stride) for s in size)
+    torch.testing.assert_close(y, torch.full_like(y, 1.7))
+
+
+def test_impulse_gives_the_kernel():
+    x = torch.zeros(1, 2, 9, 9)
+    x[:, 1, 4, 4] = 1
+    y = BlurPool2d(2, 5, stride=1)(x)
+    assert torch.equal(y[0, 1, 2:7, 2:7], binomial_kernel(5))
+    assert y[0, 0].abs().sum() == 0
+
+
+def test_by_hand():
+    # Reflected: 3 1 3 5 3 -> taps 1 2 1 at columns 0 and 2 of the row 1 3 5.
+    x = torch.tensor([1.0, 3, 5]).view(1, 1, 1, 3)
+    y = BlurPool2d(1, 3, 2)(x)
+    assert torch.equal(y.flatten(), torch.tensor([(3 + 2 + 3) / 4, (3 + 10 + 3) / 4]))
+
+
+def test_even_kernel_takes_the_next_pixel():
+    x = torch.tensor([0.0, 4, 8, 2]).view(1, 1, 1, 4)
+    y = BlurPool2d(1, 2, 1, padding_mode="replicate")(x)
+    assert torch.equal(y.flatten(), torch.tensor([2.0, 6, 5, 2]))
+
+
+def test_small_side_is_replicated_the_other_reflected():
+    x = torch.tensor([1.0, 3, 5]).view(1, 1, 1, 3)
+    padded = pad_same(x, 3)
+    assert torch.equal(padded, torch.tensor([3.0, 1, 3, 5, 3]).expand(1, 1, 3, 5))
+
+
+def test_shift_moves_the_output_less_than_without_filter():
+    """The idea itself: sampled noise changes less from one pixel of shift behind a blur."""
+    x = torch.rand(1, 4, 65, 64, generator=torch.Generator().manual_seed(0))
+    change = [
+        (f(x[:, :, 1:]) - f(x[:, :, :-1])).abs().mean()
+        for f in (lambda t: t[..., ::2, ::2], BlurPool2d(4, 3), BlurPool2d(4, 5))
+    ]
+    assert change[0] > 1.5 * change[1] > 1.5 * change[2]
+
+
+def test_shift_by_the_stride_shifts_the_output():
+    x = torch.rand(1, 1, 20, 20)
+    pool = BlurPool2d(1, 3)
+    torch.testing.assert_close(pool(x)[..., 2:-1, 2:-1], pool(x.roll(2, -1))[..., 2:-1, 3:])
+
+
+def test_not_in_the_checkpoint():
+    assert not BlurPool2d(4).state_dict()
+
+
+@pytest.mark.parametrize(
+    "kwargs, option",
+    [
+        ({"kernel_size": 1}, "kernel_size"),
+        ({"kernel_size": 8}, "kernel_size"),
+        ({"stride": 0}, "stride"),
+        ({"padding_mode": "circular"}, "padding_mode"),
+    ],
+)
+def test_illegal(kwargs, option):
+    with pytest.raises(InvalidOption, match=f"^{option} is "):
+        BlurPool2d(4, **kwargs)

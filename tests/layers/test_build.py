@@ -1,0 +1,69 @@
+import pytest
+import torch
+from detectron2.config import get_cfg
+from torch import nn
+
+from aa_detectron import add_aa_config
+from aa_detectron.errors import InvalidOption
+from aa_detectron.layers import LOWPASS_REGISTRY, AdaptiveBlurPool2d, BlurPool2d, build_lowpass
+
+
+def config(**options):
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    cfg.MODEL.ANTIALIAS.update(options)
+    return cfg
+
+
+def test_by_name():
+    blur = build_lowpass(config(NAME="blur", KERNEL_SIZE=4, PADDING_MODE="zeros"), 16, 2)
+    assert isinstance(blur, BlurPool2d)
+    assert (blur.kernel.shape, blur.stride, blur.padding_mode) == ((4, 4), 2, "zeros")
+
+
+def test_every_option_arrives():
+    cfg = config(
+        KERNEL_SIZE=5,
+        GROUPS=4,
+        ADAPTIVITY="channel",
+        SOFTMAX="all",
+        NORM="GN",
+        INIT="kaiming",
+        PADDING_MODE="replicate",
+    )
+    layer = build_lowpass(cfg, 16, 1)
+    assert isinstance(layer, AdaptiveBlurPool2d)
+    assert (layer.kernel_size, layer.stride, layer.groups) == (5, 1, 4)
+    assert (layer.per_location, layer.softmax, layer.padding_mode) == (False, "all", "replicate")
+    assert isinstance(layer.predictor.norm, nn.GroupNorm)
+    assert not layer.offset.any()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"NAME": "gauss"}, r"MODEL.ANTIALIAS.NAME is 'gauss'.*'none', 'blur', 'adaptive'"),
+        ({"KERNEL_SIZE": 4}, "MODEL.ANTIALIAS.KERNEL_SIZE is 4, but must be odd"),
+        ({"GROUPS": 7}, "MODEL.ANTIALIAS.GROUPS is 7, but must be a divisor of the 64"),
+        ({"SOFTMAX": "tap"}, "MODEL.ANTIALIAS.SOFTMAX is 'tap', but must be one of 'group', 'all'"),
+        ({"ADAPTIVITY": "time"}, "MODEL.ANTIALIAS.ADAPTIVITY"),
+        ({"NORM": "LN"}, "MODEL.ANTIALIAS.NORM"),
+        ({"INIT": "zero"}, "MODEL.ANTIALIAS.INIT"),
+        ({"PADDING_MODE": "wrap"}, "MODEL.ANTIALIAS.PADDING_MODE"),
+        ({"NAME": "blur", "KERNEL_SIZE": 9}, "MODEL.ANTIALIAS.KERNEL_SIZE"),
+    ],
+)
+def test_illegal_values_name_the_key(options, message):
+    with pytest.raises(InvalidOption, match=message):
+        build_lowpass(config(**options), 64, 2)
+
+
+def test_own_filter():
+    """What the README promises: a decorator, and the name in a config."""
+
+    @LOWPASS_REGISTRY.register()
+    def test_mean(cfg, channels, stride):
+        return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+
+    pool = build_lowpass(config(NAME="test_mean"), 4, 2)
+    assert pool(torch.ones(1, 4, 7, 8)).shape == (1, 4, 4, 4)

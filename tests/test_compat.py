@@ -1,0 +1,346 @@
+"""Detectron2 as users meet it after ``import aa_detectron``, whatever the build.
+
+These are tests of behaviour: on a build without a fault they pass without the mend.
+"""
+
+import importlib.util
+import itertools
+import json
+import pickle
+import random
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import detectron2.data
+import detectron2.data.datasets.coco
+import detectron2.engine
+import numpy as np
+import pytest
+from detectron2.config import get_cfg
+from detectron2.data import MapDataset, build_detection_train_loader
+from detectron2.data.datasets import load_coco_json
+from detectron2.data.detection_utils import read_image
+from detectron2.data.samplers import RandomSubsetTrainingSampler, TrainingSampler
+from PIL import Image, ImageOps
+
+from aa_detectron import compat
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# -- COCO annotations ----------------------------------------------------------------------------
+
+# Floats that any arithmetic, rounding or passing through float32 would change.
+POLYGON = [0.1, 0.2, 7.300000000000001, 0.30000000000000004, 5.123456789012345, 6.7]
+SECOND = [1, 1, 4, 1, 4.4, 4.000000000000001, 1, 4]
+TWO_POINTS = [1.0, 1.0, 2.0, 2.0]
+
+
+def write_coco(folder, **annotation):
+    """Write a COCO file with one 10 x 8 image and one annotation; return its path."""
+    base = {"id": 7, "image_id": 3, "category_id": 1, "bbox": [1, 2, 3.5, 4], "iscrowd": 0}
+    content = {
+        "images": [{"id": 3, "file_name": "a.jpg", "width": 10, "height": 8}],
+        "categories": [{"id": 1, "name": "thing"}],
+        "annotations": [{**base, **annotation}],
+    }
+    path = folder / "coco.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def load_one(folder, **annotation):
+    """The only annotation of the only record that Detectron2 loads from such a file."""
+    (record,) = load_coco_json(write_coco(folder, **annotation), "images")
+    (loaded,) = record["annotations"]
+    assert record["image_id"] == 3 and (record["height"], record["width"]) == (8, 10)
+    assert loaded["bbox"] == [1, 2, 3.5, 4]
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "written, loaded",
+    [
+        ([POLYGON], [POLYGON]),
+        ([POLYGON, SECOND], [POLYGON, SECOND]),
+        ([POLYGON, TWO_POINTS, SECOND], [POLYGON, SECOND]),  # a line has no area
+    ],
+)
+def test_coco_polygons_are_loaded_to_the_last_digit(tmp_path, written, loaded):
+    assert load_one(tmp_path, segmentation=written)["segmentation"] == loaded
+
+
+def test_coco_compressed_rle_is_loaded_as_written(tmp_path):
+    rle = {"size": [8, 10], "counts": ":440f1"}  # 10 off, 4 on, 4 off, 4 on, 58 off
+    assert load_one(tmp_path, segmentation=rle)["segmentation"] == rle
+
+
+def test_coco_crowd_as_uncompressed_rle_is_compressed(tmp_path):
+    rle = {"size": [8, 10], "counts": [10, 4, 4, 4, 58]}
+    loaded = load_one(tmp_path, segmentation=rle, iscrowd=1)
+    assert loaded["segmentation"] == {"size": [8, 10], "counts": b":440f1"}
+    assert loaded["iscrowd"] == 1
+
+
+def test_coco_keypoints_move_by_half_a_pixel(tmp_path):
+    loaded = load_one(tmp_path, segmentation=[POLYGON], keypoints=[1, 2, 2, 3, 4, 1, 0, 0, 0])
+    assert loaded["keypoints"] == [1.5, 2.5, 2, 3.5, 4.5, 1, 0.5, 0.5, 0]
+
+
+def test_coco_loading_leaves_imports_as_they_were(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "kwimage", raising=False)
+    load_one(tmp_path, segmentation=[POLYGON])
+    with pytest.raises(FileNotFoundError):
+        load_coco_json(str(tmp_path / "missing.json"), "images")
+    assert "kwimage" not in sys.modules
+    users_own = types.ModuleType("kwimage")
+    monkeypatch.setitem(sys.modules, "kwimage", users_own)
+    load_one(tmp_path, segmentation=[POLYGON])
+    assert sys.modules["kwimage"] is users_own
+
+
+# -- EXIF orientation ----------------------------------------------------------------------------
+
+
+def write_photograph(folder, orientation):
+    """Write [[1, 2, 3], [4, 5, 6]] as a PNG that says how the camera was held."""
+    path = str(folder / "photograph.png")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.array([[1, 2, 3], [4, 5, 6]], dtype=np.uint8)).save(path, exif=exif)
+    return path
+
+
+def test_photograph_held_sideways_is_turned_upright(tmp_path):
+    image = read_image(write_photograph(tmp_path, 6), "L")[..., 0]  # stored: a quarter turn left
+    assert image.tolist() == [[4, 1], [5, 2], [6, 3]]
+
+
+@pytest.mark.parametrize("orientation", range(10))  # 1 to 8 are legal
+def test_every_orientation_agrees_with_pillow(tmp_path, orientation):
+    path = write_photograph(tmp_path, orientation)
+    with Image.open(path) as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+    assert np.array_equal(read_image(path, "L")[..., 0], expected)
+
+
+def test_image_with_unreadable_exif_stays_as_it_is(monkeypatch):
+    def unreadable(self):
+        raise SyntaxError("not a TIFF file")
+
+    image = Image.new("L", (2, 1))
+    monkeypatch.setattr(Image.Image, "getexif", unreadable)
+    assert detectron2.data.detection_utils._apply_exif_orientation(image) is image
+
+
+# -- Samples that the mapper refuses -------------------------------------------------------------
+
+
+def keep_large(sample):
+    return sample if sample >= 5 else None
+
+
+def test_refused_sample_is_replaced_by_the_draw_of_upstream():
+    dataset = MapDataset(list(range(10)), keep_large)
+    assert [dataset[i] for i in range(5, 10)] == [5, 6, 7, 8, 9]
+    rng, candidates, expected = random.Random(42), set(range(10)), []
+    for index in range(5):
+        while index < 5:
+            candidates.discard(index)
+            index = rng.sample(list(candidates), k=1)[0]
+        expected.append(index)
+    assert [dataset[i] for i in range(5)] == expected
+
+
+def test_map_dataset_survives_the_way_to_a_worker():
+    dataset = pickle.loads(pickle.dumps(MapDataset(list(range(10)), keep_large)))
+    assert dataset[0] >= 5
+
+
+# -- Seed of the training order ------------------------------------------------------------------
+
+
+def seeded_cfg(seed=5, sampler="TrainingSampler"):
+    cfg = get_cfg()
+    cfg.SEED = seed
+    cfg.DATALOADER.SAMPLER_TRAIN = sampler
+    cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.DATALOADER.ASPECT_RATIO_GROUPING = False
+    cfg.SOLVER.IMS_PER_BATCH = 4
+    return cfg
+
+
+def training_order(cfg, length=60, **kwargs):
+    """The first ``length`` sample numbers that a loader of 20 samples yields."""
+    kwargs.setdefault("dataset", list(range(20)))
+    batches = iter(build_detection_train_loader(cfg, mapper=int, **kwargs))
+    return list(itertools.islice(itertools.chain.from_iterable(batches), length))
+
+
+def test_seed_of_the_config_fixes_the_training_order():
+    orders = []
+    for global_seed in (0, 1):
+        np.random.seed(global_seed)
+        orders.append(training_order(seeded_cfg()))
+    expected = list(itertools.islice(TrainingSampler(20, seed=5), 60))
+    assert orders == [expected, expected]
+    assert training_order(seeded_cfg(seed=6)) != expected
+
+
+def test_sampler_type_and_from_config_stay():
+    arguments = build_detection_train_loader.from_config(
+        seeded_cfg(), mapper=int, dataset=list(range(20))
+    )
+    assert type(arguments["sampler"]) is TrainingSampler
+    assert arguments["total_batch_size"] == 4
+    subset = seeded_cfg(sampler="RandomSubsetTrainingSampler")
+    subset.DATALOADER.RANDOM_SUBSET_RATIO = 0.5
+    arguments = build_detection_train_loader.from_config(subset, dataset=list(range(20)))
+    assert type(arguments["sampler"]) is RandomSubsetTrainingSampler
+    assert detectron2.data.build.TrainingSampler is TrainingSampler
+
+
+def test_explicit_sampler_is_left_alone():
+    sampler = TrainingSampler(20, shuffle=False)
+    assert training_order(seeded_cfg(), 20, sampler=sampler) == list(range(20))
+
+
+def test_loader_without_a_config_still_works():
+    loader = build_detection_train_loader(
+        list(range(20)), mapper=int, total_batch_size=5, aspect_ratio_grouping=False
+    )
+    assert len(next(iter(loader))) == 5
+
+
+# -- Distributed training on the CPU -------------------------------------------------------------
+
+# Loss w * x with x = 1 and 2 on the two ranks: mean gradient 1.5, so w = 1 - 0.1 * 1.5.
+TRAIN_ONE_STEP = """
+import sys
+import torch
+from detectron2.engine import create_ddp_model
+from detectron2.utils import comm
+import aa_detectron
+
+rank = int(sys.argv[1])
+torch.distributed.init_process_group(
+    "gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2
+)
+comm.create_local_process_group(2)
+model = torch.nn.Linear(1, 1, bias=False)
+torch.nn.init.ones_(model.weight)
+ddp = create_ddp_model(model, broadcast_buffers=False)
+assert type(ddp).__name__ == "DistributedDataParallel", type(ddp)
+ddp(torch.full((1, 1), rank + 1.0)).sum().backward()
+torch.optim.SGD(model.parameters(), lr=0.1).step()
+print("weight", round(model.weight.item(), 6))
+torch.distributed.destroy_process_group()
+"""
+
+
+def run_ranks(script, *args):
+    """Run ``script`` as two processes with their rank and ``args``; return their outputs."""
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    ranks = [
+        subprocess.Popen(
+            [*command, str(rank), *args],
+            cwd=ROOT,  # finds the package there, installed or not
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        return [rank.communicate(timeout=120)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+
+
+def test_two_processes_train_a_model_on_the_cpu(tmp_path):
+    # The script takes create_ddp_model before it imports us, as a user's may.
+    for output in run_ranks(TRAIN_ONE_STEP, str(tmp_path / "rendezvous")):
+        assert "weight 0.85" in output, output
+
+
+# -- Applying ------------------------------------------------------------------------------------
+
+
+def test_applying_again_changes_nothing_and_draws_no_random_number():
+    numpy_state, python_state = repr(np.random.get_state()), random.getstate()
+    before = load_coco_json, build_detection_train_loader, MapDataset.__init__
+    assert compat.apply() == []
+    assert before == (load_coco_json, build_detection_train_loader, MapDataset.__init__)
+    assert repr(np.random.get_state()) == numpy_state
+    assert random.getstate() == python_state
+
+
+def test_every_module_holds_the_mended_function():
+    assert detectron2.data.datasets.coco.load_coco_json is load_coco_json
+    assert detectron2.data.build.build_detection_train_loader is build_detection_train_loader
+    defaults = detectron2.engine.defaults
+    assert defaults.build_detection_train_loader is build_detection_train_loader
+    assert defaults.create_ddp_model is detectron2.engine.create_ddp_model
+
+
+def test_a_mended_function_reaches_a_script_that_took_the_name_before(monkeypatch):
+    def old(): ...
+    def new(): ...
+
+    script = types.ModuleType("users_script")
+    script.its_name, script.other = old, len
+    monkeypatch.setitem(sys.modules, "users_script", script)
+    compat._replace(old, new)
+    assert script.its_name is new and script.other is len
+
+
+def test_import_is_quiet_and_leaves_random_numbers_alone():
+    code = (
+        "import numpy, random, torch; state = lambda: (numpy.random.get_state(legacy=False),"
+        " random.getstate(), torch.get_rng_state().tolist()); before = repr(state());"
+        " import aa_detectron, detectron2.model_zoo; assert repr(state()) == before"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr, result.stderr
+
+
+# -- What is installed ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", [None, types.SimpleNamespace(origin=None)])
+def test_missing_detectron2_is_one_clear_message(monkeypatch, spec):
+    compat.check_detectron2()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(ImportError, match="needs Detectron2") as error:
+        compat.check_detectron2()
+    for way in ("make install", "install_detectron2.py", "facebookresearch/detectron2"):
+        assert way in str(error.value)
+
+
+def test_compiled_ops_are_those_that_load(monkeypatch):
+    monkeypatch.setitem(sys.modules, "detectron2._C", types.ModuleType("detectron2._C"))
+    assert compat.has_compiled_ops()
+    assert "with compiled ops" in compat.describe_build()
+    monkeypatch.setitem(sys.modules, "detectron2._C", None)  # an import of it fails
+    assert not compat.has_compiled_ops()
+    assert "pure Python" in compat.describe_build()
+
+
+def test_projects_are_those_that_import():
+    try:
+        from detectron2.projects import deeplab  # noqa: F401
+    except ImportError:
+        assert not compat.has_projects()
+    else:
+        assert compat.has_projects()
+
+
+def test_description_names_version_and_folder():
+    line = compat.describe_build()
+    assert line.startswith(f"detectron2 {detectron2.__version__} (")
+    assert line.endswith(f" in {detectron2.__path__[0]}")
+    assert "\n" not in line
