@@ -27,12 +27,12 @@ lint: install ## check style and formatting
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-clean: ## remove results, caches and build artefacts (not the environment)
-	rm -rf output datasets/shapes build dist *.egg-info .pytest_cache .ruff_cache
+clean: ## remove the demo's results, caches and build artefacts
+	rm -rf output/demo build dist *.egg-info .pytest_cache .ruff_cache
 	find aa_detectron tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## clean, and remove the environment as well
-	rm -rf $(VENV)
+distclean: clean ## clean, and remove the environment and Shapes as well
+	rm -rf $(VENV) datasets/shapes
 
 # bin/pip, not bin/python: where the system lacks ensurepip, venv leaves the latter behind.
 $(VENV)/bin/pip:

@@ -38,7 +38,7 @@ INSTALL_REQUIRES = [
     "hydra-core",
     "pycocotools",
     "matplotlib",
-    "scipy",
+    "scipy>=1.15",  # bootstrap(rng=...)
     "scikit-image",
     "tqdm",
     "tensorboard",

@@ -1,6 +1,11 @@
 """All config keys of this package; none of Detectron2's defaults is changed."""
 
+import os
+
 from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
+
+from aa_detectron.errors import InvalidOption
 
 
 def add_aa_config(cfg: CfgNode) -> None:
@@ -36,8 +41,9 @@ def add_aa_config(cfg: CfgNode) -> None:
     # "binomial": the filter starts as the blur of the same size. "kaiming": as published.
     node.INIT = "binomial"
 
-    # "SGD", which is Detectron2's, or "ADAMW".
-    cfg.SOLVER.OPTIMIZER = "SGD"
+    # "SGD", which is Detectron2's, or "ADAMW". Other extensions have this key, too.
+    if "OPTIMIZER" not in cfg.SOLVER:
+        cfg.SOLVER.OPTIMIZER = "SGD"
 
     node = cfg.TEST.CONSISTENCY = CfgNode()
     # Measure consistency under shifts whenever the model is tested.
@@ -59,3 +65,17 @@ def add_aa_config(cfg: CfgNode) -> None:
     node.SCORE_THRESH = 0.5
     # Only instances of the same class can match.
     node.MATCH_CLASS = True
+
+
+def check_consistency_config(cfg: CfgNode) -> None:
+    """Raises InvalidOption for a value of ``TEST.CONSISTENCY`` that could not be used."""
+    options = cfg.TEST.CONSISTENCY
+    for key in ("MAX_SHIFT", "PAIRS_PER_IMAGE", "PAIRS_PER_BATCH"):
+        if options[key] < 1:
+            raise InvalidOption(f"TEST.CONSISTENCY.{key}", options[key], "at least 1")
+    if not 0 <= options.SCORE_THRESH <= 1:
+        raise InvalidOption("TEST.CONSISTENCY.SCORE_THRESH", options.SCORE_THRESH, "from 0 to 1")
+    for name in options.DATASETS:
+        if name not in DatasetCatalog and not os.path.isdir(name):
+            legal = "names of registered data sets or folders of images"
+            raise InvalidOption("TEST.CONSISTENCY.DATASETS", name, legal)

@@ -47,6 +47,6 @@ def exit_on_bad_input():
     except (InputError, InvalidOption) as error:
         sys.exit(f"error: {error}")
     except ProcessExitedException as error:  # a child of detectron2's launch has said it already
-        sys.exit(error.exit_code)
+        sys.exit(f"error: {error}" if error.signal_name else error.exit_code)
     except KeyboardInterrupt:
         sys.exit("interrupted")

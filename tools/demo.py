@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Shapes, training, evaluation and pictures in one go; what an earlier run has done is kept."""
 
-import argparse
 import json
+import math
 import os
 import platform
 import time
@@ -20,26 +20,23 @@ from aa_detectron.engine.launch import load_config, setup
 from aa_detectron.engine.pictures import choose_records, draw_pairs
 from aa_detectron.engine.trainer import inference_folder
 from aa_detectron.errors import InputError, exit_on_bad_input
-from aa_detectron.utils.files import write_json
+from aa_detectron.utils.files import replacing, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "Shapes-InstanceSegmentation" / "demo_adaptive.yaml"
+FOLDER = Path("output/demo")
 SHAPES = Options(train=2000, val=250)
 PICTURES = 8
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Detectron2's arguments, with the demo's config and resuming for defaults."""
-    parser = default_argument_parser(epilog=__doc__)
-    parser.set_defaults(config_file=str(CONFIG), resume=True)
-    return parser.parse_args()
-
-
-def check_same_config(cfg: CfgNode) -> None:
-    """Refuses to go on with what another config has left behind."""
-    kept = Path(cfg.OUTPUT_DIR, "config.yaml")
-    if kept.is_file() and kept.read_text() != cfg.dump():
-        raise InputError(f"{kept}: a run with another config; remove its results: make clean")
+def keep_config(cfg: CfgNode) -> None:
+    """Keeps the config beside the results; refuses to go on with what another one has left."""
+    kept = FOLDER / "config.yaml"
+    if not kept.is_file():
+        with replacing(kept) as temporary:
+            temporary.write_text(cfg.dump())
+    elif kept.read_text() != cfg.dump():
+        raise InputError(f"{FOLDER}: holds the results of another config; remove it: make clean")
 
 
 def train(cfg: CfgNode) -> dict:
@@ -51,43 +48,47 @@ def train(cfg: CfgNode) -> dict:
     return {
         "results": results,
         "iterations": cfg.SOLVER.MAX_ITER,
-        "resumed_at": trainer.start_iter,
+        "started_at": trainer.start_iter,
         "seconds": round(time.perf_counter() - start, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         "detectron2": compat.describe_build(),
-        "config": cfg.dump(),
     }
 
 
-def draw(cfg: CfgNode, folder: Path) -> list[str]:
+def draw(cfg: CfgNode, folder: Path) -> None:
+    """Pictures of some pairs; they have all been drawn when the folder is there."""
     name = cfg.DATASETS.TEST[0]
     records = json.loads(Path(inference_folder(cfg), f"consistency_{name}.json").read_text())
     model = Trainer.build_model(cfg)
     AACheckpointer(model, strict=True).load(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
-    return draw_pairs(cfg, model, name, choose_records(records["pairs"], PICTURES), str(folder))
+    unfinished = folder.with_name(f".{folder.name}")
+    draw_pairs(cfg, model, name, choose_records(records["pairs"], PICTURES), str(unfinished))
+    unfinished.rename(folder)
 
 
 def table(results: dict) -> str:
+    """AP and consistency of boxes and masks; what could not be measured is "nan"."""
     rows = []
     for task, kind in (("bbox", "box"), ("segm", "mask")):
-        consistency = results[f"consistency_{task}"]
-        interval = "{low:.1f} to {high:.1f}".format(**consistency)
-        rows.append([kind, results[task]["AP"], consistency["mAISC"], interval,
-                     consistency["symmetric"]])  # fmt: skip
+        scores = {
+            k: math.nan if v is None else v for k, v in results[f"consistency_{task}"].items()
+        }
+        interval = "{low:.1f} to {high:.1f}".format(**scores)
+        rows.append([kind, results[task]["AP"], scores["mAISC"], interval, scores["symmetric"]])
     headers = ["", "AP", "mAISC", "95 % interval", "symmetric"]
     return tabulate(rows, headers, "github", floatfmt=".1f")
 
 
 def main() -> None:
-    args = parse_arguments()
+    args = default_argument_parser(epilog=__doc__).parse_args([])
+    args.config_file = str(CONFIG)
     cfg = load_config(args)
-    check_same_config(cfg)
-    make_shapes(
-        os.getenv("DETECTRON2_DATASETS", "datasets"), SHAPES, os.cpu_count(), progress=True
-    )
-    folder = Path(cfg.OUTPUT_DIR).parent
-    metrics, pictures = folder / "metrics.json", folder / "pairs"
-    setup(args)
+    keep_config(cfg)
+    root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
+    make_shapes(root, SHAPES, os.cpu_count(), progress=True)
+    metrics, pictures = FOLDER / "metrics.json", FOLDER / "pairs"
+    if not (metrics.is_file() and pictures.is_dir()):
+        setup(args)
     if not metrics.is_file():
         write_json(metrics, train(cfg))
     if not pictures.is_dir():

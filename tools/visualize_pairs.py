@@ -6,7 +6,7 @@ import json
 import os
 
 from aa_detectron.engine import AACheckpointer, Trainer
-from aa_detectron.engine.launch import setup
+from aa_detectron.engine.launch import load_config
 from aa_detectron.engine.pictures import choose_records, draw_pairs
 from aa_detectron.errors import InputError, exit_on_bad_input
 
@@ -32,7 +32,7 @@ def main() -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{args.records}: holds no consistency records ({error})") from None
     args.eval_only = True
-    cfg = setup(args)
+    cfg = load_config(args)
     model = Trainer.build_model(cfg)
     AACheckpointer(model, strict=True).load(cfg.MODEL.WEIGHTS)
     for path in draw_pairs(cfg, model, name, choose_records(pairs, args.num), args.output):

@@ -17,6 +17,7 @@ from detectron2.data import transforms as T
 
 from aa_detectron.errors import InputError
 
+from .datasets.coco_check import explained
 from .image_io import read_image
 from .shifts import crop_size, draw_offsets
 
@@ -28,8 +29,7 @@ class ShiftedPairMapper:
 
     Called with {"file_name", "image_id", "pair_number", ...}, returns a list of two dicts in the
     model's input format, with "height" and "width" of the crop, the image's "file_name" and
-    "image_id", and
-    "pair": {"offsets": ((y, x), (y, x)), "number": int, "first": bool}.
+    "image_id", and "pair": {"offsets": ((y, x), (y, x)), "number": int, "first": bool}.
 
     Args:
         augmentations: those of testing (the resize).
@@ -72,9 +72,15 @@ class ShiftedPairMapper:
         crops = []
         for offset in offsets:
             crop = cut_crop(image, offset, crop_size(height, width, self.max_shift))
-            record = {"image": self._to_tensor(crop), "height": crop.shape[0], "width": crop.shape[1]}
-            record["pair"] = {"offsets": offsets, "number": number, "first": not crops}
-            crops.append({k: dataset_dict[k] for k in ("file_name", "image_id")} | record)
+            record = {
+                "file_name": dataset_dict["file_name"],
+                "image_id": dataset_dict["image_id"],
+                "image": self._to_tensor(crop),
+                "height": crop.shape[0],
+                "width": crop.shape[1],
+                "pair": {"offsets": offsets, "number": number, "first": not crops},
+            }
+            crops.append(record)
         return crops
 
     def _to_tensor(self, crop) -> torch.Tensor:
@@ -103,7 +109,8 @@ def get_image_dicts(name: str) -> list[dict]:
         InputError: neither a data set nor a folder; a folder without images.
     """
     if name in DatasetCatalog:
-        return DatasetCatalog.get(name)
+        with explained([name]):
+            return DatasetCatalog.get(name)
     folder = Path(name)
     if not folder.is_dir():
         raise InputError(
@@ -133,8 +140,9 @@ def build_shifted_pair_loader(
         only: the (image id, number) of the pairs that are wanted; None for all.
     """
     options = cfg.TEST.CONSISTENCY
+    needed = ("file_name", "image_id", "height", "width")  # not the labels
     pairs = [
-        image | {"pair_number": number}
+        {key: image[key] for key in needed if key in image} | {"pair_number": number}
         for image in get_image_dicts(name)
         for number in range(options.PAIRS_PER_IMAGE)
         if only is None or (image["image_id"], number) in only

@@ -1,11 +1,13 @@
 """Checkpoints: names of torchvision, weights that do not fit, files that are never half-written."""
 
+import contextlib
 import os
 import pickle
 import re
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.modeling import ResNet
 from torch import nn
 
 from aa_detectron.errors import InputError
@@ -19,6 +21,21 @@ _TORCHVISION_NAMES = (
     (r"\bdownsample\.1\b", "shortcut.norm"),
     (r"^fc\b", "linear"),
 )
+_NEW_IN_PRETRAINED = {*FILTERS, "conv2_offset"}
+"""Modules of a ResNet that no ordinary ImageNet checkpoint has."""
+_NO_WEIGHTS = {"num_batches_tracked", "pixel_mean", "pixel_std"}
+_LOADING_ERRORS = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+"""What files of other kinds and truncated ones lead to in torch, fvcore and Detectron2."""
 
 
 def torchvision_to_detectron2(name: str) -> str:
@@ -32,13 +49,13 @@ class AACheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer, but stricter.
 
     * A ResNet with torchvision's names loads into the backbone without a conversion.
-    * A file that cannot be read, or whose weights do not fit the model's backbone, is refused;
-      ``strict`` refuses it for any weight of the model. Filters may always be new: they
-      have a meaningful start, see ``MODEL.ANTIALIAS.INIT``.
+    * A file that cannot be read, or comes from a ResNet of another depth or width than the
+      model's, is refused. Only filters and offsets of deformable convs may be new there.
     * A file is written under another name and renamed.
 
     Args:
-        strict: every weight but the filters' must come from the checkpoint, as evaluation needs.
+        strict: all weights of the model must come from the file, and all of the file must go to
+            the model, as evaluation needs.
 
     Raises (on loading):
         InputError: one line that names the file, and what does not fit.
@@ -52,23 +69,29 @@ class AACheckpointer(DetectionCheckpointer):
         self._path = path
         try:
             return super().load(path, *args, **kwargs)
-        except (AssertionError, EOFError, OSError, RuntimeError, pickle.UnpicklingError) as error:
+        except _LOADING_ERRORS as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{path}: cannot be loaded as a checkpoint ({reason})") from error
         finally:
             self._parsed_url_during_load = None  # Detectron2 forgets it after an error
 
     def save(self, name: str, **kwargs):
-        if not (self.save_dir and self.save_to_disk):
-            return
-        temporary, final = (os.path.join(self.save_dir, f"{n}.pth") for n in (f".{name}", name))
         try:
             super().save(f".{name}", **kwargs)
-            os.replace(temporary, final)
         except (OSError, RuntimeError) as error:  # torch.save's own is a RuntimeError
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.save_dir, f".{name}.pth"))
+            final = os.path.join(self.save_dir, f"{name}.pth")
             reason = str(error).splitlines()[0]
             raise InputError(f"{final}: cannot be written ({reason})") from error
-        self.tag_last_checkpoint(f"{name}.pth")
+
+    def tag_last_checkpoint(self, last_filename_basename: str):
+        """Called when the file is whole, under the name that :meth:`save` gave it."""
+        final = last_filename_basename.removeprefix(".")
+        if final != last_filename_basename:
+            folder = self.save_dir
+            os.replace(os.path.join(folder, last_filename_basename), os.path.join(folder, final))
+        super().tag_last_checkpoint(final)
 
     def _load_file(self, filename: str) -> dict:
         loaded = super()._load_file(filename)
@@ -82,16 +105,21 @@ class AACheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint: dict):
         incompatible = super()._load_model(checkpoint)
+        parameters = dict(self.model.named_parameters())
         wrong = [
             f"{key} is {_shape(found)} in the file and {_shape(expected)} in the model"
             for key, found, expected in incompatible.incorrect_shapes
             if self._must_fit(key)
         ]
-        parameters = dict(self.model.named_parameters())
         wrong += [
             f"{key} is missing"
             for key in incompatible.missing_keys
             if key in parameters and self._must_fit(key)
+        ]
+        wrong += [
+            f"{key} is not in the model"
+            for key in incompatible.unexpected_keys
+            if self._is_surplus(key, parameters)
         ]
         if wrong:
             raise InputError(
@@ -100,15 +128,23 @@ class AACheckpointer(DetectionCheckpointer):
         return incompatible
 
     def _must_fit(self, key: str) -> bool:
-        if set(key.split(".")) & set(FILTERS):
-            return False
-        return self.strict or key in self._backbone_names()
+        if self.strict:
+            return True
+        return key.startswith(self._resnets()) and not _NEW_IN_PRETRAINED & set(key.split("."))
 
-    def _backbone_names(self) -> set[str]:
-        """Names of the ResNet's weights; an FPN, say, is new when ImageNet weights are loaded."""
-        backbone = getattr(self.model, "backbone", None)
-        prefix = "backbone.bottom_up." if hasattr(backbone, "bottom_up") else "backbone."
-        return {name for name in self.model.state_dict() if name.startswith(prefix)}
+    def _resnets(self) -> tuple[str, ...]:
+        """Prefixes of the weights of ResNets; all else is new when ImageNet weights are loaded."""
+        modules = self.model.named_modules()
+        return tuple(f"{name}.".lstrip(".") for name, m in modules if isinstance(m, ResNet))
+
+    def _is_surplus(self, key: str, parameters: dict) -> bool:
+        """Whether a weight that has no place in the model tells of another architecture."""
+        if self.strict:
+            return key.rsplit(".", 1)[-1] not in _NO_WEIGHTS
+        # A classifier is surplus in every detector, and res5 in some; a block in a stage is not.
+        block = re.search(r"\b(res\d\.)\d+\.", key)
+        names = [] if block is None else [name for name in parameters if block[1] in name]
+        return bool(names) and not any(block[0] in name for name in names)
 
 
 def _shape(shape: torch.Size) -> str:

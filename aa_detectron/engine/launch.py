@@ -1,5 +1,6 @@
 """From command line arguments to a trained or evaluated model."""
 
+import logging
 import os
 
 import torch
@@ -10,18 +11,18 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from yaml import YAMLError
 
-from aa_detectron.config import add_aa_config
-from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.config import add_aa_config, check_consistency_config
+from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
 
 from .checkpoint import AACheckpointer
-from .trainer import Trainer
+from .trainer import Trainer, check_evaluator_type
 
 
 def load_config(args) -> CfgNode:
     """The frozen config of Detectron2's arguments.
 
     Raises:
-        InputError: a file, key or data set that is not there.
+        InputError, InvalidOption: a file, key, value or data set that is not there.
     """
     cfg = get_cfg()
     add_aa_config(cfg)
@@ -30,14 +31,19 @@ def load_config(args) -> CfgNode:
             cfg.merge_from_file(args.config_file)
         cfg.merge_from_list(args.opts)
     except (AssertionError, KeyError, OSError, ValueError, YAMLError) as error:
-        reason = " ".join(str(error.args[0] if error.args else error).split())
-        raise InputError(f"{args.config_file or 'command line'}: {reason}") from error
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"  # Detectron2's default, "cuda", could only fail
-    for key in ("TRAIN", "TEST"):
+        # The text of a KeyError is the representation of its message.
+        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
+        where = args.config_file or "command line"
+        raise InputError(f"{where}: {' '.join(str(reason).split())}") from error
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"  # Detectron2's default could only fail
+    for key in ("TEST",) if args.eval_only else ("TRAIN", "TEST"):
         for name in cfg.DATASETS[key]:
             if name not in DatasetCatalog:
                 raise InputError(f"DATASETS.{key}: {name!r} is not a registered data set")
+    for name in cfg.DATASETS.TEST:
+        check_evaluator_type(name)
+    check_consistency_config(cfg)
     cfg.freeze()
     return cfg
 
@@ -57,7 +63,13 @@ def setup(args) -> CfgNode:
     if reason:
         raise InputError(f"OUTPUT_DIR: {cfg.OUTPUT_DIR} cannot be written ({reason})")
     default_setup(cfg, args)
+    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_input_error)
     return cfg
+
+
+def _is_no_input_error(record: logging.LogRecord) -> bool:
+    """Detectron2 logs every error's traceback; bad input is to end in one line."""
+    return not (record.exc_info and isinstance(record.exc_info[1], InputError | InvalidOption))
 
 
 def main(args) -> dict | None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from aa_detectron.data.image_io import read_image
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, cut_crop, get_class_names
-from aa_detectron.evaluation.consistency import THRESHOLDS, consistent_share
+from aa_detectron.evaluation.consistency import THRESHOLDS, consistent_share, pair_record
 from aa_detectron.utils.visualize import draw_pair, save_image
 
 
@@ -33,7 +33,7 @@ def draw_pairs(
         cfg, model: those that the records come from.
         name: the data set or folder of images.
         records: of the pairs, see :mod:`aa_detectron.evaluation.consistency`.
-        folder: for the pictures, "<image id>_<pair>.png" in the order of ``records``.
+        folder: for the pictures, "<image id>_<pair>.png".
 
     Returns:
         the paths.
@@ -41,18 +41,27 @@ def draw_pairs(
     drawn = {}
     for crops, instances in _run(cfg, model, name, records):
         key = crops[0]["image_id"], crops[0]["pair"]["number"]
-        record = next(r for r in records if (r["image_id"], r["pair"]) == key)
+        # Compared anew: on another device, say, the model may return them in another order.
+        record = pair_record(
+            *key,
+            crops[0]["pair"]["offsets"],
+            *instances,
+            score_thresh=cfg.TEST.CONSISTENCY.SCORE_THRESH,
+            match_class=cfg.TEST.CONSISTENCY.MATCH_CLASS,
+        )
         image = read_image({"file_name": crops[0]["file_name"]}, "RGB")
         images = [cut_crop(image, offset, record["size"]) for offset in record["offsets"]]
         picture = draw_pair(images, instances, record, get_class_names(name))
         stem = str(key[0]).replace("/", "_")
         drawn[key] = os.path.join(folder, f"{stem}_{key[1]}.png")
         save_image(drawn[key], picture)
-    return [drawn[r["image_id"], r["pair"]] for r in records]
+    return list(drawn.values())
 
 
 def _run(cfg, model, name, records) -> Iterator[tuple[list[dict], list]]:
     """For every pair its two crops and the instances found in them."""
+    if not records:
+        return
     keys = {(r["image_id"], r["pair"]) for r in records}
     with inference_context(model), torch.no_grad():
         for batch in build_shifted_pair_loader(cfg, name, keys):

@@ -14,6 +14,8 @@ from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import (
     COCOEvaluator,
     DatasetEvaluator,
+    LVISEvaluator,
+    PascalVOCDetectionEvaluator,
     inference_on_dataset,
     print_csv_format,
 )
@@ -21,12 +23,30 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from torch import nn
 
+from aa_detectron.data.datasets.coco_check import explained
 from aa_detectron.data.image_io import CheckedDatasetMapper
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_class_names
 from aa_detectron.errors import InputError, check_choice
 from aa_detectron.evaluation import InstanceConsistencyEvaluator
 
 from .checkpoint import AACheckpointer
+
+EVALUATORS = {
+    "coco": lambda name, folder: COCOEvaluator(name, output_dir=folder),
+    "lvis": lambda name, folder: LVISEvaluator(name, output_dir=folder),
+    "pascal_voc": lambda name, folder: PascalVOCDetectionEvaluator(name),
+}
+"""By the ``evaluator_type`` of a data set's metadata."""
+
+
+def check_evaluator_type(name: str) -> None:
+    """Raises InputError unless there is an evaluator for the data set."""
+    kind = MetadataCatalog.get(name).get("evaluator_type")
+    if kind not in EVALUATORS:
+        raise InputError(
+            f"DATASETS.TEST: {name} has evaluator_type {kind!r}, but must have one of "
+            + ", ".join(map(repr, EVALUATORS))
+        )
 
 
 class Trainer(DefaultTrainer):
@@ -70,12 +90,14 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode):
-        return build_detection_train_loader(cfg, mapper=CheckedDatasetMapper(cfg, True))
+        with explained(cfg.DATASETS.TRAIN):
+            return build_detection_train_loader(cfg, mapper=CheckedDatasetMapper(cfg, True))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
         mapper = CheckedDatasetMapper(cfg, False)
-        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+        with explained([dataset_name]):
+            return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -84,28 +106,27 @@ class Trainer(DefaultTrainer):
         Raises:
             InputError: none is known for it.
         """
-        kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
-        if kind == "coco":
-            return COCOEvaluator(dataset_name, output_dir=inference_folder(cfg))
-        raise InputError(
-            f"DATASETS.TEST: {dataset_name} has the evaluator_type {kind!r}, but must have 'coco'"
-        )
+        check_evaluator_type(dataset_name)
+        kind = MetadataCatalog.get(dataset_name).evaluator_type
+        return EVALUATORS[kind](dataset_name, inference_folder(cfg))
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators=None) -> dict:
         """Detectron2's test and, where ``TEST.CONSISTENCY.ENABLED``, :meth:`test_consistency`.
 
         Returns:
-            {task: {metric: value}}; with several data sets {data set: {task: {...}}}.
+            {task: {metric: value}} of a single ``DATASETS.TEST``; everything else, further data
+            sets or folders, is {data set: {task: {...}}}.
         """
         results = super().test(cfg, model, evaluators)
         if not cfg.TEST.CONSISTENCY.ENABLED:
             return results
-        if len(cfg.DATASETS.TEST) == 1:
-            results = {cfg.DATASETS.TEST[0]: results}
         for name, scores in cls.test_consistency(cfg, model).items():
-            results[name] = {**results.get(name, {}), **scores}
-        return next(iter(results.values())) if len(results) == 1 else results
+            if cfg.DATASETS.TEST == (name,):  # as Detectron2 does for a single data set
+                results.update(scores)
+            else:
+                results.setdefault(name, {}).update(scores)
+        return results
 
     @classmethod
     def test_consistency(cls, cfg: CfgNode, model: nn.Module) -> dict:
@@ -117,6 +138,7 @@ class Trainer(DefaultTrainer):
         """
         results = {}
         for name in cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST:
+            loader = build_shifted_pair_loader(cfg, name)  # sets class names, too
             evaluator = InstanceConsistencyEvaluator(
                 name,
                 get_class_names(name),
@@ -124,7 +146,6 @@ class Trainer(DefaultTrainer):
                 match_class=cfg.TEST.CONSISTENCY.MATCH_CLASS,
                 output_dir=inference_folder(cfg),
             )
-            loader = build_shifted_pair_loader(cfg, name)
             results[name] = inference_on_dataset(model, loader, evaluator)
             if comm.is_main_process():
                 print_csv_format(results[name])

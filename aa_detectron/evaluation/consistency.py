@@ -1,4 +1,4 @@
-"""Consistency of instances under shifts, as pure functions: mAISC (Zou et al., BMVC 2020, section 4).
+"""Consistency of instances under shifts, as pure functions: mAISC (Zou et al., BMVC 2020).
 
 What the two crops of a pair gave is kept as plain dicts, which go to JSON as they are and from
 which every score is computed:
@@ -20,7 +20,6 @@ import pycocotools.mask as mask_util
 import torch
 from detectron2.structures import Boxes, Instances
 from scipy.stats import bootstrap
-from torch import Tensor
 
 from aa_detectron.data.shifts import Box, overlap_in_crops
 
@@ -65,18 +64,20 @@ def pair_record(
         "offsets": [list(offset) for offset in offsets],
         "size": list(size),
     }
-    if all(c.has("pred_masks") for c in crops):
-        shapes = [cut_masks(c.pred_masks, box) for c, box in zip(crops, boxes, strict=True)]
+    if any(c.has("pred_masks") for c in crops):
+        shapes = [cut_masks(c, box) for c, box in zip(crops, boxes, strict=True)]
         record["segm"] = compare_instances(crops, shapes, match_class)
     shapes = [clip_boxes(c.pred_boxes, box) for c, box in zip(crops, boxes, strict=True)]
     record["bbox"] = compare_instances(crops, shapes, match_class)
     return record
 
 
-def cut_masks(masks: Tensor, box: Box) -> list[dict]:
-    """Masks (N, height, width) inside a box, as N of COCO's run-length encodings."""
+def cut_masks(crop: Instances, box: Box) -> list[dict]:
+    """The N masks of a crop inside a box, as COCO's run-length encodings."""
+    if not len(crop):  # then some models leave the masks out
+        return []
     rows, columns = box.slices
-    inside = masks[:, rows, columns].permute(1, 2, 0).cpu().numpy()
+    inside = crop.pred_masks[:, rows, columns].permute(1, 2, 0).cpu().numpy()
     return mask_util.encode(np.asfortranarray(inside, dtype=np.uint8))
 
 
@@ -209,7 +210,7 @@ def score_pairs(records: list[dict], task: str, class_names: list[str] | None = 
     shortest = 0.0
     for longest in SHIFT_LENGTHS:
         inside = [r[task]["first"] for r in records if shortest < shift_length(r) <= longest]
-        scores[f"mAISC-shift<={longest}"] = _mean_share(inside, main)
+        scores[f"mAISC-shift-{longest}"] = _mean_share(inside, main)
         shortest = longest
     return scores
 

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import re
 
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
@@ -78,7 +79,9 @@ class InstanceConsistencyEvaluator(DatasetEvaluator):
             if not comm.is_main_process():
                 return None
         records.sort(key=lambda r: (str(r["image_id"]), r["pair"]))
-        tasks = [t for t in ("bbox", "segm") if records and all(t in r for r in records)]
+        tasks = [t for t in ("bbox", "segm") if any(t in r for r in records)]
+        for record, task in itertools.product(records, tasks):
+            record.setdefault(task, {"first": [], "second": []})  # no instance, hence no masks
         results = {f"consistency_{t}": score_pairs(records, t, self.class_names) for t in tasks}
         if self.output_dir:
             path = os.path.join(self.output_dir, f"consistency_{self._file_name()}.json")
@@ -87,7 +90,7 @@ class InstanceConsistencyEvaluator(DatasetEvaluator):
         return results
 
     def _file_name(self) -> str:
-        return os.path.basename(os.path.normpath(self.name))
+        return re.sub(r"[^\w.-]+", "_", self.name.strip("./"))
 
     def _report(self, results: dict, records: list[dict]) -> dict:
         return {

@@ -31,8 +31,8 @@ class _FilterPadded(torch.autograd.Function):
         out = None
         for tap, window in enumerate(_windows(grouped, filters.shape[2], stride)):
             weight = filters[:, :, tap].unsqueeze(2)
-            out = window * weight if out is None else out.addcmul_(window, weight)
-        return out.flatten(1, 2)
+            out = window * weight if out is None else _add_product(out, window, weight)
+        return out.flatten(1, 2).to(padded.dtype)
 
     @staticmethod
     @once_differentiable
@@ -40,7 +40,7 @@ class _FilterPadded(torch.autograd.Function):
         padded, filters = ctx.saved_tensors
         need_padded, need_filters = ctx.needs_input_grad[:2]
         grouped = padded.unflatten(1, (filters.shape[1], -1))
-        grad = grad.unflatten(1, grouped.shape[1:3])
+        grad = grad.unflatten(1, grouped.shape[1:3]).to(filters.dtype)
         grad_padded = grad_filters = None
         if need_filters:
             grad_filters = torch.empty_like(filters)
@@ -48,15 +48,21 @@ class _FilterPadded(torch.autograd.Function):
                 summed = (grad * window).sum(2)
                 grad_filters[:, :, tap] = summed.sum_to_size(filters[:, :, tap].shape)
         if need_padded:
-            grad_padded = torch.zeros_like(padded)
+            grad_padded = torch.zeros_like(padded, dtype=filters.dtype)
             into = grad_padded.unflatten(1, grouped.shape[1:3])
             for tap, window in enumerate(_windows(into, filters.shape[2], ctx.stride)):
                 window.addcmul_(grad, filters[:, :, tap].unsqueeze(2))
+            grad_padded = grad_padded.to(padded.dtype)
         return grad_padded, grad_filters, None
 
 
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """``total += a * b``, where ``a`` may be of lower precision than the others."""
+    return total.addcmul_(a, b) if a.dtype == b.dtype else total.add_(a * b)
+
+
 def _windows(grouped: Tensor, taps: int, stride: int):
-    """Views of (N, g, C / g, H + k - 1, W + k - 1): for every tap, what it sees at each location."""
+    """Views of (N, g, C / g, H + k - 1, W + k - 1): what each tap sees at every location."""
     k = math.isqrt(taps)
     height, width = grouped.shape[-2] - k + 1, grouped.shape[-1] - k + 1
     for tap in range(taps):
@@ -74,11 +80,12 @@ def filter_padded(padded: Tensor, filters: Tensor, stride: int) -> Tensor:
         padded: (N, C, H + k - 1, W + k - 1).
         filters: (N, g, k * k, H', W') in row-major order of the taps, H' = ceil(H / s), or
             (N, g, k * k, 1, 1) for the same filter everywhere; C is divisible by g, and group i
-            filters the channels from i * C / g on. Of the dtype of ``padded``.
+            filters the channels from i * C / g on. The sums are made in the dtype of the filters,
+            which may be higher than that of the map.
         stride: s >= 1.
 
     Returns:
-        (N, C, H', W').
+        (N, C, H', W') in the dtype of ``padded``.
     """
     return _FilterPadded.apply(padded, filters, stride)
 
@@ -199,7 +206,7 @@ class AdaptiveBlurPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         padded = pad_same(x, self.kernel_size, self.padding_mode)
-        return filter_padded(padded, self._predict(padded).to(x.dtype), self.stride)
+        return filter_padded(padded, self._predict(padded), self.stride)
 
     def predict_filters(self, x: Tensor) -> Tensor:
         """The filters for a map (N, C, H, W): (N, g, k * k, H', W'), or (N, g, k * k, 1, 1)."""
@@ -219,7 +226,7 @@ class AdaptiveBlurPool2d(nn.Module):
 
 
 def get_predictor_norm(norm: str, groups: int, channels: int) -> nn.Module | None:
-    """Detectron2's ``get_norm``; but its "GN" wants multiples of 32 channels, ours has g * k * k."""
+    """Detectron2's ``get_norm``, whose "GN", however, wants a multiple of 32 channels."""
     return nn.GroupNorm(groups, channels) if norm == "GN" else get_norm(norm, channels)
 
 

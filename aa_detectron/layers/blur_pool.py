@@ -51,7 +51,9 @@ def pad_same(x: Tensor, kernel_size: int, padding_mode: str = "reflect") -> Tens
     return F.pad(x, (before, after, before, after), mode=mode)
 
 
-def blur_pool2d(x: Tensor, kernel: Tensor, stride: int = 2, padding_mode: str = "reflect") -> Tensor:
+def blur_pool2d(
+    x: Tensor, kernel: Tensor, stride: int = 2, padding_mode: str = "reflect"
+) -> Tensor:
     """Filters every channel with the same low-pass filter at every ``stride``-th location.
 
     Args:

@@ -154,11 +154,15 @@ def test_interrupted_save_keeps_the_old_file(tmp_path, monkeypatch):
         AACheckpointer(model, str(tmp_path)).save("model")
     assert (tmp_path / "model.pth").read_bytes() == before
     assert (tmp_path / "last_checkpoint").read_text() == "model.pth"
+    assert {p.name for p in tmp_path.iterdir()} == {"model.pth", "last_checkpoint"}
 
 
-@pytest.mark.parametrize("depth, message", [(34, "is missing"), (50, "in the file and")])
-def test_other_architecture(depth, message, tmp_path):
-    _, path = saved(tmp_path)
+@pytest.mark.parametrize(
+    "kept, depth, message",
+    [(18, 34, "is missing"), (18, 50, "in the file and"), (34, 18, "res[2345].* is not in the")],
+)
+def test_other_architecture(kept, depth, message, tmp_path):
+    _, path = saved(tmp_path, kept)
     model = Detector(config(depth=depth))
     with pytest.raises(InputError, match=f"model.pth: .*do not fit the model.*{message}"):
         AACheckpointer(model).load(path)
@@ -173,6 +177,23 @@ def test_new_heads_are_fine_unless_strict(resnet50, tmp_path):
     AACheckpointer(model).load(path)
     with pytest.raises(InputError, match="proposal_generator.*is missing"):
         AACheckpointer(model, strict=True).load(path)
+
+
+@pytest.mark.parametrize("kept, name", [("adaptive", "blur"), ("blur", "adaptive")])
+def test_other_kind_of_filter(kept, name, tmp_path):
+    """May be trained on, but its score would not be that of the file."""
+    _, path = saved(tmp_path, name=kept)
+    model = Detector(config(name, depth=18))
+    AACheckpointer(model).load(path)
+    with pytest.raises(InputError, match="stem.aa.predictor.*(is not in the model|is missing)"):
+        AACheckpointer(model, strict=True).load(path)
+
+
+def test_not_of_detectron2(tmp_path):
+    path = tmp_path / "lightning.pth"
+    torch.save({"state_dict": {}, "epoch": 3}, path)
+    with pytest.raises(InputError, match="lightning.pth: cannot be loaded .Unsupported type"):
+        AACheckpointer(Detector(config(depth=18))).load(str(path))
 
 
 def test_truncated(tmp_path):

@@ -121,6 +121,7 @@ def check_resnet_config(cfg: CfgNode) -> None:
     check_choice("MODEL.BACKBONE.FREEZE_AT", cfg.MODEL.BACKBONE.FREEZE_AT, range(6))
     if resnets.DEPTH < 50:
         for key, legal in (
+            ("RES2_OUT_CHANNELS", resnets.STEM_OUT_CHANNELS),
             ("RES5_DILATION", 1),
             ("NUM_GROUPS", 1),
             ("DEFORM_ON_PER_STAGE", [False] * 4),

@@ -206,7 +206,9 @@ def make_shapes(root, options, workers=1, force=False, progress=False):
         if not difference:
             return False
         if not force:
-            raise InputError(f"{target} {difference}; --force replaces it")
+            raise InputError(
+                f"{target} {difference}; python tools/make_shapes.py --force replaces it"
+            )
     try:
         os.makedirs(root, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".shapes-", dir=root) as temporary:

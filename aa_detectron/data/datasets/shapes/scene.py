@@ -8,20 +8,21 @@ from . import textures
 from .geometry import CLASSES, NARROWEST, SUPERSAMPLING, coverage, polygon_mask, shape_polygons
 
 # Difficulty. Levels are of 0..255; raise generate.VERSION with any change here.
-MAX_OBJECTS = 5
-SIDES = (26, 60)  # longest side of an object, % of the image's shorter side
-SMALL_SIDES, SMALL_CHANCE = (14, 24), 10  # the same for small objects, and their share in %
-VISIBLE = 45  # least part of an object left visible by those in front, in %
+OBJECTS = (3, 6)  # least and most in an image, as far as there is room
+SIDES = (28, 54)  # longest side of an object, % of the image's shorter side
+SMALL_SIDES, SMALL_CHANCE = (16, 28), 10  # the same for small objects, and their share in %
+VISIBLE = 65  # least part of an object left visible by those in front, in %
 PLACEMENTS = 20  # attempts to place an object
-CONTRAST = 120  # least difference of mean colour from the surroundings, summed over R, G, B
+CONTRAST = 200  # least difference of mean colour from the surroundings, summed over R, G, B
 COLOURS = 20  # attempts to reach it
 BASE = (50, 206)  # range of mean colours, short of 0..255 to leave room for texture
-OBJECT_AMPLITUDE = (25, 60)  # of an object's pattern
-GROUND_AMPLITUDE = (10, 40)  # of the ground's patterns
+OBJECT_AMPLITUDE = (20, 45)  # of an object's pattern
+GROUND_AMPLITUDE = (8, 28)  # of the ground's patterns
 PHOTO_CONTRAST = 60  # of a photograph on an object, % of its own; more would tear the object apart
-PLAIN_CHANCE = 10  # objects without any texture, in %
+GROUND_CONTRAST = 70  # the same for a photograph as ground
+PLAIN_CHANCE = 25  # objects without any texture, in %
 LIGHT = 25  # of the uneven lighting
-NOISE = 10  # most of the sensor's noise
+NOISE = 8  # most of the sensor's noise
 
 
 @dataclass
@@ -66,7 +67,9 @@ def draw_ground(rng, height, width, split, source):
         ndarray: (height, width, 3) int32, about 0..255.
     """
     if _uses_photo(rng, source):
-        return textures.photo_patch(rng, height, width, split) + rng.randint(-25, 26, 3)
+        photo = textures.photo_patch(rng, height, width, split)
+        mean = photo.sum(axis=(0, 1)) // (height * width)
+        return mean + (photo - mean) * GROUND_CONTRAST // 100 + rng.randint(-25, 26, 3)
     base = rng.randint(*BASE, 3)
     one, other = (_pattern_detail(rng, height, width, GROUND_AMPLITUDE) for _ in range(2))
     # Two patterns that melt into each other where the smooth noise changes its sign.
@@ -168,12 +171,12 @@ def render_scene(rng, height, width, split, ground, texture):
             "mixed".
 
     Returns:
-        ndarray, list[SceneObject]: the (height, width, 3) uint8 RGB image, and its 1 to
-        MAX_OBJECTS objects from back to front.
+        ndarray, list[SceneObject]: the (height, width, 3) uint8 RGB image, and its objects from
+        back to front.
     """
     image = draw_ground(rng, height, width, split, ground).astype(np.int32)
     objects = []
-    for _ in range(rng.randint(1, MAX_OBJECTS + 1)):
+    for _ in range(rng.randint(OBJECTS[0], OBJECTS[1] + 1)):
         new = _place(rng, objects, height, width)
         if new is None:
             continue
