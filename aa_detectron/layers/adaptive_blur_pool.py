@@ -206,7 +206,8 @@ class AdaptiveBlurPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         padded = pad_same(x, self.kernel_size, self.padding_mode)
-        return filter_padded(padded, self._predict(padded), self.stride)
+        # Autocast may have padded in float32.
+        return filter_padded(padded, self._predict(padded), self.stride).to(x.dtype)
 
     def predict_filters(self, x: Tensor) -> Tensor:
         """The filters for a map (N, C, H, W): (N, g, k * k, H', W'), or (N, g, k * k, 1, 1)."""

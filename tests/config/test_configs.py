@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.modeling import build_model
+from detectron2.modeling import META_ARCH_REGISTRY
 from helpers import CONFIGS, ROOT
 
 from aa_detectron import add_aa_config
@@ -37,7 +37,7 @@ def test_there_are_configs():
 def test_builds_what_its_name_says(path):
     cfg = load(path)
     with torch.device("meta"):  # no memory, no time for weights
-        model = build_model(cfg)
+        model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
     kinds = {type(m) for m in model.modules()} & {AdaptiveBlurPool2d, BlurPool2d}
     expected = {"plain": set(), "blur": {BlurPool2d}, "adaptive": {AdaptiveBlurPool2d}}
     assert kinds == expected[path.stem.rsplit("_", 1)[1]]
@@ -74,4 +74,7 @@ def test_only_our_nodes_are_added():
 def test_one_comment_a_key():
     lines = (ROOT / "aa_detectron" / "config.py").read_text().splitlines()
     keys = [i for i, line in enumerate(lines) if re.match(r" +node\.[A-Z_]+ = ", line)]
-    assert len(keys) == 18 and all(lines[i - 1].strip().startswith("#") for i in keys)
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    assert len(keys) == len(cfg.MODEL.ANTIALIAS) + len(cfg.TEST.CONSISTENCY)
+    assert all(lines[i - 1].strip().startswith("#") for i in keys)

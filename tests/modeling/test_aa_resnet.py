@@ -39,7 +39,8 @@ def config(name="adaptive", builder="build_aa_resnet_backbone", depth=50, **resn
 
 def narrow(name="adaptive", **resnets):
     """A quarter of the width: quick, with every kind of place."""
-    return config(name, STEM_OUT_CHANNELS=16, RES2_OUT_CHANNELS=64, WIDTH_PER_GROUP=16, **resnets)
+    width = {"STEM_OUT_CHANNELS": 16, "RES2_OUT_CHANNELS": 64, "WIDTH_PER_GROUP": 16}
+    return config(name, **(width | resnets))
 
 
 def build(cfg, seed=0):
@@ -267,7 +268,7 @@ def test_deformable(modulated):
             "MODEL.RESNETS.RES2_OUT_CHANNELS is 256.* 64 for",
         ),
         (config("sinc"), "MODEL.ANTIALIAS.NAME is 'sinc'"),
-        (narrow(WIDTH_PER_GROUP=12), "MODEL.ANTIALIAS.GROUPS is 8.*divisor of the 24 channels"),
+        (narrow(WIDTH_PER_GROUP=6), "MODEL.ANTIALIAS.GROUPS is 8.*divisor of the 12 channels"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -10,8 +10,8 @@ from .geometry import CLASSES, NARROWEST, SUPERSAMPLING, coverage, polygon_mask,
 # Difficulty. Levels are of 0..255; raise generate.VERSION with any change here.
 OBJECTS = (3, 6)  # least and most in an image, as far as there is room
 SIDES = (28, 54)  # longest side of an object, % of the image's shorter side
-SMALL_SIDES, SMALL_CHANCE = (16, 28), 10  # the same for small objects, and their share in %
-VISIBLE = 65  # least part of an object left visible by those in front, in %
+SMALL_SIDES, SMALL_CHANCE = (16, 28), 8  # the same for small objects, and their share in %
+VISIBLE = 70  # least part of an object left visible by those in front, in %
 PLACEMENTS = 20  # attempts to place an object
 CONTRAST = 200  # least difference of mean colour from the surroundings, summed over R, G, B
 COLOURS = 20  # attempts to reach it
@@ -20,7 +20,7 @@ OBJECT_AMPLITUDE = (20, 45)  # of an object's pattern
 GROUND_AMPLITUDE = (8, 28)  # of the ground's patterns
 PHOTO_CONTRAST = 60  # of a photograph on an object, % of its own; more would tear the object apart
 GROUND_CONTRAST = 70  # the same for a photograph as ground
-PLAIN_CHANCE = 25  # objects without any texture, in %
+PLAIN_CHANCE = 30  # objects without any texture, in %
 LIGHT = 25  # of the uneven lighting
 NOISE = 8  # most of the sensor's noise
 
