@@ -8,11 +8,6 @@ import platform
 import time
 from pathlib import Path
 
-import torch
-from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser
-from tabulate import tabulate
-
 from aa_detectron import compat
 from aa_detectron.data.datasets.shapes import Options, make_shapes
 from aa_detectron.engine import AACheckpointer, Trainer
@@ -21,6 +16,13 @@ from aa_detectron.engine.pictures import choose_records, draw_pairs
 from aa_detectron.engine.trainer import inference_folder
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.utils.files import replacing, write_json
+
+# Above: aa_detectron mends the installed Detectron2, and imports it quietly.
+# isort: split
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import default_argument_parser
+from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "Shapes-InstanceSegmentation" / "demo_adaptive.yaml"

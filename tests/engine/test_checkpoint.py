@@ -110,7 +110,9 @@ def test_ordinary_weights_load(resnet50, naming, name, tmp_path):
     for stage, expected in torchvision_features(copy.deepcopy(resnet50).double(), x).items():
         assert features[stage].shape == expected.shape
         if name == "none":
-            torch.testing.assert_close(features[stage], expected, rtol=1e-3, atol=1e-3)
+            # MSRA's files have no variances; Detectron2 takes 1, to which each norm adds eps.
+            tolerance = 1e-3 if naming == "MSRA" else 1e-9
+            assert (features[stage] - expected).norm() <= tolerance * expected.norm()
 
 
 @torch.no_grad()

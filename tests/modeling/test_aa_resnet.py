@@ -5,6 +5,8 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_backbone, build_model
+from detectron2.modeling.backbone import resnet
+from torchvision.ops import deform_conv2d
 
 from aa_detectron import add_aa_config, compat
 from aa_detectron.errors import InvalidOption
@@ -244,17 +246,39 @@ def test_deformable_without_compiled_ops():
         build_backbone(narrow(DEFORM_ON_PER_STAGE=[False, True, True, True]))
 
 
+class TorchvisionDeformConv(torch.nn.Module):
+    """Stands in for both of Detectron2's deformable convs where it has no compiled operators."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride, padding, bias, groups,
+                 dilation, deformable_groups, norm):  # fmt: skip
+        super().__init__()
+        shape = (out_channels, in_channels // groups, kernel_size, kernel_size)
+        self.in_channels = in_channels
+        self.weight, self.bias = torch.nn.Parameter(torch.empty(shape)), None
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.norm = norm
+
+    def forward(self, x, offset, mask=None):
+        geometry = (self.stride, self.padding, self.dilation)
+        return self.norm(deform_conv2d(x, offset, self.weight, None, *geometry, mask))
+
+
 @torch.no_grad()
-@pytest.mark.skipif(not compat.has_compiled_ops(), reason="needs detectron2._C")
 @pytest.mark.parametrize("modulated", [False, True])
-def test_deformable(modulated):
+def test_deformable(modulated, monkeypatch):
+    if not compat.has_compiled_ops():
+        monkeypatch.setattr(compat, "has_compiled_ops", lambda: True)
+        for name in ("DeformConv", "ModulatedDeformConv"):
+            monkeypatch.setattr(resnet, name, TorchvisionDeformConv)
     deform = {"DEFORM_ON_PER_STAGE": [False, True, True, True], "DEFORM_MODULATED": modulated}
     ours, theirs = (build(config("none", builder, **deform)) for builder in PAIRS[0])
     x = image()
     expected = theirs(x)
     assert all(torch.equal(map_, expected[key]) for key, map_ in ours(x).items())
-    for key, map_ in build(config("adaptive", **deform))(x).items():
+    adaptive = build(config("adaptive", **deform))
+    for key, map_ in adaptive(x).items():
         assert map_.shape == expected[key].shape, key
+    assert len(filters(adaptive)) == 7
 
 
 @pytest.mark.parametrize(
