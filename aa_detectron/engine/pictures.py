@@ -12,7 +12,7 @@ from torch import nn
 from aa_detectron.data.image_io import read_image
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, cut_crop, get_class_names
 from aa_detectron.evaluation.consistency import THRESHOLDS, consistent_share, pair_record
-from aa_detectron.utils.visualize import draw_pair, save_image
+from aa_detectron.evaluation.visualize import draw_pair, save_image
 
 
 def choose_records(records: list[dict], count: int) -> list[dict]:

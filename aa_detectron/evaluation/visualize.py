@@ -6,9 +6,9 @@ from detectron2.utils.visualizer import ColorMode, Visualizer
 from PIL import Image
 
 from aa_detectron.data.shifts import overlap_in_crops
-from aa_detectron.evaluation.consistency import THRESHOLDS
+from aa_detectron.utils.files import replacing
 
-from .files import replacing
+from .consistency import THRESHOLDS
 
 INCONSISTENT = (0.9, 0.1, 0.1)
 CONSISTENT = (  # no red among them
@@ -19,6 +19,7 @@ CONSISTENT = (  # no red among them
     (0.74, 0.74, 0.13),
     (1.00, 0.60, 0.20),
 )
+SATURATION = 0.3  # of the image's own colours, which could be taken for the drawing's
 SIDE = 480  # px; smaller crops are enlarged by a whole factor
 GAP = 8
 
@@ -31,8 +32,9 @@ def draw_pair(
 ) -> np.ndarray:
     """Both crops of a pair side by side, the overlap framed.
 
-    A consistent instance (IoU > 0.9) has the same colour in both crops, an inconsistent one is red
-    and says its IoU. What has no part in the overlap, or a low score, is not drawn.
+    The crops are shown in pale colours. A consistent instance (IoU > 0.9) has the same colour in
+    both, an inconsistent one is red and says its IoU. What has no part in the overlap, or a low
+    score, is not drawn.
 
     Args:
         images: the two crops, (H, W, 3) uint8 RGB.
@@ -49,7 +51,8 @@ def draw_pair(
     styles = _styles(record[task], class_names)
     drawn = []
     for image, found, box, style in zip(images, instances, boxes, styles, strict=True):
-        canvas = Visualizer(_enlarge(image, factor), instance_mode=ColorMode.IMAGE)
+        pale = _enlarge(_pale(image), factor)
+        canvas = Visualizer(pale, instance_mode=ColorMode.IMAGE)
         shown = found[sorted(style)]
         canvas.overlay_instances(
             masks=_enlarge_masks(shown, factor) if task == "segm" else None,
@@ -88,6 +91,11 @@ def _styles(pair: dict, class_names) -> tuple[dict, dict]:
         first[instance["index"]] = (colour, label(instance))
         second[match["index"]] = (colour, label(match))
     return first, second
+
+
+def _pale(image: np.ndarray) -> np.ndarray:
+    grey = image.mean(axis=2, keepdims=True)
+    return (grey + SATURATION * (image - grey)).round().astype(np.uint8)
 
 
 def _enlarge(image: np.ndarray, factor: int) -> np.ndarray:
