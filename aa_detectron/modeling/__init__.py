@@ -1,1 +1,1 @@
-from . import backbone  # noqa: F401  registers the backbones
+from . import backbone, roi_heads  # noqa: F401  registers backbones and heads

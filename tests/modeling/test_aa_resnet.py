@@ -239,6 +239,30 @@ def test_detectors(meta):
     assert outputs[0]["instances"].image_size == (70, 90)
 
 
+@torch.no_grad()
+def test_c4_with_all_places():
+    """Detectron2's C4 model, and the same with our backbone and heads."""
+    models = []
+    for name, builder, heads in (
+        ("none", PAIRS[0][1], "Res5ROIHeads"),
+        ("none", PAIRS[0][0], "AARes5ROIHeads"),
+        ("adaptive", PAIRS[0][0], "AARes5ROIHeads"),
+    ):
+        cfg = narrow(name)
+        cfg.MODEL.BACKBONE.NAME = builder
+        cfg.MODEL.RESNETS.OUT_FEATURES = ["res4"]
+        cfg.MODEL.ROI_HEADS.NAME = heads
+        torch.manual_seed(0)
+        models.append(build_model(cfg).eval())
+    theirs, plain, adaptive = models
+    assert theirs.state_dict().keys() == plain.state_dict().keys()
+    x = torch.randn(2, 256, 14, 14)
+    expected = theirs.roi_heads.res5(x)
+    assert torch.equal(plain.roi_heads.res5(x), expected)
+    assert adaptive.roi_heads.res5(x).shape == expected.shape
+    assert len(filters(adaptive)) == 7
+
+
 @pytest.mark.skipif(compat.has_compiled_ops(), reason="this Detectron2 has deformable convolution")
 def test_deformable_without_compiled_ops():
     message = "MODEL.RESNETS.DEFORM_ON_PER_STAGE.*built from source"

@@ -1,0 +1,18 @@
+"""ROI heads of C4 detectors, which have the last stage of the ResNet, res5, in them."""
+
+from detectron2.config import CfgNode
+from detectron2.modeling import ROI_HEADS_REGISTRY
+from detectron2.modeling.roi_heads import Res5ROIHeads
+from torch import nn
+
+from .backbone.build import make_stage
+
+
+@ROI_HEADS_REGISTRY.register()
+class AARes5ROIHeads(Res5ROIHeads):
+    """``Res5ROIHeads`` with the filters of ``MODEL.ANTIALIAS`` in its res5."""
+
+    @classmethod
+    def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Sequential, int]:
+        blocks = make_stage(cfg, 5)
+        return nn.Sequential(*blocks), blocks[-1].out_channels
