@@ -183,6 +183,32 @@ def test_softmax_over_all_groups():
     torch.testing.assert_close(filters.sum((1, 2)), torch.ones(1, 2, 2))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("axis", ["group", "all"])
+def test_softmax_of_low_precision_is_in_float32(axis, dtype):
+    logits = torch.randn(1, 36, 2, 2).to(dtype)
+    filters = softmax_filters(logits, groups=4, axis=axis)
+    assert filters.dtype == torch.float32
+    assert torch.equal(filters, softmax_filters(logits.float(), groups=4, axis=axis))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_low_precision_map_is_summed_in_float32(dtype):
+    """Only the result is rounded: a constant passes exactly, values and gradients are close."""
+    layer = randomised(AdaptiveBlurPool2d(8, 5, groups=2)).eval()
+    x = torch.randn(2, 8, 9, 8).to(dtype)
+    filters = layer.predict_filters(x.float()).detach()
+    maps = [x.clone().requires_grad_(), x.float().requires_grad_()]
+    outputs = [adaptive_blur_pool2d(m, filters) for m in maps]
+    for output in outputs:
+        output.sum().backward()
+    assert outputs[0].dtype == maps[0].grad.dtype == dtype
+    assert torch.equal(outputs[0], outputs[1].to(dtype))
+    assert torch.equal(maps[0].grad, maps[1].grad.to(dtype))
+    constant = torch.full_like(x, 1.25)
+    assert torch.equal(adaptive_blur_pool2d(constant, filters), constant[..., ::2, ::2])
+
+
 def test_impulse_gives_the_predicted_filter():
     filters = torch.randn(1, 1, 9, 5, 5)
     x = torch.zeros(1, 1, 5, 5)
