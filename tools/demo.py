@@ -64,6 +64,7 @@ def draw(cfg: CfgNode, folder: Path) -> None:
     model = Trainer.build_model(cfg)
     AACheckpointer(model, strict=True).load(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
     unfinished = folder.with_name(f".{folder.name}")
+    unfinished.mkdir(exist_ok=True)  # also where no pair has anything to draw
     draw_pairs(cfg, model, name, choose_records(records["pairs"], PICTURES), str(unfinished))
     unfinished.rename(folder)
 

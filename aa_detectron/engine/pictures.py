@@ -38,7 +38,7 @@ def draw_pairs(
     Returns:
         the paths.
     """
-    drawn = {}
+    paths = []
     for crops, instances in _run(cfg, model, name, records):
         key = crops[0]["image_id"], crops[0]["pair"]["number"]
         # Compared anew: on another device, say, the model may return them in another order.
@@ -53,9 +53,9 @@ def draw_pairs(
         images = [cut_crop(image, offset, record["size"]) for offset in record["offsets"]]
         picture = draw_pair(images, instances, record, get_class_names(name))
         stem = str(key[0]).replace("/", "_")
-        drawn[key] = os.path.join(folder, f"{stem}_{key[1]}.png")
-        save_image(drawn[key], picture)
-    return list(drawn.values())
+        paths.append(os.path.join(folder, f"{stem}_{key[1]}.png"))
+        save_image(paths[-1], picture)
+    return paths
 
 
 def _run(cfg, model, name, records) -> Iterator[tuple[list[dict], list]]:

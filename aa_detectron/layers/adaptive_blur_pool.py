@@ -93,7 +93,7 @@ def filter_padded(padded: Tensor, filters: Tensor, stride: int) -> Tensor:
 def adaptive_blur_pool2d(
     x: Tensor, filters: Tensor, stride: int = 2, padding_mode: str = "reflect"
 ) -> Tensor:
-    """Pads, then :func:`filter_padded` (method: equation 2 of the paper, at kept positions only).
+    """Pads, then :func:`filter_padded` (the sum of the layer, at kept positions only).
 
     Args:
         x: (N, C, H, W).
