@@ -3,13 +3,18 @@
 import os
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from aa_detectron.errors import InvalidOption
 
+SEGMENTORS = ("PanopticFPN", "SemanticSegmentor")
+"""Detectron2's meta-architectures that learn from label maps, ``MODEL.SEM_SEG_HEAD``."""
+CLASSIFIER = "AAImageClassifier"
+"""The meta-architecture of :mod:`aa_detectron.modeling.classifier`."""
+
 
 def add_aa_config(cfg: CfgNode) -> None:
-    """Adds ``MODEL.ANTIALIAS``, ``SOLVER.OPTIMIZER`` and ``TEST.CONSISTENCY`` to a config."""
+    """Adds ``MODEL.ANTIALIAS``, ``TEST.CONSISTENCY``, and keys of DeepLab, classifier, solver."""
     node = cfg.MODEL.ANTIALIAS = CfgNode()
     # "none" (Detectron2's own ResNet), "blur" (fixed, LPF), "adaptive", or any filter registered
     # in aa_detectron.layers.LOWPASS_REGISTRY.
@@ -41,10 +46,88 @@ def add_aa_config(cfg: CfgNode) -> None:
     # "binomial": the filter starts as the blur of the same size. "kaiming": as published.
     node.INIT = "binomial"
 
-    # "SGD", which is Detectron2's, or "ADAMW". Other extensions have this key, too.
-    if "OPTIMIZER" not in cfg.SOLVER:
-        cfg.SOLVER.OPTIMIZER = "SGD"
+    _add_deeplab_config(cfg)
+    _add_classifier_config(cfg)
+    _add_solver_config(cfg)
+    _add_consistency_config(cfg)
 
+
+def _add_deeplab_config(cfg: CfgNode) -> None:
+    """DeepLab v3+: names, meanings and defaults of Detectron2's DeepLab project.
+
+    So it makes no difference whether, or in which order, that project adds its config, too.
+    """
+    _add_missing(
+        cfg.MODEL.RESNETS,
+        # These three are read by build_aa_resnet_deeplab_backbone alone. RES4_DILATION 2 with
+        # RES5_DILATION 4 is output stride 8; 1 with 2 is output stride 16.
+        RES4_DILATION=1,
+        # Factors of res5's dilation, one for each block.
+        RES5_MULTI_GRID=[1, 2, 4],
+        # "basic" (7x7 conv) or "deeplab" (three 3x3 convs).
+        STEM_TYPE="deeplab",
+    )
+    _add_missing(
+        cfg.MODEL.SEM_SEG_HEAD,
+        # "cross_entropy", or "hard_pixel_mining": that of the 20 % of pixels where it is highest.
+        LOSS_TYPE="hard_pixel_mining",
+        # Low-level features of the decoder, finest first: IN_FEATURES without the last.
+        PROJECT_FEATURES=["res2"],
+        # Channels that a 1x1 conv leaves of each.
+        PROJECT_CHANNELS=[48],
+        ASPP_CHANNELS=256,
+        ASPP_DILATIONS=[6, 12, 18],
+        ASPP_DROPOUT=0.1,
+        USE_DEPTHWISE_SEPARABLE_CONV=False,
+    )
+    # Crops for training are drawn again, up to ten times, while a single class covers more than
+    # this share.
+    _add_missing(cfg.INPUT.CROP, SINGLE_CATEGORY_MAX_AREA=1.0)
+
+
+def _add_classifier_config(cfg: CfgNode) -> None:
+    node = cfg.MODEL.CLASSIFIER = CfgNode()
+    # Of backbones whose OUT_FEATURES have "linear".
+    node.NUM_CLASSES = 1000
+    # Share of the target that goes to all classes alike.
+    node.LABEL_SMOOTHING = 0.0
+
+    node = cfg.INPUT.CLASSIFIER = CfgNode()
+    # Side of the training crops, in pixels.
+    node.TRAIN_SIZE = 224
+    # Range of their area before they are resized, as shares of the image's.
+    node.TRAIN_AREA = (0.08, 1.0)
+    # Shorter side to which images are resized for testing; pairs are cut from that centre.
+    node.TEST_RESIZE = 256
+    # Side of the centre crop that is tested, and of the crops of a pair.
+    node.TEST_SIZE = 224
+
+    # Images a batch and process in testing; 1 is Detectron2's.
+    _add_missing(cfg.TEST, IMS_PER_BATCH=1)
+
+
+def _add_solver_config(cfg: CfgNode) -> None:
+    _add_missing(
+        cfg.SOLVER,
+        # "SGD", which is Detectron2's, or "ADAMW". Other extensions have this key, too.
+        OPTIMIZER="SGD",
+        # Factor of the learning rate for the backbone's parameters.
+        BACKBONE_MULTIPLIER=1.0,
+        # Of LR_SCHEDULER_NAME "WarmupPolyLR": exponent of the falling line, and the share of the
+        # learning rate below which it does not fall.
+        POLY_LR_POWER=0.9,
+        POLY_LR_CONSTANT_ENDING=0.0,
+    )
+
+
+def _add_missing(node: CfgNode, **defaults) -> None:
+    """Adds the keys that no other extension has added before."""
+    for key, value in defaults.items():
+        if key not in node:
+            node[key] = value
+
+
+def _add_consistency_config(cfg: CfgNode) -> None:
     node = cfg.TEST.CONSISTENCY = CfgNode()
     # Measure consistency under shifts whenever the model is tested.
     node.ENABLED = False
@@ -65,6 +148,8 @@ def add_aa_config(cfg: CfgNode) -> None:
     node.SCORE_THRESH = 0.5
     # Only instances of the same class can match.
     node.MATCH_CLASS = True
+    # Semantic segmentation: only pixels count that have a label, and not the ignore label.
+    node.LABELLED_ONLY = False
 
 
 def check_consistency_config(cfg: CfgNode) -> None:
@@ -75,7 +160,27 @@ def check_consistency_config(cfg: CfgNode) -> None:
             raise InvalidOption(f"TEST.CONSISTENCY.{key}", options[key], "at least 1")
     if not 0 <= options.SCORE_THRESH <= 1:
         raise InvalidOption("TEST.CONSISTENCY.SCORE_THRESH", options.SCORE_THRESH, "from 0 to 1")
-    for name in options.DATASETS:
+    for name in options.DATASETS or cfg.DATASETS.TEST:
         if name not in DatasetCatalog and not os.path.isdir(name):
             legal = "names of registered data sets or folders of images"
             raise InvalidOption("TEST.CONSISTENCY.DATASETS", name, legal)
+        if options.LABELLED_ONLY and MetadataCatalog.get(name).get("ignore_label") is None:
+            legal = f"False for {name}, which has no label maps"
+            raise InvalidOption("TEST.CONSISTENCY.LABELLED_ONLY", True, legal)
+
+
+def check_number_of_classes(cfg: CfgNode) -> None:
+    """Raises InvalidOption for a number of classes that is not that of a tested data set."""
+    if cfg.MODEL.META_ARCHITECTURE in SEGMENTORS:
+        node, kind, key = "SEM_SEG_HEAD", None, "stuff_classes"
+    elif cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
+        node, kind, key = "CLASSIFIER", "classification", "classes"
+    else:
+        return
+    found = cfg.MODEL[node].NUM_CLASSES
+    for name in cfg.DATASETS.TEST:
+        metadata = MetadataCatalog.get(name)
+        classes = metadata.get(key) if kind in (None, metadata.get("evaluator_type")) else None
+        if classes and len(classes) != found:
+            legal = f"{len(classes)}, the number of classes of {name}"
+            raise InvalidOption(f"MODEL.{node}.NUM_CLASSES", found, legal)

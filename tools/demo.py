@@ -15,6 +15,7 @@ from aa_detectron.engine.launch import load_config, setup
 from aa_detectron.engine.pictures import choose_records, draw_pairs
 from aa_detectron.engine.trainer import inference_folder
 from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.utils.files import replacing, write_json
 
 # Above: aa_detectron mends the installed Detectron2, and imports it quietly.
@@ -60,7 +61,7 @@ def train(cfg: CfgNode) -> dict:
 def draw(cfg: CfgNode, folder: Path) -> None:
     """Pictures of some pairs; they have all been drawn when the folder is there."""
     name = cfg.DATASETS.TEST[0]
-    records = json.loads(Path(inference_folder(cfg), f"consistency_{name}.json").read_text())
+    records = json.loads(Path(records_path(inference_folder(cfg), "instances", name)).read_text())
     model = Trainer.build_model(cfg)
     AACheckpointer(model, strict=True).load(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
     unfinished = folder.with_name(f".{folder.name}")

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Make Shapes, the instance segmentation data set that comes with aa_detectron as a program."""
+"""Make Shapes, the data sets that come with aa_detectron as a program."""
 
 import argparse
+import dataclasses
 import os
 import signal
 import sys
 
-from aa_detectron.data.datasets.shapes import SOURCES, Options, make_shapes
+from aa_detectron.data.datasets.shapes import DEFAULTS, FOLDERS, SOURCES, make_shapes
 from aa_detectron.errors import InputError, InvalidOption
 
 
@@ -22,22 +23,33 @@ def parse_size(text):
 
 
 def build_parser():
-    defaults = Options()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    scenes, singles = DEFAULTS["scenes"], DEFAULTS["classification"]
+
+    def default(name):
+        return f"{getattr(scenes, name)}, for classification {getattr(singles, name)}"
+
     root = os.getenv("DETECTRON2_DATASETS", "datasets")
-    parser.add_argument("--root", default=root, help="the data set goes to ROOT/shapes")
-    parser.add_argument("--train", type=int, default=defaults.train, help="training images")
-    parser.add_argument("--val", type=int, default=defaults.val, help="validation images")
-    size = f"{defaults.height}x{defaults.width}"
-    parser.add_argument("--size", type=parse_size, default=size, help="side or HEIGHTxWIDTH in px")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="of all chance")
     parser.add_argument(
-        "--ground", choices=SOURCES, default=defaults.ground, help="what the ground is made of"
+        "--task",
+        choices=list(FOLDERS),
+        default="scenes",
+        help="scenes of several objects with instances and label maps (default), or images of a "
+        "single object in class folders",
+    )
+    folders = " or ".join(f"ROOT/{folder}" for folder in FOLDERS.values())
+    parser.add_argument("--root", default=root, help=f"goes to {folders} (default {root})")
+    parser.add_argument("--train", type=int, help=f"training images ({default('train')})")
+    parser.add_argument("--val", type=int, help=f"validation images ({default('val')})")
+    parser.add_argument(
+        "--size", type=parse_size, help=f"side or HEIGHTxWIDTH in px ({default('height')})"
+    )
+    parser.add_argument("--seed", type=int, default=scenes.seed, help="of all chance")
+    parser.add_argument(
+        "--ground", choices=SOURCES, default=scenes.ground, help="what the ground is made of"
     )
     parser.add_argument(
-        "--texture", choices=SOURCES, default=defaults.texture, help="what objects are covered with"
+        "--texture", choices=SOURCES, default=scenes.texture, help="what objects are covered with"
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument(
@@ -50,10 +62,13 @@ def main(argv=None):
     """Run the tool. Returns the exit status; ends the process with one line on an error."""
     args = build_parser().parse_args(argv)
     root = os.path.expanduser(args.root)
-    folder = os.path.join(root, "shapes")
+    folder = os.path.join(root, FOLDERS[args.task])
+    height, width = args.size or (None, None)
+    given = {"train": args.train, "val": args.val, "height": height, "width": width}
+    given |= {"seed": args.seed, "ground": args.ground, "texture": args.texture}
     try:
-        height, width = args.size
-        options = Options(args.train, args.val, height, width, args.seed, args.ground, args.texture)
+        chosen = {name: value for name, value in given.items() if value is not None}
+        options = dataclasses.replace(DEFAULTS[args.task], **chosen)
         made = make_shapes(root, options, args.workers, args.force, progress=True)
     except (InputError, InvalidOption) as error:
         sys.exit(f"error: {error}")

@@ -1,8 +1,8 @@
 """Reading images with errors that name the file."""
 
 import numpy as np
-from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
+from PIL import Image, ImageOps
 
 from aa_detectron.errors import InputError
 
@@ -28,12 +28,15 @@ def read_image(dataset_dict: dict, image_format: str) -> np.ndarray:
     return image
 
 
-class CheckedDatasetMapper(DatasetMapper):
-    """Detectron2's mapper, with :func:`read_image`'s errors for what is wrong with a file."""
+def image_size(file_name: str) -> tuple[int, int]:
+    """(height, width) in which :func:`read_image` returns an image; decodes it only if turned.
 
-    def __call__(self, dataset_dict: dict):
-        try:
-            return super().__call__(dataset_dict)
-        except (OSError, SyntaxError, utils.SizeMismatchError):
-            read_image(dataset_dict, self.image_format)  # says what is wrong in one line
-            raise
+    Raises:
+        InputError: a file that is missing or no image.
+    """
+    try:
+        with Image.open(file_name) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            return image.height, image.width
+    except OSError as error:
+        raise InputError(f"{file_name}: cannot be read as an image ({error})") from None

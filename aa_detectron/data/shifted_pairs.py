@@ -15,12 +15,16 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_tes
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
+from aa_detectron.config import CLASSIFIER
 from aa_detectron.errors import InputError
 
+from .classification import ClassificationPairMapper
 from .datasets.coco_check import explained
 from .image_io import read_image
 from .shifts import crop_size, draw_offsets
 
+NEEDED = ("file_name", "sem_seg_file_name", "category_id", "image_id", "height", "width")
+"""Of a data set's dicts, what mappers and evaluators of pairs look at."""
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -29,7 +33,8 @@ class ShiftedPairMapper:
 
     Called with {"file_name", "image_id", "pair_number", ...}, returns a list of two dicts in the
     model's input format, with "height" and "width" of the crop, the image's "file_name" and
-    "image_id", and "pair": {"offsets": ((y, x), (y, x)), "number": int, "first": bool}.
+    "image_id", and "pair": {"offsets": ((y, x), (y, x)), "number": int, "first": bool,
+    "image_size": (height, width)}.
 
     Args:
         augmentations: those of testing (the resize).
@@ -78,8 +83,15 @@ class ShiftedPairMapper:
                 "image": self._to_tensor(crop),
                 "height": crop.shape[0],
                 "width": crop.shape[1],
-                "pair": {"offsets": offsets, "number": number, "first": not crops},
+                "pair": {
+                    "offsets": offsets,
+                    "number": number,
+                    "first": not crops,
+                    "image_size": (height, width),
+                },
             }
+            if "sem_seg_file_name" in dataset_dict:
+                record["sem_seg_file_name"] = dataset_dict["sem_seg_file_name"]
             crops.append(record)
         return crops
 
@@ -103,14 +115,17 @@ def flatten_pairs(batch: list[list[dict]]) -> list[dict]:
 def get_image_dicts(name: str) -> list[dict]:
     """Dataset dicts of a registered data set, or of all images in a folder and below.
 
-    The id of an image in a folder is its path from there, with forward slashes.
+    An image without an id takes its path from the folder of the images, with forward slashes.
 
     Raises:
         InputError: neither a data set nor a folder; a folder without images.
     """
     if name in DatasetCatalog:
         with explained([name]):
-            return DatasetCatalog.get(name)
+            images = DatasetCatalog.get(name)
+        metadata = MetadataCatalog.get(name)
+        root = metadata.get("image_root") or metadata.get("image_dir") or ""
+        return [{"image_id": _relative_path(image["file_name"], root)} | image for image in images]
     folder = Path(name)
     if not folder.is_dir():
         raise InputError(
@@ -119,14 +134,16 @@ def get_image_dicts(name: str) -> list[dict]:
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise InputError(f"{name}: no images there ({', '.join(IMAGE_SUFFIXES)})")
-    return [
-        {"file_name": os.fspath(f), "image_id": f.relative_to(folder).as_posix()} for f in files
-    ]
+    return [{"file_name": os.fspath(f), "image_id": _relative_path(f, folder)} for f in files]
 
 
-def get_class_names(name: str) -> list[str] | None:
-    """``thing_classes`` of a data set; None for a folder of images."""
-    return MetadataCatalog.get(name).get("thing_classes") if name in DatasetCatalog else None
+def _relative_path(file_name, root) -> str:
+    return Path(os.path.relpath(file_name, root or os.curdir)).as_posix()
+
+
+def get_metadata(name: str, key: str):
+    """An entry of a data set's metadata; None without one, and for a folder of images."""
+    return MetadataCatalog.get(name).get(key) if name in DatasetCatalog else None
 
 
 def build_shifted_pair_loader(
@@ -140,16 +157,17 @@ def build_shifted_pair_loader(
         only: the (image id, number) of the pairs that are wanted; None for all.
     """
     options = cfg.TEST.CONSISTENCY
-    needed = ("file_name", "image_id", "height", "width")  # not the labels
+    is_classifier = cfg.MODEL.META_ARCHITECTURE == CLASSIFIER
+    mapper = ClassificationPairMapper(cfg) if is_classifier else ShiftedPairMapper(cfg)
     pairs = [
-        {key: image[key] for key in needed if key in image} | {"pair_number": number}
+        {key: image[key] for key in NEEDED if key in image} | {"pair_number": number}
         for image in get_image_dicts(name)
         for number in range(options.PAIRS_PER_IMAGE)
         if only is None or (image["image_id"], number) in only
     ]
     return build_detection_test_loader(
         pairs,
-        mapper=ShiftedPairMapper(cfg),
+        mapper=mapper,
         batch_size=options.PAIRS_PER_BATCH,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=flatten_pairs,

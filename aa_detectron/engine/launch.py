@@ -11,7 +11,13 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from yaml import YAMLError
 
-from aa_detectron.config import add_aa_config, check_consistency_config
+from aa_detectron.config import (
+    CLASSIFIER,
+    add_aa_config,
+    check_consistency_config,
+    check_number_of_classes,
+)
+from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
 from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
 
 from .checkpoint import AACheckpointer
@@ -37,6 +43,8 @@ def load_config(args) -> CfgNode:
         raise InputError(f"{where}: {' '.join(str(reason).split())}") from error
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"  # Detectron2's default could only fail
+    if cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
+        register_folders(cfg)
     for key in ("TEST",) if args.eval_only else ("TRAIN", "TEST"):
         for name in cfg.DATASETS[key]:
             if name not in DatasetCatalog:
@@ -44,8 +52,24 @@ def load_config(args) -> CfgNode:
     for name in cfg.DATASETS.TEST:
         check_evaluator_type(name)
     check_consistency_config(cfg)
+    check_number_of_classes(cfg)
     cfg.freeze()
     return cfg
+
+
+def register_folders(cfg: CfgNode) -> None:
+    """Registers folders of class folders that ``DATASETS`` names, under their paths.
+
+    Those of TEST have the classes of the one of TRAIN, where that is a folder.
+
+    Raises:
+        InputError: a folder without class folders.
+    """
+    classes = None
+    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        if name not in DatasetCatalog and os.path.isdir(name):
+            classes = classes or find_classes(name)
+            register_class_folders(name, name, classes)
 
 
 def setup(args) -> CfgNode:

@@ -10,24 +10,34 @@ from detectron2.evaluation import inference_context
 from torch import nn
 
 from aa_detectron.data.image_io import read_image
-from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, cut_crop, get_class_names
-from aa_detectron.evaluation.consistency import THRESHOLDS, consistent_share, pair_record
-from aa_detectron.evaluation.visualize import draw_pair, save_image
+from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, cut_crop, get_metadata
+from aa_detectron.evaluation.instances import THRESHOLDS, consistent_share
+from aa_detectron.evaluation.sem_seg import equal_share
+from aa_detectron.evaluation.visualize import draw_label_pair, draw_pair, save_image
+
+from .trainer import build_consistency_evaluators
 
 
 def choose_records(records: list[dict], count: int) -> list[dict]:
-    """``count`` records, evenly from the least to the most consistent pair with instances."""
-    task = "segm" if all("segm" in record for record in records) else "bbox"
-    counted = [record for record in records if record[task]["first"]]
-    counted.sort(key=lambda r: consistent_share(r[task]["first"], THRESHOLDS["mAISC"]))
+    """``count`` records, evenly from the least to the most consistent pair that counts."""
+    counted = [record for record in records if consistency(record) is not None]
+    counted.sort(key=consistency)
     places = np.linspace(0, len(counted) - 1, min(count, len(counted))).round().astype(int)
     return [counted[place] for place in places]
+
+
+def consistency(record: dict) -> float | None:
+    """Share, 0 to 1, of a pair's instances or pixels that are consistent; None without any."""
+    if "sem_seg" in record:
+        return equal_share(record)
+    instances = record["segm" if "segm" in record else "bbox"]["first"]
+    return consistent_share(instances, THRESHOLDS["mAISC"]) if instances else None
 
 
 def draw_pairs(
     cfg: CfgNode, model: nn.Module, name: str, records: list[dict], folder: str
 ) -> list[str]:
-    """Runs the model once more on some pairs and draws them, see :func:`draw_pair`.
+    """Runs the model once more on some pairs and draws them.
 
     Args:
         cfg, model: those that the records come from.
@@ -39,32 +49,38 @@ def draw_pairs(
         the paths.
     """
     paths = []
-    for crops, instances in _run(cfg, model, name, records):
-        key = crops[0]["image_id"], crops[0]["pair"]["number"]
-        # Compared anew: on another device, say, the model may return them in another order.
-        record = pair_record(
-            *key,
-            crops[0]["pair"]["offsets"],
-            *instances,
-            score_thresh=cfg.TEST.CONSISTENCY.SCORE_THRESH,
-            match_class=cfg.TEST.CONSISTENCY.MATCH_CLASS,
-        )
-        image = read_image({"file_name": crops[0]["file_name"]}, "RGB")
-        images = [cut_crop(image, offset, record["size"]) for offset in record["offsets"]]
-        picture = draw_pair(images, instances, record, get_class_names(name))
-        stem = str(key[0]).replace("/", "_")
-        paths.append(os.path.join(folder, f"{stem}_{key[1]}.png"))
-        save_image(paths[-1], picture)
+    for crops, outputs in _run(cfg, model, name, records):
+        paths.append(os.path.join(folder, _file_name(crops[0])))
+        save_image(paths[-1], _draw(cfg, name, crops, outputs, "sem_seg" in records[0]))
     return paths
 
 
-def _run(cfg, model, name, records) -> Iterator[tuple[list[dict], list]]:
-    """For every pair its two crops and the instances found in them."""
+def _draw(cfg: CfgNode, name: str, crops: list[dict], outputs: list[dict], labels: bool):
+    # Compared anew: on another device, say, the model may return instances in another order.
+    kind = "sem_seg" if labels else "instances"
+    evaluator = next(e for e in build_consistency_evaluators(cfg, name) if e.kind == kind)
+    record = evaluator.compare(crops[0], *outputs)
+    image = read_image({"file_name": crops[0]["file_name"]}, "RGB")
+    images = [cut_crop(image, offset, record["size"]) for offset in record["offsets"]]
+    if labels:
+        maps = [output["sem_seg"].argmax(dim=0).cpu().numpy() for output in outputs]
+        return draw_label_pair(images, maps, record, get_metadata(name, "stuff_colors"))
+    instances = [output["instances"].to("cpu") for output in outputs]
+    return draw_pair(images, instances, record, get_metadata(name, "thing_classes"))
+
+
+def _file_name(crop: dict) -> str:
+    stem = str(crop["image_id"]).replace("/", "_")
+    return f"{stem}_{crop['pair']['number']}.png"
+
+
+def _run(cfg, model, name, records) -> Iterator[tuple[list[dict], list[dict]]]:
+    """For every pair its two crops and the model's outputs for them."""
     if not records:
         return
     keys = {(r["image_id"], r["pair"]) for r in records}
     with inference_context(model), torch.no_grad():
         for batch in build_shifted_pair_loader(cfg, name, keys):
-            outputs = [output["instances"].to("cpu") for output in model(batch)]
+            outputs = model(batch)
             for i in range(0, len(batch), 2):
                 yield batch[i : i + 2], outputs[i : i + 2]

@@ -1,5 +1,7 @@
 """The trainer behind tools/train_net.py."""
 
+import importlib.util
+import logging
 import os
 import weakref
 
@@ -13,28 +15,67 @@ from detectron2.data import (
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import (
     COCOEvaluator,
+    COCOPanopticEvaluator,
     DatasetEvaluator,
+    DatasetEvaluators,
     LVISEvaluator,
     PascalVOCDetectionEvaluator,
+    SemSegEvaluator,
     inference_on_dataset,
     print_csv_format,
 )
-from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from torch import nn
 
 from aa_detectron.data.datasets.coco_check import explained
-from aa_detectron.data.image_io import CheckedDatasetMapper
-from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_class_names
-from aa_detectron.errors import InputError, check_choice
-from aa_detectron.evaluation import InstanceConsistencyEvaluator
+from aa_detectron.data.label_maps import check_labels, read_label_map
+from aa_detectron.data.mapper import build_mapper
+from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_metadata
+from aa_detectron.errors import InputError
+from aa_detectron.evaluation import (
+    ClassificationConsistencyEvaluator,
+    ClassificationEvaluator,
+    InstanceConsistencyEvaluator,
+    SemSegConsistencyEvaluator,
+    VIDEvaluator,
+)
+from aa_detectron.evaluation.pair_evaluator import PairEvaluator
 
 from .checkpoint import AACheckpointer
+from .solver import build_lr_scheduler, build_optimizer
+
+logger = logging.getLogger(__name__)
+
+
+def _sem_seg_evaluator(name: str, folder: str) -> SemSegEvaluator:
+    metadata = MetadataCatalog.get(name)
+
+    def load(file_name, dtype):
+        labels = read_label_map(file_name)
+        check_labels(labels, len(metadata.stuff_classes), metadata.ignore_label, file_name)
+        return labels.astype(dtype)
+
+    return SemSegEvaluator(name, output_dir=folder, sem_seg_loading_fn=load)
+
+
+def _panoptic_evaluator(name: str, folder: str) -> DatasetEvaluators:
+    evaluators = [_sem_seg_evaluator(name, folder), COCOEvaluator(name, output_dir=folder)]
+    if importlib.util.find_spec("panopticapi"):
+        evaluators.append(COCOPanopticEvaluator(name, folder))
+    else:
+        logger.warning("panopticapi is not installed: panoptic quality is not measured")
+    return DatasetEvaluators(evaluators)
+
 
 EVALUATORS = {
+    "cityscapes_sem_seg": _sem_seg_evaluator,
+    "classification": lambda name, folder: ClassificationEvaluator(),
     "coco": lambda name, folder: COCOEvaluator(name, output_dir=folder),
+    "coco_panoptic_seg": _panoptic_evaluator,
+    "imagenet_vid": lambda name, folder: VIDEvaluator(MetadataCatalog.get(name).imagenet_1k),
     "lvis": lambda name, folder: LVISEvaluator(name, output_dir=folder),
     "pascal_voc": lambda name, folder: PascalVOCDetectionEvaluator(name),
+    "sem_seg": _sem_seg_evaluator,
 }
 """By the ``evaluator_type`` of a data set's metadata."""
 
@@ -70,34 +111,28 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """Detectron2's SGD, or AdamW with the same groups of parameters.
+        """See :func:`aa_detectron.engine.solver.build_optimizer`."""
+        return build_optimizer(cfg, model)
 
-        Raises:
-            InvalidOption: naming the key.
-        """
-        check_choice("SOLVER.OPTIMIZER", cfg.SOLVER.OPTIMIZER, ("SGD", "ADAMW"))
-        if cfg.SOLVER.OPTIMIZER == "SGD":
-            return super().build_optimizer(cfg, model)
-        parameters = get_default_optimizer_params(
-            model,
-            base_lr=cfg.SOLVER.BASE_LR,
-            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
-            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-        )
-        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-        return optimizer(parameters, cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer):
+        """See :func:`aa_detectron.engine.solver.build_lr_scheduler`."""
+        return build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode):
         with explained(cfg.DATASETS.TRAIN):
-            return build_detection_train_loader(cfg, mapper=CheckedDatasetMapper(cfg, True))
+            return build_detection_train_loader(cfg, mapper=build_mapper(cfg, True))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
-        mapper = CheckedDatasetMapper(cfg, False)
         with explained([dataset_name]):
-            return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+            return build_detection_test_loader(
+                cfg,
+                dataset_name,
+                mapper=build_mapper(cfg, False),
+                batch_size=cfg.TEST.IMS_PER_BATCH,
+            )
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -133,23 +168,47 @@ class Trainer(DefaultTrainer):
         """Consistency under shifts on each of ``TEST.CONSISTENCY.DATASETS``.
 
         Returns:
-            {data set or folder: {"consistency_segm": {...}, "consistency_bbox": {...}}}; empty
-            but in the main process.
+            {data set or folder: {"consistency_bbox", "consistency_segm", "consistency_sem_seg",
+            "consistency_classification": {metric: number}}}, those that the model has outputs for;
+            empty but in the main process.
+
+        Raises:
+            InputError: the model has no such outputs.
         """
         results = {}
         for name in cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST:
             loader = build_shifted_pair_loader(cfg, name)  # sets class names, too
-            evaluator = InstanceConsistencyEvaluator(
-                name,
-                get_class_names(name),
-                score_thresh=cfg.TEST.CONSISTENCY.SCORE_THRESH,
-                match_class=cfg.TEST.CONSISTENCY.MATCH_CLASS,
-                output_dir=inference_folder(cfg),
-            )
-            results[name] = inference_on_dataset(model, loader, evaluator)
+            evaluators = DatasetEvaluators(build_consistency_evaluators(cfg, name))
+            results[name] = inference_on_dataset(model, loader, evaluators)
             if comm.is_main_process():
+                if not results[name]:
+                    outputs = '"instances", "sem_seg" or "logits"'
+                    raise InputError(f"TEST.CONSISTENCY: the model's outputs have no {outputs}")
                 print_csv_format(results[name])
         return results
+
+
+def build_consistency_evaluators(cfg: CfgNode, name: str) -> list[PairEvaluator]:
+    """For a data set or folder of images; each takes of a model's outputs what it knows."""
+    options = cfg.TEST.CONSISTENCY
+    folder = inference_folder(cfg)
+    ignored = get_metadata(name, "ignore_label") if options.LABELLED_ONLY else None
+    return [
+        InstanceConsistencyEvaluator(
+            name,
+            get_metadata(name, "thing_classes"),
+            score_thresh=options.SCORE_THRESH,
+            match_class=options.MATCH_CLASS,
+            output_dir=folder,
+        ),
+        SemSegConsistencyEvaluator(
+            name,
+            get_metadata(name, "stuff_classes"),
+            ignore_label=ignored,
+            output_dir=folder,
+        ),
+        ClassificationConsistencyEvaluator(name, output_dir=folder),
+    ]
 
 
 def inference_folder(cfg: CfgNode) -> str:

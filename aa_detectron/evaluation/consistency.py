@@ -1,218 +1,39 @@
-"""Consistency of instances under shifts, as pure functions: mAISC (Zou et al., BMVC 2020).
+"""What all consistency metrics share: shares of pairs, their mean, interval and shift lengths.
 
-What the two crops of a pair gave is kept as plain dicts, which go to JSON as they are and from
-which every score is computed:
+What the two crops of a pair gave is kept as a plain dict, its record, which goes to JSON as it is
+and from which every score is computed:
 
-    {"image_id": ..., "pair": 0, "offsets": [[y, x], [y, x]], "size": [height, width],
-     "segm": {"first": [{"index", "category", "score", "area", "match", "iou"}, ...],
-              "second": [{"index", "category", "score", "area"}, ...]},
-     "bbox": {...}}
+    {"image_id": ..., "pair": 0, "offsets": [[y, x], [y, x]], "size": [height, width], ...}
 
-"first" and "second" are the instances M(b) and M(c) of the two crops, cut to the overlap; "index"
-is the place in the model's output, "match" one in "second" or None, "iou" that of the match (0
-without one), "area" is in pixels of the original image. A detector without masks has no "segm".
+with the sections that :mod:`~aa_detectron.evaluation.instances`,
+:mod:`~aa_detectron.evaluation.sem_seg` and :mod:`~aa_detectron.evaluation.classification` add.
 """
 
 import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
-import pycocotools.mask as mask_util
-import torch
-from detectron2.structures import Boxes, Instances
 from scipy.stats import bootstrap
 
-from aa_detectron.data.shifts import Box, overlap_in_crops
-
-THRESHOLDS = {"mAISC": 0.9, "mAISC50": 0.5, "mAISC75": 0.75}
-SIZES = {"s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, math.inf)}
-"""COCO's: small below 32^2 pixels, large from 96^2 on."""
 SHIFT_LENGTHS = (4, 8, 16, 32, math.inf)
 """Upper ends, in pixels, of the ranges of the distance between the two offsets."""
 
 
-def pair_record(
-    image_id,
-    number: int,
-    offsets,
-    first: Instances,
-    second: Instances,
-    *,
-    score_thresh: float = 0.5,
-    match_class: bool = True,
-) -> dict:
-    """Compares the instances of the two crops of a pair inside their overlap.
+def start_record(image_id, number: int, offsets, size) -> dict:
+    """A record without sections.
 
     Args:
         image_id: a number or string.
         number: of the pair within the image.
         offsets: ((y, x), (y, x)) of the crops.
-        first, second: what a model returned for each crop: ``scores``, ``pred_classes``,
-            ``pred_boxes`` and, where it has masks, ``pred_masks`` (N, height, width); all in
-            pixels of the crop, both crops of the same size.
-        score_thresh: instances with a lower score do not count.
-        match_class: only instances of the same class can match.
-
-    Returns:
-        the record described above.
+        size: (height, width) of both crops.
     """
-    size = first.image_size
-    boxes = overlap_in_crops(*offsets, size)
-    crops = [_above(crop, score_thresh) for crop in (first, second)]
-    record = {
+    return {
         "image_id": image_id,
         "pair": number,
         "offsets": [list(offset) for offset in offsets],
         "size": list(size),
     }
-    if any(c.has("pred_masks") for c in crops):
-        shapes = [cut_masks(c, box) for c, box in zip(crops, boxes, strict=True)]
-        record["segm"] = compare_instances(crops, shapes, match_class)
-    shapes = [clip_boxes(c.pred_boxes, box) for c, box in zip(crops, boxes, strict=True)]
-    record["bbox"] = compare_instances(crops, shapes, match_class)
-    return record
-
-
-def cut_masks(crop: Instances, box: Box) -> list[dict]:
-    """The N masks of a crop inside a box, as COCO's run-length encodings."""
-    if not len(crop):  # then some models leave the masks out
-        return []
-    rows, columns = box.slices
-    inside = crop.pred_masks[:, rows, columns].permute(1, 2, 0).cpu().numpy()
-    return mask_util.encode(np.asfortranarray(inside, dtype=np.uint8))
-
-
-def clip_boxes(boxes: Boxes, box: Box) -> np.ndarray:
-    """Boxes inside a box: (N, 4) float64, x, y, width, height, from the corner of ``box``."""
-    corners = boxes.tensor.detach().cpu().double().numpy() - [box.x0, box.y0, box.x0, box.y0]
-    corners = np.clip(corners, 0, [box.x1 - box.x0, box.y1 - box.y0] * 2)
-    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-
-
-def _above(crop: Instances, score_thresh: float) -> Instances:
-    """Instances of a crop that count, with their ``index`` in the model's output."""
-    index = torch.nonzero(crop.scores >= score_thresh).flatten()
-    crop = crop[index]
-    crop.set("index", index)
-    return crop
-
-
-def compare_instances(crops: list[Instances], shapes: list, match_class: bool) -> dict:
-    """Drops empty shapes and matches the rest: the "segm" or "bbox" of a record."""
-    (first, first_shapes), (second, second_shapes) = (
-        _non_empty(crop, shape) for crop, shape in zip(crops, shapes, strict=True)
-    )
-    ious = pairwise_iou(first_shapes, second_shapes)
-    if match_class:
-        classes = [np.array([i["category"] for i in side], int) for side in (first, second)]
-        ious = np.where(classes[0][:, None] == classes[1][None, :], ious, 0.0)
-    matches = match_instances(np.array([i["score"] for i in first]), ious)
-    for index, match in enumerate(matches):
-        first[index]["match"] = match
-        first[index]["iou"] = 0.0 if match is None else float(ious[index, match])
-    return {"first": first, "second": second}
-
-
-def _non_empty(crop: Instances, shapes) -> tuple[list[dict], list]:
-    """Instances with a part in the overlap, as dicts, and their shapes there."""
-    columns = crop.index.tolist(), crop.pred_classes.tolist(), crop.scores.tolist()
-    instances, kept = [], []
-    for index, category, score, shape in zip(*columns, shapes, strict=True):
-        is_mask = isinstance(shape, dict)
-        area = float(mask_util.area(shape) if is_mask else shape[2] * shape[3])
-        if area > 0:
-            kept.append(shape)
-            instances.append({"index": index, "category": category, "score": score, "area": area})
-    return instances, kept
-
-
-def pairwise_iou(first: list, second: list) -> np.ndarray:
-    """IoU of every shape of ``first`` (N) with every one of ``second`` (M): (N, M) float64.
-
-    Shapes are run-length encodings, or boxes (x, y, width, height).
-    """
-    if not first or not second:
-        return np.zeros((len(first), len(second)))
-    if not isinstance(first[0], dict):
-        first, second = np.stack(first), np.stack(second)
-    return mask_util.iou(first, second, [0] * len(second))
-
-
-def match_instances(scores: np.ndarray, ious: np.ndarray) -> list[int | None]:
-    """In order of falling score each instance takes the still free one of highest IoU.
-
-    The IoU that counts as consistent plays no part in it: one matching serves every threshold.
-    What does not overlap at all is not matched. Among equals the first comes first.
-
-    Args:
-        scores: (N,) of the first crop's instances.
-        ious: (N, M), 0 where a match is not allowed.
-
-    Returns:
-        for each of the N its match's index, or None.
-    """
-    free = np.ones(ious.shape[1], bool)
-    matches: list[int | None] = [None] * len(scores)
-    for index in np.argsort(-scores, kind="stable"):
-        candidates = np.where(free, ious[index], 0.0)
-        if candidates.any():
-            matches[index] = best = int(candidates.argmax())
-            free[best] = False
-    return matches
-
-
-def consistent_share(instances: list[dict], threshold: float) -> float:
-    """AISC of a pair: the share, 0 to 1, of M(b)'s instances whose match has IoU > threshold."""
-    return sum(i["iou"] > threshold for i in instances) / len(instances)
-
-
-def symmetric_share(pair: dict, threshold: float) -> float:
-    """2 * consistent / (\\|M(b)\\| + \\|M(c)\\|), 0 to 1; either may be empty, but not both."""
-    consistent = sum(i["iou"] > threshold for i in pair["first"])
-    return 2 * consistent / (len(pair["first"]) + len(pair["second"]))
-
-
-def score_pairs(records: list[dict], task: str, class_names: list[str] | None = None) -> dict:
-    """All scores of a task from its records, in percent (NaN where no pair counts).
-
-    mAISC is the mean over the pairs in which M(b) is not empty, at IoU > 0.9, with the 95 %
-    bootstrap interval over images; mAISC50 and mAISC75 at 0.5 and 0.75; mAISCs, m, l count only
-    instances of COCO's small, medium and large areas; "symmetric" is the mean of
-    :func:`symmetric_share` over the pairs in which either is not empty; "pairs" and "empty" count
-    the pairs in the mean and those left out. Names with a hyphen are per class and per distance
-    between the two crops.
-
-    Args:
-        records: see the top of this file.
-        task: "segm" or "bbox".
-        class_names: of the categories; None leaves them out.
-    """
-    pairs = [record[task] for record in records]
-    scores = {
-        name: _mean_share([pair["first"] for pair in pairs], threshold)
-        for name, threshold in THRESHOLDS.items()
-    }
-    main = THRESHOLDS["mAISC"]
-    counted = [r for r in records if r[task]["first"]]
-    shares = [consistent_share(r[task]["first"], main) for r in counted]
-    interval = bootstrap_interval(shares, [r["image_id"] for r in counted])
-    scores["low"], scores["high"] = (100 * end for end in interval)
-    either = [pair for pair in pairs if pair["first"] or pair["second"]]
-    scores["symmetric"] = _percent([symmetric_share(pair, main) for pair in either])
-    for size, (low, high) in SIZES.items():
-        scores[f"mAISC{size}"] = _mean_share(
-            [[i for i in pair["first"] if low <= i["area"] < high] for pair in pairs], main
-        )
-    scores["pairs"], scores["empty"] = len(counted), len(records) - len(counted)
-    for category, name in enumerate(class_names or []):
-        scores[f"mAISC-{name}"] = _mean_share(
-            [[i for i in pair["first"] if i["category"] == category] for pair in pairs], main
-        )
-    shortest = 0.0
-    for longest in SHIFT_LENGTHS:
-        inside = [r[task]["first"] for r in records if shortest < shift_length(r) <= longest]
-        scores[f"mAISC-shift-{longest}"] = _mean_share(inside, main)
-        shortest = longest
-    return scores
 
 
 def shift_length(record: dict) -> float:
@@ -220,12 +41,49 @@ def shift_length(record: dict) -> float:
     return math.dist(*record["offsets"])
 
 
-def _mean_share(sides: list[list[dict]], threshold: float) -> float:
-    return _percent([consistent_share(side, threshold) for side in sides if side])
+def percent(shares: Iterable[float | None]) -> float:
+    """Mean of shares, 0 to 1, in percent, None left out; NaN without any."""
+    counted = [share for share in shares if share is not None]
+    return 100 * math.fsum(counted) / len(counted) if counted else math.nan
 
 
-def _percent(shares: list[float]) -> float:
-    return 100 * math.fsum(shares) / len(shares) if shares else math.nan
+def score_shares(
+    name: str, records: list[dict], share: Callable[[dict], float | None]
+) -> dict[str, float]:
+    """Mean of a share over pairs, its interval, and the counts of pairs.
+
+    Args:
+        name: of the metric.
+        records: of the pairs.
+        share: of a record, 0 to 1; None where the pair does not count.
+
+    Returns:
+        {name, "low" and "high": the 95 % bootstrap interval over images, in percent;
+        "pairs" in the mean, "empty" that do not count}.
+    """
+    shares = [share(record) for record in records]
+    image_ids = [r["image_id"] for r, s in zip(records, shares, strict=True) if s is not None]
+    low, high = bootstrap_interval([s for s in shares if s is not None], image_ids)
+    return {
+        name: percent(shares),
+        "low": 100 * low,
+        "high": 100 * high,
+        "pairs": len(image_ids),
+        "empty": len(records) - len(image_ids),
+    }
+
+
+def score_by_shift(
+    name: str, records: list[dict], share: Callable[[dict], float | None]
+) -> dict[str, float]:
+    """The same mean for every range of :data:`SHIFT_LENGTHS`: {"<name>-shift-<end>": percent}."""
+    scores = {}
+    shortest = 0.0
+    for longest in SHIFT_LENGTHS:
+        inside = [r for r in records if shortest < shift_length(r) <= longest]
+        scores[f"{name}-shift-{longest}"] = percent(map(share, inside))
+        shortest = longest
+    return scores
 
 
 def bootstrap_interval(

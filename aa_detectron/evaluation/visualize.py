@@ -2,13 +2,15 @@
 
 import numpy as np
 from detectron2.structures import Instances
+from detectron2.utils.colormap import colormap
 from detectron2.utils.visualizer import ColorMode, Visualizer
 from PIL import Image
 
-from aa_detectron.data.shifts import overlap_in_crops
+from aa_detectron.data.shifts import Box, overlap_in_crops
 from aa_detectron.utils.files import replacing
 
-from .consistency import THRESHOLDS
+from .instances import THRESHOLDS
+from .sem_seg import equal_share
 
 INCONSISTENT = (0.9, 0.1, 0.1)
 CONSISTENT = (  # no red among them
@@ -22,6 +24,7 @@ CONSISTENT = (  # no red among them
 SATURATION = 0.3  # of the image's own colours, which could be taken for the drawing's
 SIDE = 480  # px; smaller crops are enlarged by a whole factor
 GAP = 8
+OPACITY = 0.5  # of label maps
 
 
 def draw_pair(
@@ -39,7 +42,7 @@ def draw_pair(
     Args:
         images: the two crops, (H, W, 3) uint8 RGB.
         instances: what the model returned for each.
-        record: of the pair, see :mod:`aa_detectron.evaluation.consistency`.
+        record: of the pair, see :mod:`aa_detectron.evaluation.instances`.
         class_names: for the labels; None shows numbers.
 
     Returns:
@@ -61,11 +64,63 @@ def draw_pair(
             assigned_colors=[style[i][0] for i in sorted(style)],
             alpha=0.4,
         )
-        frame = np.array([box.x0, box.y0, box.x1, box.y1]) * factor
-        canvas.draw_box(frame, edge_color="w", line_style="--")
-        drawn.append(canvas.get_output().get_image())
-    gap = np.full((drawn[0].shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([drawn[0], gap, drawn[1]], axis=1)
+        drawn.append(_framed(canvas, box, factor))
+    return _side_by_side(drawn)
+
+
+def draw_label_pair(
+    images: list[np.ndarray],
+    labels: list[np.ndarray],
+    record: dict,
+    colours: list[list[int]] | None = None,
+) -> np.ndarray:
+    """The label maps over both crops of a pair, and where they disagree; the overlap framed.
+
+    The third panel is the first crop, with the pixels of the overlap in red to which the two crops
+    give different labels.
+
+    Args:
+        images: the two crops, (H, W, 3) uint8 RGB.
+        labels: (H, W) integers, what the model says of each.
+        record: of the pair, see :mod:`aa_detectron.evaluation.sem_seg`.
+        colours: RGB, 0 to 255, of the labels; None takes Detectron2's colour map.
+
+    Returns:
+        (H * f, 3 * W * f + gaps, 3) uint8 RGB, f the factor of enlargement.
+    """
+    palette = np.array(colours) if colours else colormap(rgb=True)
+    boxes = overlap_in_crops(*record["offsets"], record["size"])
+    different = np.zeros(labels[0].shape, bool)
+    different[boxes[0].slices] = labels[0][boxes[0].slices] != labels[1][boxes[1].slices]
+    pale = [_pale(image) for image in images]
+    panels = [
+        _blend(crop, palette[labels % len(palette)])
+        for crop, labels in zip(pale, labels, strict=True)
+    ]
+    panels.append(np.where(different[..., None], np.array(INCONSISTENT) * 255, pale[0]))
+    factor = max(1, SIDE // max(images[0].shape[:2]))
+    canvases = [Visualizer(_enlarge(panel.astype(np.uint8), factor)) for panel in panels]
+    share = equal_share(record)
+    if share is not None:
+        canvases[2].draw_text(f"{100 * share:.1f} % equal", (2, 2), horizontal_alignment="left")
+    framed = zip(canvases, (*boxes, boxes[0]), strict=True)
+    return _side_by_side([_framed(canvas, box, factor) for canvas, box in framed])
+
+
+def _framed(canvas: Visualizer, box: Box, factor: int) -> np.ndarray:
+    frame = np.array([box.x0, box.y0, box.x1, box.y1]) * factor
+    canvas.draw_box(frame, edge_color="w", line_style="--")
+    return canvas.get_output().get_image()
+
+
+def _side_by_side(panels: list[np.ndarray]) -> np.ndarray:
+    gap = np.full((panels[0].shape[0], GAP, 3), 255, np.uint8)
+    parts = [part for panel in panels for part in (gap, panel)]
+    return np.concatenate(parts[1:], axis=1)
+
+
+def _blend(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    return (1 - OPACITY) * image + OPACITY * colours
 
 
 def save_image(path, image: np.ndarray) -> None:

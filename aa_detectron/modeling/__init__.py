@@ -1,1 +1,1 @@
-from . import backbone, roi_heads  # noqa: F401  registers backbones and heads
+from . import backbone, classifier, deeplab, roi_heads  # noqa: F401  registers backbones and heads

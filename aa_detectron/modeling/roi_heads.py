@@ -14,5 +14,5 @@ class AARes5ROIHeads(Res5ROIHeads):
 
     @classmethod
     def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Sequential, int]:
-        blocks = make_stage(cfg, 5)
+        blocks = make_stage(cfg, 5, cfg.MODEL.RESNETS.RES5_DILATION)
         return nn.Sequential(*blocks), blocks[-1].out_channels

@@ -1,5 +1,6 @@
 """Every shipped config loads and builds; importing the package changes nothing of Detectron2's."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 import torch
 from detectron2.config import get_cfg
+from detectron2.data import MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 from helpers import CONFIGS, ROOT
 
@@ -31,6 +33,10 @@ def test_there_are_configs():
             for kind in ("plain", "blur", "adaptive"):
                 leaf = f"mask_rcnn_R_{depth}_FPN_{schedule}_{kind}.yaml"
                 assert f"COCO-InstanceSegmentation/{leaf}" in names
+        for data in ("VOC", "Cityscapes"):
+            for kind in ("plain", "blur", "adaptive"):
+                leaf = f"deeplab_v3_plus_R_{depth}_os16_{kind}.yaml"
+                assert f"{data}-SemanticSegmentation/{leaf}" in names
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.relative_to(CONFIGS).as_posix())
@@ -64,17 +70,57 @@ def test_importing_changes_no_default():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_only_our_nodes_are_added():
+@pytest.mark.parametrize(
+    "data, classes, crop, iterations, rate, warmup",
+    [("VOC", 21, 513, 30000, 0.01, 0), ("Cityscapes", 19, 768, 80000, 0.00875, 8000)],
+)
+def test_deeplab_recipe_is_the_published_one(data, classes, crop, iterations, rate, warmup):
+    cfg = load(CONFIGS / f"{data}-SemanticSegmentation/deeplab_v3_plus_R_101_os16_adaptive.yaml")
+    assert cfg.INPUT.CROP.ENABLED and tuple(cfg.INPUT.CROP.SIZE) == (crop, crop)
+    solver = cfg.SOLVER
+    assert (solver.MAX_ITER, solver.BASE_LR, solver.WARMUP_ITERS) == (iterations, rate, warmup)
+    assert (solver.LR_SCHEDULER_NAME, solver.POLY_LR_POWER) == ("WarmupPolyLR", 0.9)
+    assert (solver.BACKBONE_MULTIPLIER, solver.WEIGHT_DECAY) == (0.1, 1e-4)
+    assert (solver.OPTIMIZER, solver.IMS_PER_BATCH) == ("SGD", 16)
+    assert cfg.MODEL.RESNETS.DEPTH == 101
+    for name in cfg.DATASETS.TEST:
+        assert len(MetadataCatalog.get(name).stuff_classes) == classes
+    assert cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == classes
+
+
+def keys(node, prefix=""):
+    """Every key of a config, as "MODEL.NODE.KEY"."""
+    for key, value in node.items():
+        yield from keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+
+
+def test_only_keys_of_our_own_are_added():
     before, after = get_cfg(), get_cfg()
     add_aa_config(after)
-    del after.MODEL["ANTIALIAS"], after.SOLVER["OPTIMIZER"], after.TEST["CONSISTENCY"]
+    names = set(keys(before))
+    assert names < set(keys(after))
+    added = [name for name in keys(after) if name not in names]
+    for name in added:
+        *path, key = name.split(".")
+        del functools.reduce(getattr, path, after)[key]
+    del after.MODEL["ANTIALIAS"], after.TEST["CONSISTENCY"]
     assert after.dump() == before.dump()
 
 
-def test_one_comment_a_key():
+def test_keys_that_another_extension_has_set_stay():
+    cfg = get_cfg()
+    cfg.SOLVER.OPTIMIZER = "FULL_MODEL"
+    cfg.MODEL.SEM_SEG_HEAD.LOSS_TYPE = "cross_entropy"
+    add_aa_config(cfg)
+    assert cfg.SOLVER.OPTIMIZER == "FULL_MODEL"
+    assert cfg.MODEL.SEM_SEG_HEAD.LOSS_TYPE == "cross_entropy"
+    assert cfg.MODEL.SEM_SEG_HEAD.ASPP_CHANNELS == 256
+
+
+def test_every_key_of_our_nodes_has_a_comment():
     lines = (ROOT / "aa_detectron" / "config.py").read_text().splitlines()
-    keys = [i for i, line in enumerate(lines) if re.match(r" +node\.[A-Z_]+ = ", line)]
+    found = [i for i, line in enumerate(lines) if re.match(r" +node\.[A-Z_]+ = ", line)]
     cfg = get_cfg()
     add_aa_config(cfg)
-    assert len(keys) == len(cfg.MODEL.ANTIALIAS) + len(cfg.TEST.CONSISTENCY)
-    assert all(lines[i - 1].strip().startswith("#") for i in keys)
+    assert len(found) == len(cfg.MODEL.ANTIALIAS) + len(cfg.TEST.CONSISTENCY)
+    assert all(lines[i - 1].strip().startswith("#") for i in found)

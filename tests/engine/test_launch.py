@@ -61,16 +61,22 @@ def test_training_leaves_a_model_and_scores(trained):
         assert key in final
     assert math.isfinite(last_losses(trained)["total_loss"])
     assert (trained / "model_final.pth").is_file()
-    report = json.loads((trained / "inference" / "consistency_shapes_val.json").read_text())
+    report = json.loads(
+        (trained / "inference" / "consistency_instances_shapes_val.json").read_text()
+    )
     assert len(report["pairs"]) == 4 and report["class_names"][0] == "ellipse"
 
 
 def test_evaluation_gives_the_same_scores_again(trained, tmp_path):
     weights = str(trained / "model_final.pth")
-    report = json.loads((trained / "inference" / "consistency_shapes_val.json").read_text())
+    report = json.loads(
+        (trained / "inference" / "consistency_instances_shapes_val.json").read_text()
+    )
     results = evaluate(small_config(tmp_path, "MODEL.WEIGHTS", weights))
     assert {"bbox", "segm", "consistency_bbox", "consistency_segm"} == results.keys()
-    again = json.loads((tmp_path / "inference" / "consistency_shapes_val.json").read_text())
+    again = json.loads(
+        (tmp_path / "inference" / "consistency_instances_shapes_val.json").read_text()
+    )
     assert again["pairs"] == report["pairs"]
 
 
@@ -231,7 +237,7 @@ def test_two_processes_measure_the_same(trained, shapes, tmp_path):
         *small_options(tmp_path), "MODEL.WEIGHTS", weights,
     )  # fmt: skip
     assert code == 0
-    name = "inference/consistency_shapes_val.json"
+    name = "inference/consistency_instances_shapes_val.json"
     one, two = (json.loads((o / name).read_text()) for o in (trained, tmp_path))
     assert one["pairs"] == two["pairs"]
     assert one["results"] == two["results"]

@@ -73,7 +73,7 @@ def test_a_model_that_sees_the_pixels_is_consistent(folder):
 def test_a_model_that_wavers(folder, tmp_path):
     output = tmp_path / "out"
     scores = evaluate(folder, BrightThings(wavers=True), output)["consistency_segm"]
-    pairs = json.loads((output / "consistency_things.json").read_text())["pairs"]
+    pairs = json.loads((output / "consistency_instances_things.json").read_text())["pairs"]
     odd = [[y % 2 for y, x in pair["offsets"]] for pair in pairs]
     both = sum(a == b == 0 for a, b in odd)
     seen = sum(a == 0 for a, _ in odd)
@@ -86,7 +86,7 @@ def test_a_model_that_wavers(folder, tmp_path):
 def test_scores_can_be_computed_from_the_file(folder, tmp_path):
     output = tmp_path / "out"
     results = evaluate(folder, BrightThings(wavers=True), output)
-    report = json.loads((output / "consistency_things.json").read_text())
+    report = json.loads((output / "consistency_instances_things.json").read_text())
     for task in ("bbox", "segm"):
         again = score_pairs(report["pairs"], task, report["class_names"])
         kept = results[f"consistency_{task}"]
@@ -108,5 +108,5 @@ def test_nothing_evaluated():
 
 def test_unwritable_folder(folder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="consistency_things.json: cannot be written"):
+    with pytest.raises(InputError, match="consistency_instances_things.json: cannot be written"):
         evaluate(folder, BrightThings(), tmp_path / "file")

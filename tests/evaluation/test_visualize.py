@@ -4,8 +4,8 @@ from detectron2.structures import Boxes, Instances
 from PIL import Image
 
 from aa_detectron.engine.pictures import choose_records
-from aa_detectron.evaluation import pair_record
-from aa_detectron.evaluation.visualize import GAP, draw_pair, save_image
+from aa_detectron.evaluation import label_pair_record, pair_record
+from aa_detectron.evaluation.visualize import GAP, draw_label_pair, draw_pair, save_image
 
 
 def square(y0, x0, side, masks=True):
@@ -52,3 +52,22 @@ def test_saved(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     save_image(tmp_path / "a.png", image)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), image)
+
+
+def test_different_labels_are_red():
+    first = np.zeros((48, 60), int)
+    second = np.zeros((48, 60), int)
+    second[10:20, 5:25] = 1
+    grey = [np.full((48, 60, 3), 128, np.uint8)] * 2
+    offsets = ((0, 0), (4, 3))
+    record = label_pair_record(1, 0, offsets, torch.tensor(first), torch.tensor(second))
+    picture = draw_label_pair(grey, [first, second], record, [[0, 0, 0], [0, 0, 255]])
+    assert picture.shape == (48 * 8, 3 * 60 * 8 + 2 * GAP, 3)
+    panels = [picture[:, i * (480 + GAP) :][:, :480].astype(int) for i in range(3)]
+    # At the place of the first crop, 4 rows and 3 columns further.
+    red = panels[2][..., 0] - panels[2][..., 1:].max(-1) > 100
+    assert red[14 * 8 : 24 * 8, 8 * 8 : 28 * 8].mean() > 0.98
+    assert red.sum() < 1.02 * 10 * 20 * 64
+    blue = panels[1][..., 2] - panels[1][..., 0] > 100
+    assert blue[10 * 8 : 20 * 8, 5 * 8 : 25 * 8].mean() > 0.98
+    assert not (panels[0][..., 2] - panels[0][..., 0] > 100).any()

@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from detectron2.layers import CNNBlockBase, FrozenBatchNorm2d
+from detectron2.layers import CNNBlockBase, Conv2d, FrozenBatchNorm2d, get_norm
 from detectron2.modeling.backbone.resnet import (
     BasicBlock,
     BasicStem,
     BottleneckBlock,
     DeformBottleneckBlock,
 )
+from fvcore.nn.weight_init import c2_msra_fill
 from torch import Tensor, nn
 
 Lowpass = Callable[[int, int], nn.Module]
@@ -80,7 +81,15 @@ class AAResidualBlock(AntiAliased):
 
 
 class AABasicBlock(AAResidualBlock, BasicBlock):
-    """ResNet-18 and -34: filters between the two 3x3 convs and before the shortcut."""
+    """ResNet-18 and -34: filters between the two 3x3 convs and before the shortcut.
+
+    Unlike Detectron2's it can be dilated.
+    """
+
+    def __init__(self, *args, dilation: int = 1, **kwargs):
+        super().__init__(*args, **kwargs)
+        for conv in (self.conv1, self.conv2):
+            conv.dilation = conv.padding = (dilation, dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu_(self.conv1(x))
@@ -119,8 +128,8 @@ class AADeformBottleneckBlock(AABottleneckBase, DeformBottleneckBlock):
         return self.conv2(x, torch.cat((offset_x, offset_y), dim=1), mask.sigmoid())
 
 
-class AABasicStem(AntiAliased, BasicStem):
-    """7x7 conv of stride 2, then max pooling of stride 1 and a filter of stride 2.
+class AAStem(AntiAliased):
+    """Max pooling of stride 1, then a filter of stride 2; the end of the stems below.
 
     Args:
         in_channels, out_channels, norm: as in Detectron2.
@@ -150,4 +159,48 @@ class AABasicStem(AntiAliased, BasicStem):
             self.aa = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.aa(self.pool(F.relu_(self.conv1(x))))
+        return self.aa(self.pool(self.convs(x)))
+
+    def convs(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class AABasicStem(AAStem, BasicStem):
+    """7x7 conv of stride 2."""
+
+    def convs(self, x: Tensor) -> Tensor:
+        return F.relu_(self.conv1(x))
+
+
+class DeepLabConvs(CNNBlockBase):
+    """The 3x3 convs of :class:`AADeepLabStem`, named as in Detectron2's DeepLab project."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm):
+        super().__init__(in_channels, out_channels, 4)
+        half = out_channels // 2
+        self.conv1 = _conv3x3(in_channels, half, norm, stride=2)
+        self.conv2 = _conv3x3(half, half, norm)
+        self.conv3 = _conv3x3(half, out_channels, norm)
+
+
+class AADeepLabStem(AAStem, DeepLabConvs):
+    """Three 3x3 convs, the first of stride 2, in place of the 7x7 (Chen et al., 2018)."""
+
+    def convs(self, x: Tensor) -> Tensor:
+        for conv in (self.conv1, self.conv2, self.conv3):
+            x = F.relu_(conv(x))
+        return x
+
+
+def _conv3x3(in_channels: int, out_channels: int, norm, stride: int = 1) -> Conv2d:
+    conv = Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size=3,
+        stride=stride,
+        padding=1,
+        bias=False,
+        norm=get_norm(norm, out_channels),
+    )
+    c2_msra_fill(conv)
+    return conv

@@ -177,6 +177,20 @@ def test_patterns_are_as_fine_as_promised():
         assert power[radius < 0.06].sum() < 0.05 * power.sum()
 
 
+def test_label_maps_say_what_the_annotations_say(tiny):
+    for split in ("train", "val"):
+        coco = json.loads((tiny / "annotations" / f"instances_{split}.json").read_text())
+        for image in coco["images"]:
+            labels = np.asarray(Image.open(tiny / f"sem_seg_{split}" / image["file_name"]))
+            expected = np.zeros((48, 64), np.uint8)
+            for annotation in coco["annotations"]:
+                if annotation["image_id"] == image["id"]:
+                    expected[decoded(annotation, 48, 64)] = annotation["category_id"]
+            # A polygon is drawn with another rule for the pixels on its edge.
+            assert (labels != expected).mean() < 0.02
+            assert labels.dtype == np.uint8 and set(np.unique(labels)) == set(np.unique(expected))
+
+
 def test_loads_with_detectron2(tiny):
     from detectron2.data import DatasetCatalog
 
@@ -189,6 +203,10 @@ def test_loads_with_detectron2(tiny):
         assert os.path.isfile(dicts[0]["file_name"])
         assert all(0 <= a["category_id"] < 6 for d in dicts for a in d["annotations"])
         assert all(a["segmentation"] for d in dicts for a in d["annotations"])
+        labelled = DatasetCatalog.get("shapes_sem_seg_train")
+        assert all(os.path.isfile(d["sem_seg_file_name"]) for d in labelled)
+        keys = ("file_name", "image_id", "height", "width")
+        assert [[d[k] for k in keys] for d in labelled] == [[d[k] for k in keys] for d in dicts]
     finally:
         importlib.reload(builtin)  # back to where it was
 

@@ -1,6 +1,15 @@
-"""Shapes: an instance segmentation data set drawn by a seeded program."""
+"""Shapes: data sets for segmentation and classification, drawn by a seeded program."""
 
-from .generate import SOURCES, Options, annotate, draw_image, make_shapes
+from .generate import DEFAULTS, FOLDERS, SOURCES, Options, annotate, draw_image, make_shapes
 from .geometry import CLASSES
 
-__all__ = ["CLASSES", "SOURCES", "Options", "annotate", "draw_image", "make_shapes"]
+__all__ = [
+    "CLASSES",
+    "DEFAULTS",
+    "FOLDERS",
+    "SOURCES",
+    "Options",
+    "annotate",
+    "draw_image",
+    "make_shapes",
+]

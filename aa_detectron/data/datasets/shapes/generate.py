@@ -1,4 +1,4 @@
-"""Writes Shapes to disk as a COCO data set."""
+"""Writes Shapes to disk: scenes with COCO annotations and label maps, or single objects."""
 
 import contextlib
 import functools
@@ -17,11 +17,12 @@ from tqdm import tqdm
 from aa_detectron.errors import InputError, InvalidOption, check_choice
 
 from .geometry import CLASSES
-from .scene import render_scene
+from .scene import render_scene, render_single
 
-VERSION = 1  # of the drawing; raised whenever the same options give other pixels
+VERSION = 2  # raised whenever the same options give other files
 SOURCES = ["procedural", "photo", "mixed"]
 SPLITS = ["train", "val"]
+FOLDERS = {"scenes": "shapes", "classification": "shapes_classification"}  # by task
 SMALLEST = 32  # px; below, the objects of the small classes are a few pixels
 
 
@@ -36,6 +37,7 @@ class Options:
     seed: int = 0  # 0..2**32-1
     ground: str = "mixed"  # one of SOURCES
     texture: str = "mixed"  # one of SOURCES
+    task: str = "scenes"  # one of FOLDERS
     version: int = VERSION
 
     def __post_init__(self):
@@ -47,8 +49,15 @@ class Options:
             raise InvalidOption("size", size, f"at least {SMALLEST}x{SMALLEST} px")
         if not 0 <= self.seed < 2**32:
             raise InvalidOption("seed", self.seed, "in 0..2**32-1")
+        check_choice("task", self.task, list(FOLDERS))
         check_choice("ground", self.ground, SOURCES)
         check_choice("texture", self.texture, SOURCES)
+
+
+DEFAULTS = {
+    "scenes": Options(),
+    "classification": Options(task="classification", train=6000, val=1200, height=80, width=80),
+}  # by task
 
 
 def draw_image(options, split, index):
@@ -81,16 +90,37 @@ def annotate(scene_object):
     }
 
 
+def label_map(objects, height, width):
+    """Semantic labels of a scene: 0 the ground, else 1 + the class: (height, width) uint8."""
+    labels = np.zeros((height, width), np.uint8)
+    for scene_object in objects:  # their visible parts do not overlap
+        labels[scene_object.visible] = 1 + CLASSES.index(scene_object.category)
+    return labels
+
+
 def file_name(index):
     """Name of image `index` (from 0) in the folder of its split."""
     return f"{index + 1:06d}.png"
 
 
 def _write_image(folder, options, split, index):
-    """Draw and save one image, and return its annotations."""
+    """Draw and save one image and its label map, and return its annotations."""
     image, objects = draw_image(options, split, index)
-    Image.fromarray(image).save(os.path.join(folder, file_name(index)), compress_level=3)
+    labels = label_map(objects, options.height, options.width)
+    for kind, pixels in ((split, image), (f"sem_seg_{split}", labels)):
+        path = os.path.join(folder, kind, file_name(index))
+        Image.fromarray(pixels).save(path, compress_level=3)
     return [annotate(scene_object) for scene_object in objects]
+
+
+def _write_single(folder, options, split, index):
+    """Draw and save an image of a single object to the folder of its class; the classes in turn."""
+    category = CLASSES[index % len(CLASSES)]
+    rng = np.random.RandomState([options.seed, SPLITS.index(split), index])
+    size = options.height, options.width
+    image = render_single(rng, category, *size, split, options.ground, options.texture)
+    path = os.path.join(folder, split, category, file_name(index))
+    Image.fromarray(image).save(path, compress_level=3)
 
 
 def _coco(options, split, annotations_by_image):
@@ -133,18 +163,32 @@ def _write_json(path, content):
         json.dump(content, file)
 
 
+def _write_scenes(folder, options, split, draw_all):
+    for kind in (split, f"sem_seg_{split}"):
+        os.makedirs(os.path.join(folder, kind))
+    annotations = draw_all(functools.partial(_write_image, folder, options, split))
+    path = os.path.join(folder, "annotations", f"instances_{split}.json")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    _write_json(path, _coco(options, split, annotations))
+
+
+def _write_singles(folder, options, split, draw_all):
+    for category in CLASSES:
+        os.makedirs(os.path.join(folder, split, category))
+    draw_all(functools.partial(_write_single, folder, options, split))
+
+
 def _write_all(folder, options, workers, progress):
-    os.makedirs(os.path.join(folder, "annotations"))
+    write_split = {"scenes": _write_scenes, "classification": _write_singles}[options.task]
     with _mapper(workers) as map_images:
         for split in SPLITS:
-            images = os.path.join(folder, split)
-            os.makedirs(images)
             count = getattr(options, split)
-            write = functools.partial(_write_image, images, options, split)
-            done = map_images(write, range(count))
-            bar = tqdm(done, split, count, unit="img", disable=not progress)
-            coco = _coco(options, split, list(bar))
-            _write_json(os.path.join(folder, "annotations", f"instances_{split}.json"), coco)
+
+            def draw_all(write, split=split, count=count):
+                done = map_images(write, range(count))
+                return list(tqdm(done, split, count, unit="img", disable=not progress))
+
+            write_split(folder, options, split, draw_all)
     _write_json(os.path.join(folder, "options.json"), asdict(options))
 
 
@@ -178,7 +222,7 @@ def _swap_in(new, target, attic):
 
 
 def make_shapes(root, options, workers=1, force=False, progress=False):
-    """Write Shapes to `root`/shapes, all or nothing.
+    """Write Shapes to `root`/shapes, or the folder of its task, all or nothing.
 
     It is written to a temporary folder beside and renamed at the end, so that an interruption
     leaves what was there before.
@@ -200,14 +244,15 @@ def make_shapes(root, options, workers=1, force=False, progress=False):
     """
     if workers < 1:
         raise InvalidOption("workers", workers, "at least 1")
-    target = os.path.join(root, "shapes")
+    target = os.path.join(root, FOLDERS[options.task])
     if os.path.lexists(target):
         difference = _existing_difference(target, options)
         if not difference:
             return False
         if not force:
             raise InputError(
-                f"{target} {difference}; python tools/make_shapes.py --force replaces it"
+                f"{target} {difference}; python tools/make_shapes.py --task {options.task} "
+                "--force replaces it"
             )
     try:
         os.makedirs(root, exist_ok=True)

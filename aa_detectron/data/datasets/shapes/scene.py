@@ -23,6 +23,8 @@ GROUND_CONTRAST = 70  # the same for a photograph as ground
 PLAIN_CHANCE = 30  # objects without any texture, in %
 LIGHT = 25  # of the uneven lighting
 NOISE = 8  # most of the sensor's noise
+SINGLE_SIDES = (35, 60)  # longest side of an object that has an image to itself, in %
+OFF_CENTRE = 10  # most that its centre is off the image's, in % of the shorter side
 
 
 @dataclass
@@ -185,3 +187,27 @@ def render_scene(rng, height, width, split, ground, texture):
             other.visible &= ~new.visible
         objects.append(new)
     return _expose(rng, image), objects
+
+
+def render_single(rng, category, height, width, split, ground, texture):
+    """Draw a scene of a single object, near the centre, of a given class.
+
+    Args:
+        category (str): one of CLASSES.
+
+    The other arguments are those of `render_scene`.
+
+    Returns:
+        ndarray: the (height, width, 3) uint8 RGB image.
+    """
+    image = draw_ground(rng, height, width, split, ground).astype(np.int32)
+    short = min(height, width)
+    side = rng.randint(short * SINGLE_SIDES[0], short * SINGLE_SIDES[1] + 1) / 100
+    aspect = rng.randint(round(100 * NARROWEST[category]), 101) / 100
+    polygons = shape_polygons(category, aspect, rng.randint(360), side)
+    off_centre = rng.randint(-short * OFF_CENTRE, short * OFF_CENTRE + 1, 2) / 100
+    corner = (np.array([width, height]) - polygons[0].max(axis=0)) / 2 + off_centre
+    polygons = [np.round(polygon + corner, 2) for polygon in polygons]
+    mask = polygon_mask(polygons, height, width)
+    _paint(rng, image, SceneObject(category, polygons, int(mask.sum()), mask), split, texture)
+    return _expose(rng, image)

@@ -1,0 +1,68 @@
+"""Label maps of semantic segmentation as Detectron2 wants them, with errors that name the file."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from aa_detectron.errors import InputError
+from aa_detectron.utils.files import replacing
+
+
+def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Labels of an image: (H, W) uint8, contiguous ids and the ignore label.
+
+    Args:
+        file_name: a single-channel image of 8 bits.
+        size: (height, width) of its image; None for any.
+
+    Raises:
+        InputError: a file that is missing or broken, of another mode or size.
+    """
+    try:
+        with Image.open(file_name) as image:
+            _check_header(image, file_name, size)
+            return np.array(image)
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
+        raise _unreadable(file_name, error) from None
+
+
+def check_label_file(file_name: str, size: tuple[int, int] | None = None) -> None:
+    """Raises what :func:`read_label_map` would, as far as the file's header tells."""
+    try:
+        with Image.open(file_name) as image:
+            _check_header(image, file_name, size)
+    except (OSError, SyntaxError) as error:
+        raise _unreadable(file_name, error) from None
+
+
+def check_labels(
+    labels: np.ndarray | torch.Tensor, num_classes: int, ignore_label: int, file_name: str
+) -> None:
+    """Raises InputError for a label that is neither below ``num_classes`` nor ``ignore_label``."""
+    found = np.unique(np.asarray(labels))
+    illegal = found[((found < 0) | (found >= num_classes)) & (found != ignore_label)]
+    if len(illegal):
+        legal = f"0 to {num_classes - 1} and {ignore_label}"
+        raise InputError(f"{file_name}: has label {illegal[0]}, but labels must be {legal}")
+
+
+def write_label_map(path, labels: np.ndarray) -> None:
+    """Writes (H, W) uint8 labels as a PNG that is whole or not there."""
+    with replacing(path) as temporary:
+        Image.fromarray(labels).save(temporary, format="PNG")
+
+
+def _check_header(image: Image.Image, file_name: str, size: tuple[int, int] | None) -> None:
+    if image.mode != "L":
+        hint = ""
+        if image.mode == "P":  # Detectron2 would take the colours' brightness for labels
+            hint = "; tools/prepare_sem_seg.py converts palette images"
+        raise InputError(f"{file_name}: is of mode {image.mode!r}, but must be 'L'{hint}")
+    if size is not None and (image.height, image.width) != tuple(size):
+        found, said = f"{image.height}x{image.width}", f"{size[0]}x{size[1]}"
+        raise InputError(f"{file_name}: is of {found} pixels, its image of {said}")
+
+
+def _unreadable(file_name: str, error: Exception) -> InputError:
+    reason = str(error).replace(f": '{file_name}'", "")
+    return InputError(f"{file_name}: cannot be read as a label map ({reason})")

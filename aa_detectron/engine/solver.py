@@ -1,0 +1,74 @@
+"""Optimizers and schedules that Detectron2 lacks: AdamW, a slower backbone, poly."""
+
+from collections.abc import Callable
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver import LRMultiplier, WarmupParamScheduler
+from detectron2.solver import build_lr_scheduler as build_detectron2_lr_scheduler
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from fvcore.common.param_scheduler import ParamScheduler
+from torch import nn
+
+from aa_detectron.errors import InvalidOption, check_choice
+
+OPTIMIZERS: dict[str, Callable] = {
+    "SGD": lambda solver: (
+        torch.optim.SGD,
+        {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV},
+    ),
+    "ADAMW": lambda solver: (torch.optim.AdamW, {}),
+}
+"""By ``SOLVER.OPTIMIZER``: the class, and the arguments that no other one has."""
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """``SOLVER.OPTIMIZER`` with Detectron2's groups of parameters and ``BACKBONE_MULTIPLIER``.
+
+    Raises:
+        InvalidOption: naming the key.
+    """
+    solver = cfg.SOLVER
+    check_choice("SOLVER.OPTIMIZER", solver.OPTIMIZER, tuple(OPTIMIZERS))
+    if solver.BACKBONE_MULTIPLIER < 0:
+        raise InvalidOption("SOLVER.BACKBONE_MULTIPLIER", solver.BACKBONE_MULTIPLIER, "at least 0")
+    factors = {True: solver.BACKBONE_MULTIPLIER, False: 1.0}
+    parameters = get_default_optimizer_params(
+        model,
+        base_lr=solver.BASE_LR,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        bias_lr_factor=solver.BIAS_LR_FACTOR,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+        lr_factor_func=lambda name: factors[name.startswith("backbone.")],
+    )
+    kind, arguments = OPTIMIZERS[solver.OPTIMIZER](solver)
+    kind = maybe_add_gradient_clipping(cfg, kind)
+    return kind(parameters, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, **arguments)
+
+
+class PolyParamScheduler(ParamScheduler):
+    """(1 - where) ** power, but not below ``floor``; ``where``, 0 to 1, is the training's progress.
+
+    Source: Chen et al., DeepLab, TPAMI 2018, section 4.1.
+    """
+
+    def __init__(self, power: float, floor: float = 0.0):
+        self.power = power
+        self.floor = floor
+
+    def __call__(self, where: float) -> float:
+        return max((1 - where) ** self.power, self.floor)
+
+
+def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer):
+    """Detectron2's schedules and "WarmupPolyLR"."""
+    solver = cfg.SOLVER
+    if solver.LR_SCHEDULER_NAME != "WarmupPolyLR":
+        return build_detectron2_lr_scheduler(cfg, optimizer)
+    schedule = WarmupParamScheduler(
+        PolyParamScheduler(solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING),
+        solver.WARMUP_FACTOR,
+        min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0),
+        solver.WARMUP_METHOD,
+    )
+    return LRMultiplier(optimizer, multiplier=schedule, max_iter=solver.MAX_ITER)

@@ -1,0 +1,131 @@
+"""Classification, from the command line to accuracy, consistency and the drop curve."""
+
+import argparse
+import json
+import shutil
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from helpers import CONFIGS
+from PIL import Image
+
+from aa_detectron.data.datasets.builtin import register_all_shapes
+from aa_detectron.data.datasets.register import register
+from aa_detectron.data.datasets.shapes import Options, make_shapes
+from aa_detectron.engine.launch import load_config, main
+from aa_detectron.engine.trainer import Trainer
+
+ADAPTIVE = CONFIGS / "Shapes-Classification" / "resnet_R_18_adaptive.yaml"
+
+
+@pytest.fixture(autouse=True)
+def singles(tmp_path):
+    options = Options(task="classification", train=24, val=12, height=40, width=40)
+    make_shapes(str(tmp_path), options)
+    register_all_shapes(str(tmp_path))
+    yield tmp_path / "shapes_classification"
+    register_all_shapes("datasets")
+
+
+def arguments(output, *opts, eval_only=False):
+    options = [
+        "OUTPUT_DIR", str(output),
+        "INPUT.CLASSIFIER.TRAIN_SIZE", "32",
+        "INPUT.CLASSIFIER.TEST_RESIZE", "40",
+        "INPUT.CLASSIFIER.TEST_SIZE", "32",
+        "SOLVER.IMS_PER_BATCH", "4",
+        "SOLVER.MAX_ITER", "2",
+        "TEST.IMS_PER_BATCH", "5",
+        *opts,
+    ]  # fmt: skip
+    return argparse.Namespace(
+        config_file=str(ADAPTIVE), opts=options, eval_only=eval_only, resume=False
+    )
+
+
+def test_training_leaves_scores_records_and_a_curve(tmp_path):
+    results = main(arguments(tmp_path))
+    assert results["classification"]["images"] == 12
+    assert results["classification"]["top1"] <= results["classification"]["top5"]
+    scores = results["consistency_classification"]
+    assert scores["low"] <= scores["consistency"] <= scores["high"]
+    assert (scores["pairs"], scores["empty"]) == (24, 0)
+    path = tmp_path / "inference" / "consistency_classification_shapes_classification_val.json"
+    report = json.loads(path.read_text())
+    assert len(report["pairs"]) == 24
+    assert sum(point["pairs"] for point in report["drop_curve"]) == 24
+    assert np.asarray(Image.open(path.with_suffix(".png"))).std() > 5
+
+
+def test_a_network_that_always_says_the_same(tmp_path):
+    cfg = load_config(arguments(tmp_path, eval_only=True))
+    model = Trainer.build_model(cfg)
+    model.backbone.linear.weight.data.zero_()
+    model.backbone.linear.bias.data = model.backbone.linear.bias.new_tensor([0, 5, 4, 3, 2, 1.0])
+    results = Trainer.test(cfg, model)
+    assert results["classification"]["top1"] == pytest.approx(100 / 6)
+    assert results["classification"]["top5"] == pytest.approx(500 / 6)
+    scores = results["consistency_classification"]
+    assert scores["consistency"] == 100
+    assert scores["accuracy"] == pytest.approx(100 / 6)
+
+
+def test_any_folder_of_class_folders(tmp_path, singles):
+    """The classes of the training count, also where the test has not all of them."""
+    folders = (tmp_path / "mine", tmp_path / "yours")
+    shutil.copytree(singles / "train", folders[0])
+    shutil.copytree(singles / "val", folders[1])
+    names = [f"('{folder}',)" for folder in folders]
+    results = main(arguments(tmp_path, "DATASETS.TRAIN", names[0], "DATASETS.TEST", names[1]))
+    assert results["classification"]["images"] == 12
+    assert (
+        MetadataCatalog.get(str(folders[1])).classes == MetadataCatalog.get(str(folders[0])).classes
+    )
+    for folder in folders:
+        DatasetCatalog.remove(str(folder))
+        MetadataCatalog.remove(str(folder))
+
+
+def test_number_of_classes(tmp_path):
+    with pytest.raises(SystemExit, match="MODEL.CLASSIFIER.NUM_CLASSES is 7, but must be 6"):
+        main(arguments(tmp_path, "MODEL.CLASSIFIER.NUM_CLASSES", "7"))
+
+
+def test_flat_folder(tmp_path, singles):
+    flat = tmp_path / "flat"
+    shutil.copytree(singles / "val" / "ring", flat)
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments(tmp_path, "DATASETS.TEST", f"('{flat}',)"))
+    message = str(stopped.value.code)
+    assert str(flat) in message and "<class>" in message and "\n" not in message
+
+
+def test_missing_data(tmp_path, singles):
+    shutil.rmtree(singles)
+    with pytest.raises(SystemExit, match="make_shapes.py --task classification"):
+        main(arguments(tmp_path))
+
+
+def test_a_classifier_of_imagenet_on_vid(tmp_path, singles):
+    records = [
+        {"file_name": str(path), "image_id": path.name, "vid_classes": [0]}
+        for path in sorted((singles / "val" / "star").iterdir())
+    ]
+    vid = MetadataCatalog.get("imagenet_vid_val")
+    register(
+        "small_vid", lambda: records, evaluator_type="imagenet_vid", imagenet_1k=vid.imagenet_1k
+    )
+    options = ["MODEL.CLASSIFIER.NUM_CLASSES", "1000", "DATASETS.TEST", "('small_vid',)"]
+    cfg = load_config(arguments(tmp_path, *options, eval_only=True))
+    model = Trainer.build_model(cfg)
+    model.backbone.linear.weight.data.zero_()
+    right = vid.imagenet_1k[0][0]
+    outside = next(i for i in range(1000) if all(i not in classes for classes in vid.imagenet_1k))
+    model.backbone.linear.bias.data.fill_(-9)
+    model.backbone.linear.bias.data[right] = -1
+    model.backbone.linear.bias.data[outside] = 5
+    results = Trainer.test(cfg, model)
+    assert results["vid"] == {"top1": 100, "images": len(records)}
+    assert results["consistency_classification"]["consistency"] == 100
+    assert "accuracy" not in results["consistency_classification"]
