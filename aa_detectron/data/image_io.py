@@ -6,6 +6,9 @@ from PIL import Image, ImageOps
 
 from aa_detectron.errors import InputError
 
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""Of the files that count as images where a folder is searched for them."""
+
 
 def read_image(dataset_dict: dict, image_format: str) -> np.ndarray:
     """The image of a dataset dict as (H, W, C) uint8, in ``INPUT.FORMAT``.

@@ -20,12 +20,11 @@ from aa_detectron.errors import InputError
 
 from .classification import ClassificationPairMapper
 from .datasets.coco_check import explained
-from .image_io import read_image
+from .image_io import IMAGE_SUFFIXES, read_image
 from .shifts import crop_size, draw_offsets
 
 NEEDED = ("file_name", "sem_seg_file_name", "category_id", "image_id", "height", "width")
 """Of a data set's dicts, what mappers and evaluators of pairs look at."""
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 class ShiftedPairMapper:

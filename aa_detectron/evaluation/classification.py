@@ -181,14 +181,22 @@ def _point(records: list[dict]) -> dict[str, float]:
 
 
 def plot_drop_curve(curves: dict[str, list[dict]], path) -> None:
-    """Writes drop curves, by their names, with the bands of their intervals, as PNG.
-
-    Args:
-        curves: each as of :func:`drop_curve`, also when read back from JSON.
-        path: of the file.
+    """Writes the figure of :func:`draw_drop_curve` as PNG.
 
     Raises:
         InputError: the file cannot be written.
+    """
+    figure = draw_drop_curve(curves)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def draw_drop_curve(curves: dict[str, list[dict]]) -> Figure:
+    """Drop curves with the bands of their intervals.
+
+    Args:
+        curves: by the names for the legend; each as of :func:`drop_curve`, also when read back
+            from JSON.
     """
     figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
     axes = figure.subplots()
@@ -204,5 +212,4 @@ def plot_drop_curve(curves: dict[str, list[dict]], path) -> None:
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    return figure

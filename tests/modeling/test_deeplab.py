@@ -14,7 +14,7 @@ from helpers import CONFIGS, ROOT
 from aa_detectron import add_aa_config
 from aa_detectron.errors import InvalidOption
 from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
-from aa_detectron.modeling.backbone.aa_resnet import AADeepLabStem
+from aa_detectron.modeling.backbone.aa_resnet import AABasicBlock, AADeepLabStem
 from aa_detectron.modeling.deeplab import (
     AADeepLabV3PlusHead,
     hard_pixel_cross_entropy,
@@ -22,6 +22,10 @@ from aa_detectron.modeling.deeplab import (
 )
 
 NAMES = ["none", "blur", "adaptive"]
+NARROW_R50 = [
+    "MODEL.RESNETS.DEPTH", 50, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64,
+    "MODEL.RESNETS.WIDTH_PER_GROUP", 16, "MODEL.RESNETS.RES5_MULTI_GRID", [1, 2, 4],
+]  # fmt: skip
 STRIDES = {8: ("RES4_DILATION", 2, "RES5_DILATION", 4), 16: ()}
 
 
@@ -48,8 +52,12 @@ def filters(model):
 @pytest.mark.parametrize("size", [(65, 97), (64, 128)])
 @pytest.mark.parametrize("output_stride", STRIDES)
 @pytest.mark.parametrize("name", NAMES)
-def test_logits_have_the_images_size_and_every_parameter_a_gradient(name, output_stride, size):
-    model = build_model(config(name, output_stride, "MODEL.ANTIALIAS.INIT", "kaiming"))
+@pytest.mark.parametrize("depth", [18, 50])
+def test_logits_have_the_images_size_and_every_parameter_a_gradient(
+    depth, name, output_stride, size
+):
+    options = ["MODEL.ANTIALIAS.INIT", "kaiming"] + (NARROW_R50 if depth == 50 else [])
+    model = build_model(config(name, output_stride, *options))
     image = torch.rand(3, *size) * 255
     labels = torch.randint(0, 7, size)
     pair = [{"image": image, "sem_seg": labels}, {"image": image.flip(-1), "sem_seg": labels}]
@@ -100,12 +108,21 @@ def test_dilated_stages_keep_their_filter_at_stride_one(output_stride, strides):
 
 
 def test_dilations():
-    cfg = config("none", 8, "MODEL.RESNETS.RES5_MULTI_GRID", [1, 2, 4])
+    cfg = config("none", 8, *NARROW_R50)
     modules = build_backbone(cfg).named_modules()
     dilations = {n: m.dilation[0] for n, m in modules if isinstance(m, torch.nn.Conv2d)}
     dilated = {n: dilation for n, dilation in dilations.items() if dilation > 1}
     res4 = {f"res4.{block}.conv2": 2 for block in range(6)}
     assert dilated == res4 | {"res5.0.conv2": 4, "res5.1.conv2": 8, "res5.2.conv2": 16}
+
+
+@torch.no_grad()
+def test_dilated_basic_block_written_out():
+    block = AABasicBlock(6, 8, stride=1, dilation=3, norm="")
+    x = torch.randn(1, 6, 11, 12)
+    out = F.conv2d(x, block.conv1.weight, padding=3, dilation=3).relu()
+    out = F.conv2d(out, block.conv2.weight, padding=3, dilation=3)
+    torch.testing.assert_close(block(x), (out + F.conv2d(x, block.shortcut.weight)).relu())
 
 
 @torch.no_grad()
@@ -185,7 +202,7 @@ def test_nothing_labelled_is_no_loss():
         ("MODEL.RESNETS.STEM_TYPE", "deep"),
         ("MODEL.RESNETS.RES4_DILATION", 3),
         ("MODEL.RESNETS.RES5_DILATION", 4),
-        ("MODEL.RESNETS.RES5_MULTI_GRID", [1, 2]),
+        ("MODEL.RESNETS.RES5_MULTI_GRID", [1, 2, 4]),
         ("MODEL.SEM_SEG_HEAD.PROJECT_FEATURES", ["res5"]),
     ],
 )
@@ -247,7 +264,7 @@ def test_detectron2s_project_beside_ours(theirs, ours_first):
 @pytest.mark.parametrize("output_stride", STRIDES)
 def test_without_antialiasing_equals_detectron2s_project(output_stride, stem):
     pytest.importorskip("detectron2.projects.deeplab")
-    options = ["MODEL.RESNETS.STEM_TYPE", stem, "MODEL.RESNETS.RES5_MULTI_GRID", [1, 2, 4]]
+    options = ["MODEL.RESNETS.STEM_TYPE", stem, *NARROW_R50]
     ours = config("none", output_stride, *options)
     theirs = ours.clone()
     theirs.MODEL.BACKBONE.NAME = "build_resnet_deeplab_backbone"

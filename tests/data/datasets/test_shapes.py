@@ -1,8 +1,10 @@
+import dataclasses
 import hashlib
 import importlib.util
 import json
 import os
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from aa_detectron.data.datasets.shapes import (
     draw_image,
     generate,
     make_shapes,
+    scene,
     textures,
 )
 
 TINY = Options(train=4, val=2, height=48, width=64, seed=3)
-# Changes only together with generate.VERSION. On another machine it must be the same.
-GOLDEN = "f6a47fd76415bbb138a15c043dbd14ead9e88629e37f6ac8c206c4d370664fe4"
+# Change only together with generate.VERSION. On another machine they must be the same.
+GOLDEN = "01fc51a3d8e23147647d3fb375874cff4ef49575cb734e1eb3ffa8f601a002cb"
+GOLDEN_SINGLES = "2b48f6fddd0847dda350086946abdf868065b1a01db8c553778bf6077dc8d7cf"
 
 
 def content(folder):
@@ -77,6 +81,37 @@ def test_golden_hash(tiny):
     for name, data in content(tiny).items():
         digest.update(name.encode() + data)
     assert digest.hexdigest() == GOLDEN
+
+
+def test_golden_hash_of_single_objects(tmp_path):
+    options = dataclasses.replace(TINY, train=7, val=6, task="classification")
+    make_shapes(str(tmp_path), options)
+    digest = hashlib.sha256()
+    for name, data in content(tmp_path / "shapes_classification").items():
+        digest.update(name.encode() + data)
+    assert digest.hexdigest() == GOLDEN_SINGLES
+
+
+def test_single_objects_lie_in_the_folders_of_their_classes(tmp_path):
+    """Seven images, six classes in turn; each is near the centre and differs from the ground."""
+    options = Options(train=7, val=6, height=64, width=64, task="classification")
+    make_shapes(str(tmp_path), options, workers=2)
+    folder = tmp_path / "shapes_classification"
+    assert {p.name for p in (folder / "val").iterdir()} == set(CLASSES)
+    assert len(list((folder / "train" / CLASSES[0]).iterdir())) == 2
+    for category in CLASSES[1:]:
+        assert len(list((folder / "train" / category).iterdir())) == 1
+    for index in range(40):
+        rng = np.random.RandomState([0, 1, index])
+        with mock.patch.object(scene, "_paint") as paint:
+            scene.render_single(rng, CLASSES[index % 6], 64, 64, "val", "mixed", "mixed")
+        drawn = paint.call_args.args[2]
+        assert drawn.category == CLASSES[index % 6]
+        rows, columns = np.nonzero(drawn.visible)
+        for places in (rows, columns):
+            assert places.min() > 0 and places.max() < 63
+            assert abs((places.min() + places.max()) / 2 - 31.5) <= 6.4 + 1
+        assert 0.3 * 64 < max(np.ptp(rows), np.ptp(columns)) + 1 < 0.62 * 64
 
 
 def test_more_images_keep_the_first_ones(tiny, tmp_path):
