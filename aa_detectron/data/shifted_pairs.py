@@ -19,7 +19,7 @@ from aa_detectron.config import CLASSIFIER
 from aa_detectron.errors import InputError
 
 from .classification import ClassificationPairMapper
-from .datasets.coco_check import explained
+from .datasets.explain import explained
 from .image_io import IMAGE_SUFFIXES, read_image
 from .shifts import crop_size, draw_offsets
 

@@ -27,7 +27,7 @@ from detectron2.evaluation import (
 from detectron2.utils import comm
 from torch import nn
 
-from aa_detectron.data.datasets.coco_check import explained
+from aa_detectron.data.datasets.explain import explained
 from aa_detectron.data.label_maps import check_labels, read_label_map
 from aa_detectron.data.mapper import build_mapper
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_metadata

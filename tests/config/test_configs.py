@@ -1,6 +1,7 @@
 """Every shipped config loads and builds; importing the package changes nothing of Detectron2's."""
 
 import functools
+import math
 import re
 import subprocess
 import sys
@@ -33,6 +34,8 @@ def test_there_are_configs():
             for kind in ("plain", "blur", "adaptive"):
                 leaf = f"mask_rcnn_R_{depth}_FPN_{schedule}_{kind}.yaml"
                 assert f"COCO-InstanceSegmentation/{leaf}" in names
+        for kind in ("plain", "blur", "adaptive", "k5_adaptive"):
+            assert f"ImageNet-Classification/resnet_R_{depth}_{kind}.yaml" in names
         for data in ("VOC", "Cityscapes"):
             for kind in ("plain", "blur", "adaptive"):
                 leaf = f"deeplab_v3_plus_R_{depth}_os16_{kind}.yaml"
@@ -70,6 +73,20 @@ def test_importing_changes_no_default():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+@pytest.mark.parametrize("kind, size", [("adaptive", 3), ("k5_adaptive", 5)])
+def test_imagenet_recipe_is_the_published_one(kind, size):
+    cfg = load(CONFIGS / f"ImageNet-Classification/resnet_R_101_{kind}.yaml")
+    solver, batches = cfg.SOLVER, math.ceil(1281167 / 256)
+    assert solver.MAX_ITER == 90 * batches
+    assert solver.STEPS == (30 * batches, 60 * batches) and solver.GAMMA == 0.1
+    assert (solver.BASE_LR, solver.MOMENTUM, solver.IMS_PER_BATCH) == (0.1, 0.9, 256)
+    assert solver.WEIGHT_DECAY == solver.WEIGHT_DECAY_NORM == 1e-4
+    assert 5 * batches <= solver.WARMUP_ITERS <= 15 * batches
+    sizes = cfg.INPUT.CLASSIFIER
+    assert (sizes.TRAIN_SIZE, sizes.TEST_RESIZE, sizes.TEST_SIZE) == (224, 256, 224)
+    assert (cfg.MODEL.ANTIALIAS.KERNEL_SIZE, cfg.MODEL.ANTIALIAS.GROUPS) == (size, 8)
+
+
 @pytest.mark.parametrize(
     "data, classes, crop, iterations, rate, warmup",
     [("VOC", 21, 513, 30000, 0.01, 0), ("Cityscapes", 19, 768, 80000, 0.00875, 8000)],
@@ -103,7 +120,8 @@ def test_only_keys_of_our_own_are_added():
     for name in added:
         *path, key = name.split(".")
         del functools.reduce(getattr, path, after)[key]
-    del after.MODEL["ANTIALIAS"], after.TEST["CONSISTENCY"]
+    del after.MODEL["ANTIALIAS"], after.MODEL["CLASSIFIER"]
+    del after.INPUT["CLASSIFIER"], after.TEST["CONSISTENCY"]
     assert after.dump() == before.dump()
 
 
@@ -122,5 +140,6 @@ def test_every_key_of_our_nodes_has_a_comment():
     found = [i for i, line in enumerate(lines) if re.match(r" +node\.[A-Z_]+ = ", line)]
     cfg = get_cfg()
     add_aa_config(cfg)
-    assert len(found) == len(cfg.MODEL.ANTIALIAS) + len(cfg.TEST.CONSISTENCY)
+    nodes = cfg.MODEL.ANTIALIAS, cfg.MODEL.CLASSIFIER, cfg.INPUT.CLASSIFIER, cfg.TEST.CONSISTENCY
+    assert len(found) == sum(map(len, nodes))
     assert all(lines[i - 1].strip().startswith("#") for i in found)

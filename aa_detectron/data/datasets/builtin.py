@@ -12,6 +12,7 @@ from .imagenet import register_imagenet_1k
 from .imagenet_vid import register_imagenet_vid
 from .register import register
 from .shapes import CLASSES, FOLDERS
+from .voc_sem_seg import register_voc_sem_seg
 
 COLOURS = [[230, 80, 60], [70, 130, 230], [80, 190, 90], [240, 190, 40], [160, 90, 210],
            [50, 190, 200]]  # fmt: skip
@@ -119,6 +120,7 @@ def register_all(root):
     register_all_shapes(root)
     register_imagenet_1k(root)
     register_imagenet_vid(root)
+    register_voc_sem_seg(root)
 
 
 register_all(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")))

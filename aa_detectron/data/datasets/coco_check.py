@@ -1,9 +1,7 @@
 """Tells early and in one line what is wrong with a COCO JSON."""
 
-import contextlib
 import json
 
-from detectron2.data import MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 from aa_detectron.errors import InputError
@@ -65,25 +63,3 @@ def check_coco_json(json_file, remedy=""):
     problem = _problem(content)
     if problem:
         raise InvalidAnnotations(f"{json_file}: {problem}")
-
-
-@contextlib.contextmanager
-def explained(names):
-    """Where the block fails, check the annotations of some data sets for the reason.
-
-    Args:
-        names (Iterable[str]): registered data sets. Those that are not COCO's are passed over.
-
-    Raises:
-        MissingAnnotations, InvalidAnnotations: as `check_coco_json`; else what the block raised.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception:
-        for name in names:
-            json_file = MetadataCatalog.get(name).get("json_file")
-            if json_file:
-                check_coco_json(json_file)
-        raise

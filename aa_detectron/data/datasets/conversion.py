@@ -1,0 +1,65 @@
+"""Converting the label maps of a data set to the ids that Detectron2 reads."""
+
+import functools
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from aa_detectron.data.label_maps import write_label_map
+from aa_detectron.errors import InputError
+
+IGNORE_INTERRUPT = (signal.SIGINT, signal.SIG_IGN)
+"""For the workers: the parent process tells the user."""
+
+
+class Conversion(NamedTuple):
+    """A label map to convert."""
+
+    source: Path
+    target: Path
+    read: Callable[[Path], np.ndarray]
+    """Gives the (H, W) uint8 ids of ``source``."""
+
+
+def convert_all(conversions: Iterable[Conversion], workers: int = 1) -> int:
+    """Converts the label maps whose targets are not there yet, with a progress bar.
+
+    Each is written as a whole, so an interruption leaves nothing to clean up.
+
+    Args:
+        conversions: what to convert.
+        workers: processes.
+
+    Returns:
+        the number of new label maps.
+
+    Raises:
+        InputError: naming the file that cannot be read or written.
+    """
+    missing = [conversion for conversion in conversions if not conversion.target.is_file()]
+    show = functools.partial(tqdm, total=len(missing), unit="img", disable=not missing)
+    if workers == 1 or not missing:
+        list(show(map(convert, missing)))
+    else:
+        with multiprocessing.Pool(workers, signal.signal, IGNORE_INTERRUPT) as pool:
+            list(show(pool.imap_unordered(convert, missing, chunksize=8)))
+    return len(missing)
+
+
+def convert(conversion: Conversion) -> None:
+    """Converts a label map.
+
+    Raises:
+        InputError: naming the file that cannot be read or written.
+    """
+    try:
+        labels = conversion.read(conversion.source)
+    except Exception as error:  # SciPy's reader raises whatever a broken file leads to
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{conversion.source}: holds no label map ({reason})") from None
+    write_label_map(conversion.target, labels)
