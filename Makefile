@@ -32,7 +32,7 @@ clean: ## remove the demo's results, caches and build artefacts
 	find aa_detectron tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove the environment and Shapes as well
-	rm -rf $(VENV) datasets/shapes
+	rm -rf $(VENV) datasets/shapes datasets/shapes_classification
 
 # bin/pip, not bin/python: where the system lacks ensurepip, venv leaves the latter behind.
 $(VENV)/bin/pip:

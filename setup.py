@@ -50,7 +50,7 @@ INSTALL_REQUIRES = [
     "setuptools<81",  # detectron2.model_zoo imports pkg_resources, which later ones lack
 ]
 
-TEST_REQUIRES = ["pytest", "pytest-xdist"]
+TEST_REQUIRES = ["pytest", "pytest-xdist", "timm"]
 
 setup(
     name="aa_detectron",

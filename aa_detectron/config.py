@@ -111,7 +111,8 @@ def _add_solver_config(cfg: CfgNode) -> None:
         cfg.SOLVER,
         # "SGD", which is Detectron2's, or "ADAMW". Other extensions have this key, too.
         OPTIMIZER="SGD",
-        # Factor of the learning rate for the backbone's parameters.
+        # Factor of the learning rate for the backbone's parameters, but for its filters (which
+        # are new where a checkpoint brings the rest), unless MODEL.ANTIALIAS.FREEZE.
         BACKBONE_MULTIPLIER=1.0,
         # Of LR_SCHEDULER_NAME "WarmupPolyLR": exponent of the falling line, and the share of the
         # learning rate below which it does not fall.
@@ -134,7 +135,8 @@ def _add_consistency_config(cfg: CfgNode) -> None:
     # Names of data sets, or folders of images (no labels are needed). Empty: DATASETS.TEST.
     node.DATASETS = ()
     # S: offsets of the crops are uniform in {0..S}^2, in pixels of the original image; for small
-    # images min(S, min(height, width) // 4).
+    # images min(S, min(height, width) // 4). Classifiers: of the resized image, and less than
+    # TEST_RESIZE - TEST_SIZE.
     node.MAX_SHIFT = 32
     # Pairs of crops from each image.
     node.PAIRS_PER_IMAGE = 1
@@ -160,6 +162,11 @@ def check_consistency_config(cfg: CfgNode) -> None:
             raise InvalidOption(f"TEST.CONSISTENCY.{key}", options[key], "at least 1")
     if not 0 <= options.SCORE_THRESH <= 1:
         raise InvalidOption("TEST.CONSISTENCY.SCORE_THRESH", options.SCORE_THRESH, "from 0 to 1")
+    if options.ENABLED and cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
+        resize, size = cfg.INPUT.CLASSIFIER.TEST_RESIZE, cfg.INPUT.CLASSIFIER.TEST_SIZE
+        if not 2 <= resize - size < resize // 4 + 2:
+            legal = f"at least 2 and at most a quarter less than TEST_RESIZE {resize}"
+            raise InvalidOption("INPUT.CLASSIFIER.TEST_SIZE", size, legal)
     for name in options.DATASETS or cfg.DATASETS.TEST:
         if name not in DatasetCatalog and not os.path.isdir(name):
             legal = "names of registered data sets or folders of images"
@@ -169,18 +176,24 @@ def check_consistency_config(cfg: CfgNode) -> None:
             raise InvalidOption("TEST.CONSISTENCY.LABELLED_ONLY", True, legal)
 
 
-def check_number_of_classes(cfg: CfgNode) -> None:
-    """Raises InvalidOption for a number of classes that is not that of a tested data set."""
+def check_data_sets(cfg: CfgNode, splits: tuple[str, ...] = ("TRAIN", "TEST")) -> None:
+    """Raises InvalidOption for a data set that is not for the model, or has other classes."""
     if cfg.MODEL.META_ARCHITECTURE in SEGMENTORS:
-        node, kind, key = "SEM_SEG_HEAD", None, "stuff_classes"
+        node, classes_key = "SEM_SEG_HEAD", "stuff_classes"
     elif cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
-        node, kind, key = "CLASSIFIER", "classification", "classes"
+        node, classes_key = "CLASSIFIER", "classes"
     else:
         return
     found = cfg.MODEL[node].NUM_CLASSES
-    for name in cfg.DATASETS.TEST:
+    for split, name in ((s, n) for s in splits for n in cfg.DATASETS[s]):
         metadata = MetadataCatalog.get(name)
-        classes = metadata.get(key) if kind in (None, metadata.get("evaluator_type")) else None
-        if classes and len(classes) != found:
-            legal = f"{len(classes)}, the number of classes of {name}"
+        kind, classes = metadata.get("evaluator_type"), metadata.get(classes_key)
+        if node == "CLASSIFIER" and split == "TEST" and kind == "imagenet_vid":
+            number = 1000  # classifiers of ImageNet-1k are tested there
+        elif node == "CLASSIFIER" and kind != "classification":
+            raise InvalidOption(f"DATASETS.{split}", name, "a data set for classification")
+        else:
+            number = len(classes) if classes else found
+        if number != found:
+            legal = f"{number} for {name}"
             raise InvalidOption(f"MODEL.{node}.NUM_CLASSES", found, legal)

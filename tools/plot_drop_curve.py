@@ -6,7 +6,7 @@ import json
 import os
 
 from aa_detectron.errors import InputError, exit_on_bad_input
-from aa_detectron.evaluation.classification import plot_drop_curve
+from aa_detectron.evaluation.visualize import plot_drop_curve
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -22,8 +22,8 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_curve(argument: str) -> tuple[str, list[dict]]:
-    name, _, path = argument.rpartition("=")
-    if not name:
+    name, _, path = argument.partition("=")
+    if not path:
         raise InputError(f"{argument}: expected NAME=FILE")
     try:
         with open(path) as file:

@@ -14,7 +14,9 @@ from aa_detectron.errors import InputError, exit_on_bad_input
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config-file", required=True, metavar="FILE")
-    parser.add_argument("--records", required=True, metavar="FILE", help="consistency_<name>.json")
+    parser.add_argument(
+        "--records", required=True, metavar="FILE", help="consistency_<kind>_<name>.json"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument("--num", type=int, default=8, help="pictures, from worst to best pair")
     parser.add_argument(

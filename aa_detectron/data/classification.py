@@ -5,8 +5,6 @@ import torch
 from detectron2.config import CfgNode, configurable
 from torchvision.transforms import v2
 
-from aa_detectron.errors import InvalidOption
-
 from .image_io import read_image
 from .shifts import draw_offsets
 
@@ -62,29 +60,26 @@ class ClassificationPairMapper:
     """Cuts two crops from the centre of an image: the metric of Zhang (ICML 2019).
 
     The shorter side is resized to ``resize``, the centre of ``resize`` x ``resize`` cut out, and
-    from it two crops of ``size`` x ``size`` at offsets in {0..resize - size - 1}^2; with 256 and
-    224 these are the published {0..31}^2.
+    from it two crops of ``size`` x ``size`` at offsets in {0..S}^2, S the lesser of ``max_shift``
+    and resize - size - 1; with 32, 256 and 224 these are the published {0..31}^2.
 
     Called with {"file_name", "image_id", "pair_number", ...}, returns a list of two dicts like
     those of :class:`~aa_detectron.data.shifted_pairs.ShiftedPairMapper`.
 
     Args:
-        resize, size: in pixels, ``size`` at least 2 pixels less.
+        resize, size: in pixels, ``size`` 2 pixels to a quarter less.
+        max_shift: in pixels, at least 1.
         image_format: as ``INPUT.FORMAT``.
         seed: of the offsets.
 
-    Raises:
-        InvalidOption: there is no room for a shift.
     """
 
     @configurable
-    def __init__(self, *, resize: int, size: int, image_format: str, seed: int):
-        if not 2 <= resize - size < resize // 4 + 2:
-            legal = f"at least 2 and at most a quarter less than TEST_RESIZE {resize}"
-            raise InvalidOption("INPUT.CLASSIFIER.TEST_SIZE", size, legal)
+    def __init__(self, *, resize: int, size: int, max_shift: int, image_format: str, seed: int):
         self.centre = _centre(resize, resize)
         self.resize = resize
         self.size = size
+        self.max_shift = min(max_shift, resize - size - 1)
         self.image_format = image_format
         self.seed = seed
 
@@ -93,6 +88,7 @@ class ClassificationPairMapper:
         return {
             "resize": cfg.INPUT.CLASSIFIER.TEST_RESIZE,
             "size": cfg.INPUT.CLASSIFIER.TEST_SIZE,
+            "max_shift": cfg.TEST.CONSISTENCY.MAX_SHIFT,
             "image_format": cfg.INPUT.FORMAT,
             "seed": cfg.TEST.CONSISTENCY.SEED,
         }
@@ -103,7 +99,7 @@ class ClassificationPairMapper:
         offsets = draw_offsets(
             self.resize,
             self.resize,
-            self.resize - self.size - 1,
+            self.max_shift,
             seed=self.seed,
             image_id=dataset_dict["image_id"],
             pair=number,

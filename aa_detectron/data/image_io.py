@@ -2,7 +2,7 @@
 
 import numpy as np
 from detectron2.data import detection_utils as utils
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from aa_detectron.errors import InputError
 
@@ -25,21 +25,30 @@ def read_image(dataset_dict: dict, image_format: str) -> np.ndarray:
         said = f"{dataset_dict.get('height')}x{dataset_dict.get('width')}"
         found = "x".join(map(str, image.shape[:2]))
         raise InputError(f"{file_name}: is of {found} pixels, the data set says {said}") from None
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
-        reason = str(error).replace(f": '{file_name}'", "")
-        raise InputError(f"{file_name}: cannot be read as an image ({reason})") from None
+    except (OSError, SyntaxError) as error:
+        raise unreadable(file_name, "an image", error) from None
     return image
 
 
 def image_size(file_name: str) -> tuple[int, int]:
-    """(height, width) in which :func:`read_image` returns an image; decodes it only if turned.
+    """(height, width) in which :func:`read_image` returns an image, from the file's header.
 
     Raises:
         InputError: a file that is missing or no image.
     """
     try:
         with Image.open(file_name) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            return image.height, image.width
-    except OSError as error:
-        raise InputError(f"{file_name}: cannot be read as an image ({error})") from None
+            height, width = image.height, image.width
+            # Pillow decodes a whole PNG to look for EXIF behind the pixels.
+            if image.format != "PNG" or "exif" in image.info:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+                height, width = (width, height) if turned else (height, width)
+            return height, width
+    except (OSError, SyntaxError) as error:
+        raise unreadable(file_name, "an image", error) from None
+
+
+def unreadable(file_name: str, kind: str, error: Exception) -> InputError:
+    """The error for a file that Pillow cannot read; it raises SyntaxError for a broken PNG."""
+    reason = str(error).replace(f": '{file_name}'", "")
+    return InputError(f"{file_name}: cannot be read as {kind} ({reason})")

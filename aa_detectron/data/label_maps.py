@@ -7,6 +7,8 @@ from PIL import Image
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
+from .image_io import unreadable
+
 
 def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Labels of an image: (H, W) uint8, contiguous ids and the ignore label.
@@ -22,8 +24,8 @@ def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.nd
         with Image.open(file_name) as image:
             _check_header(image, file_name, size)
             return np.array(image)
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
-        raise _unreadable(file_name, error) from None
+    except (OSError, SyntaxError) as error:
+        raise unreadable(file_name, "a label map", error) from None
 
 
 def check_label_file(file_name: str, size: tuple[int, int] | None = None) -> None:
@@ -32,7 +34,7 @@ def check_label_file(file_name: str, size: tuple[int, int] | None = None) -> Non
         with Image.open(file_name) as image:
             _check_header(image, file_name, size)
     except (OSError, SyntaxError) as error:
-        raise _unreadable(file_name, error) from None
+        raise unreadable(file_name, "a label map", error) from None
 
 
 def check_labels(
@@ -61,8 +63,3 @@ def _check_header(image: Image.Image, file_name: str, size: tuple[int, int] | No
     if size is not None and (image.height, image.width) != tuple(size):
         found, said = f"{image.height}x{image.width}", f"{size[0]}x{size[1]}"
         raise InputError(f"{file_name}: is of {found} pixels, its image of {said}")
-
-
-def _unreadable(file_name: str, error: Exception) -> InputError:
-    reason = str(error).replace(f": '{file_name}'", "")
-    return InputError(f"{file_name}: cannot be read as a label map ({reason})")

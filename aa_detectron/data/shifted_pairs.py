@@ -122,6 +122,7 @@ def get_image_dicts(name: str) -> list[dict]:
     if name in DatasetCatalog:
         with explained([name]):
             images = DatasetCatalog.get(name)
+            assert images, "empty, which is explained"
         metadata = MetadataCatalog.get(name)
         root = metadata.get("image_root") or metadata.get("image_dir") or ""
         return [{"image_id": _relative_path(image["file_name"], root)} | image for image in images]

@@ -1,69 +1,70 @@
-"""Checkpoints: names of torchvision, weights that do not fit, files that are never half-written."""
+"""Checkpoints: other libraries' names, weights that do not fit, files that are not half-written."""
 
 import contextlib
+import math
 import os
-import pickle
 import re
+from urllib.parse import parse_qs
 
-import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import ResNet
-from torch import nn
+from torch import Tensor, nn
 
 from aa_detectron.errors import InputError
 from aa_detectron.modeling.backbone.aa_resnet import FILTERS
+from aa_detectron.weights import convert, read_checkpoint
+from aa_detectron.weights.architecture import shape_in_words
+from aa_detectron.weights.conversion import INPUTS, known_inputs, options
+from aa_detectron.weights.namings import CLASSIFIER, DETECTRON2, matching_namings
 
-_TORCHVISION_NAMES = (
-    (r"^(conv1|bn1)\b", r"stem.\1"),
-    (r"^layer(\d)\.", lambda match: f"res{int(match[1]) + 1}."),
-    (r"\bbn(\d)\b", r"conv\1.norm"),
-    (r"\bdownsample\.0\b", "shortcut"),
-    (r"\bdownsample\.1\b", "shortcut.norm"),
-    (r"^fc\b", "linear"),
-)
-_NEW_IN_PRETRAINED = {*FILTERS, "conv2_offset"}
-"""Modules of a ResNet that no ordinary ImageNet checkpoint has."""
+_NEW = {*FILTERS, "conv2_offset", "linear"}
+"""Modules of a ResNet that need not come from the weights that a training starts from."""
 _NO_WEIGHTS = {"num_batches_tracked", "pixel_mean", "pixel_std"}
 _LOADING_ERRORS = (
     AssertionError,
     AttributeError,
-    EOFError,
     KeyError,
     OSError,
     RuntimeError,
     TypeError,
     ValueError,
-    pickle.UnpicklingError,
 )
-"""What files of other kinds and truncated ones lead to in torch, fvcore and Detectron2."""
-
-
-def torchvision_to_detectron2(name: str) -> str:
-    """Name of a weight of torchvision's ResNet in Detectron2's."""
-    for pattern, replacement in _TORCHVISION_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
+"""What files of another make lead to in fvcore and Detectron2."""
 
 
 class AACheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer, but stricter.
 
-    * A ResNet with torchvision's names loads into the backbone without a conversion.
+    * Any naming of :mod:`aa_detectron.weights.namings` loads into the backbone without a
+      conversion, and so does the backbone of a classifier trained here.
+    * Nothing in a file is run: it may hold tensors, arrays and containers only.
     * A file that cannot be read, or comes from a ResNet of another depth or width than the
-      model's, is refused. Only filters and offsets of deformable convs may be new there.
+      model's, is refused. Only filters, offsets of deformable convs and the classifier may be
+      new there.
+    * A warning tells where a file comes from a network that was fed with images of another format
+      or normalisation, as far as the file and the model tell.
     * A file is written under another name and renamed.
 
     Args:
         strict: all weights of the model must come from the file, and all of the file must go to
             the model, as evaluation needs.
+        input_format: ``INPUT.FORMAT`` of the config, which models do not know; kept in the files.
 
     Raises (on loading):
         InputError: one line that names the file, and what does not fit.
     """
 
-    def __init__(self, model: nn.Module, save_dir: str = "", *, strict: bool = False, **kwargs):
+    def __init__(
+        self,
+        model: nn.Module,
+        save_dir: str = "",
+        *,
+        strict: bool = False,
+        input_format: str | None = None,
+        **kwargs,
+    ):
         super().__init__(model, save_dir, **kwargs)
-        self.strict = strict
+        self.strict, self.input_format = strict, input_format
 
     def load(self, path, *args, **kwargs):
         self._path = path
@@ -77,7 +78,7 @@ class AACheckpointer(DetectionCheckpointer):
 
     def save(self, name: str, **kwargs):
         try:
-            super().save(f".{name}", **kwargs)
+            super().save(f".{name}", notes=self._inputs(), **kwargs)
         except (OSError, RuntimeError) as error:  # torch.save's own is a RuntimeError
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.save_dir, f".{name}.pth"))
@@ -94,20 +95,60 @@ class AACheckpointer(DetectionCheckpointer):
         super().tag_last_checkpoint(final)
 
     def _load_file(self, filename: str) -> dict:
-        loaded = super()._load_file(filename)
-        weights = loaded.get("model")
-        if not isinstance(weights, dict):
-            raise InputError(f"{self._path}: holds no weights (a dict of tensors)")
-        if "layer1.0.conv1.weight" in weights:
-            loaded["model"] = {torchvision_to_detectron2(k): v for k, v in weights.items()}
+        loaded = read_checkpoint(filename)
+        if matching_namings(loaded["model"]) not in ([], [DETECTRON2]):
+            converted = convert(loaded, self._path)
+            notes = converted.notes
+            loaded = {"model": converted.weights, "matching_heuristics": True, "notes": notes}
+            self.logger.info(f"{self._path}: names of {notes['naming']}, {options(notes)}")
+        query = parse_qs(self._parsed_url_during_load.query)
+        if query.pop("matching_heuristics", None) == ["True"]:
             loaded["matching_heuristics"] = True
-        return loaded
+        if query:
+            raise ValueError(f"unknown in its query: {', '.join(query)}")
+        self._warn_of_other_inputs(known_inputs(loaded))
+        return self._for_the_backbone(loaded)
+
+    def _for_the_backbone(self, loaded: dict) -> dict:
+        """Prepares the weights of a ResNet, if it is one's, for Detectron2's matching of names."""
+        weights, expected = loaded["model"], self.model.state_dict()
+        is_classifier = CLASSIFIER in weights and CLASSIFIER not in expected
+        if not is_classifier and "stem.conv1.weight" not in weights:
+            return loaded
+        weights, _ = DETECTRON2.rename(weights)
+        if not any(f"{prefix}linear.weight" in expected for prefix in self._resnets()):
+            # It might match another layer of that name.
+            weights = {name: w for name, w in weights.items() if not name.startswith("linear.")}
+        return {**loaded, "model": weights, "matching_heuristics": True}
+
+    def _inputs(self) -> dict:
+        """What the model is fed with, as far as it is known; for a checkpoint's notes."""
+        known = {} if self.input_format is None else {"input_format": self.input_format}
+        for key in ("pixel_mean", "pixel_std"):
+            value = getattr(self.model, key, None)
+            if isinstance(value, Tensor):
+                known[key] = [round(x, 4) for x in value.flatten().tolist()]
+        return known
+
+    def _warn_of_other_inputs(self, theirs: dict):
+        ours = self._inputs()
+        other = [key for key in theirs.keys() & ours.keys() if not _is_same(theirs[key], ours[key])]
+        if other:
+            described = [
+                ", ".join(f"{key} {inputs[name]}" for name, key in INPUTS.items() if name in other)
+                for inputs in (theirs, ours)
+            ]
+            self.logger.warning(
+                f"{self._path}: comes from a network with {described[0]}, "
+                f"but this one has {described[1]}"
+            )
 
     def _load_model(self, checkpoint: dict):
         incompatible = super()._load_model(checkpoint)
         parameters = dict(self.model.named_parameters())
         wrong = [
-            f"{key} is {_shape(found)} in the file and {_shape(expected)} in the model"
+            f"{key} is {shape_in_words(found)} in the file and {shape_in_words(expected)} "
+            "in the model"
             for key, found, expected in incompatible.incorrect_shapes
             if self._must_fit(key)
         ]
@@ -130,7 +171,7 @@ class AACheckpointer(DetectionCheckpointer):
     def _must_fit(self, key: str) -> bool:
         if self.strict:
             return True
-        return key.startswith(self._resnets()) and not _NEW_IN_PRETRAINED & set(key.split("."))
+        return key.startswith(self._resnets()) and not _NEW & set(key.split("."))
 
     def _resnets(self) -> tuple[str, ...]:
         """Prefixes of the weights of ResNets; all else is new when ImageNet weights are loaded."""
@@ -147,5 +188,9 @@ class AACheckpointer(DetectionCheckpointer):
         return bool(names) and not any(block[0] in name for name in names)
 
 
-def _shape(shape: torch.Size) -> str:
-    return "x".join(map(str, shape)) or "a number"
+def _is_same(theirs, ours) -> bool:
+    if isinstance(ours, str):
+        return theirs == ours
+    return len(theirs) == len(ours) and all(
+        math.isclose(a, b, abs_tol=0.01) for a, b in zip(theirs, ours, strict=True)
+    )

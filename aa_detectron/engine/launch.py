@@ -5,7 +5,7 @@ import os
 
 import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
@@ -15,7 +15,7 @@ from aa_detectron.config import (
     CLASSIFIER,
     add_aa_config,
     check_consistency_config,
-    check_number_of_classes,
+    check_data_sets,
 )
 from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
 from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
@@ -45,14 +45,15 @@ def load_config(args) -> CfgNode:
         cfg.MODEL.DEVICE = "cpu"  # Detectron2's default could only fail
     if cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
         register_folders(cfg)
-    for key in ("TEST",) if args.eval_only else ("TRAIN", "TEST"):
-        for name in cfg.DATASETS[key]:
+    splits = ("TEST",) if args.eval_only else ("TRAIN", "TEST")
+    for split in splits:
+        for name in cfg.DATASETS[split]:
             if name not in DatasetCatalog:
-                raise InputError(f"DATASETS.{key}: {name!r} is not a registered data set")
+                raise InputError(f"DATASETS.{split}: {name!r} is not a registered data set")
     for name in cfg.DATASETS.TEST:
         check_evaluator_type(name)
     check_consistency_config(cfg)
-    check_number_of_classes(cfg)
+    check_data_sets(cfg, splits)
     cfg.freeze()
     return cfg
 
@@ -60,14 +61,17 @@ def load_config(args) -> CfgNode:
 def register_folders(cfg: CfgNode) -> None:
     """Registers folders of class folders that ``DATASETS`` names, under their paths.
 
-    Those of TEST have the classes of the one of TRAIN, where that is a folder.
+    All have the classes of the training's, registered or a folder, in its order.
 
     Raises:
         InputError: a folder without class folders.
     """
     classes = None
     for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        if name not in DatasetCatalog and os.path.isdir(name):
+        if name in DatasetCatalog:
+            metadata = MetadataCatalog.get(name)
+            classes = classes or metadata.get("wnids") or metadata.get("classes")
+        elif os.path.isdir(name):
             classes = classes or find_classes(name)
             register_class_folders(name, name, classes)
 
@@ -110,7 +114,7 @@ def main(args) -> dict | None:
 def evaluate(cfg: CfgNode, *, resume: bool = False) -> dict:
     """Tests the model of ``MODEL.WEIGHTS``, or of the last checkpoint with ``resume``."""
     model = Trainer.build_model(cfg)
-    checkpointer = AACheckpointer(model, cfg.OUTPUT_DIR, strict=True)
+    checkpointer = AACheckpointer(model, cfg.OUTPUT_DIR, strict=True, input_format=cfg.INPUT.FORMAT)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     results = Trainer.test(cfg, model)
     if comm.is_main_process():

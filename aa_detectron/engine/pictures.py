@@ -11,6 +11,7 @@ from torch import nn
 
 from aa_detectron.data.image_io import read_image
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, cut_crop, get_metadata
+from aa_detectron.errors import InputError
 from aa_detectron.evaluation.instances import THRESHOLDS, consistent_share
 from aa_detectron.evaluation.sem_seg import equal_share
 from aa_detectron.evaluation.visualize import draw_label_pair, draw_pair, save_image
@@ -27,9 +28,15 @@ def choose_records(records: list[dict], count: int) -> list[dict]:
 
 
 def consistency(record: dict) -> float | None:
-    """Share, 0 to 1, of a pair's instances or pixels that are consistent; None without any."""
+    """Share, 0 to 1, of a pair's instances or pixels that are consistent; None without any.
+
+    Raises:
+        InputError: the record has neither.
+    """
     if "sem_seg" in record:
         return equal_share(record)
+    if "bbox" not in record and "segm" not in record:
+        raise InputError("these records have neither instances nor label maps to draw")
     instances = record["segm" if "segm" in record else "bbox"]["first"]
     return consistent_share(instances, THRESHOLDS["mAISC"]) if instances else None
 

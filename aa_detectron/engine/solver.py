@@ -11,6 +11,7 @@ from fvcore.common.param_scheduler import ParamScheduler
 from torch import nn
 
 from aa_detectron.errors import InvalidOption, check_choice
+from aa_detectron.modeling.backbone.aa_resnet import FILTERS
 
 OPTIMIZERS: dict[str, Callable] = {
     "SGD": lambda solver: (
@@ -25,6 +26,8 @@ OPTIMIZERS: dict[str, Callable] = {
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """``SOLVER.OPTIMIZER`` with Detectron2's groups of parameters and ``BACKBONE_MULTIPLIER``.
 
+    The factor is for what a checkpoint brings: not for filters, unless they are frozen like it.
+
     Raises:
         InvalidOption: naming the key.
     """
@@ -32,14 +35,22 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     check_choice("SOLVER.OPTIMIZER", solver.OPTIMIZER, tuple(OPTIMIZERS))
     if solver.BACKBONE_MULTIPLIER < 0:
         raise InvalidOption("SOLVER.BACKBONE_MULTIPLIER", solver.BACKBONE_MULTIPLIER, "at least 0")
-    factors = {True: solver.BACKBONE_MULTIPLIER, False: 1.0}
+
+    def lr_factor(name: str) -> float:
+        *path, last = name.split(".")
+        # Filters are new where a checkpoint has brought the rest.
+        is_new = not set(FILTERS).isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE
+        slow = name.startswith("backbone.") and not is_new
+        # Detectron2's own argument for biases would drop the other factor.
+        bias = solver.BIAS_LR_FACTOR if last == "bias" else 1.0
+        return bias * (solver.BACKBONE_MULTIPLIER if slow else 1.0)
+
     parameters = get_default_optimizer_params(
         model,
         base_lr=solver.BASE_LR,
         weight_decay_norm=solver.WEIGHT_DECAY_NORM,
-        bias_lr_factor=solver.BIAS_LR_FACTOR,
         weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
-        lr_factor_func=lambda name: factors[name.startswith("backbone.")],
+        lr_factor_func=lr_factor,
     )
     kind, arguments = OPTIMIZERS[solver.OPTIMIZER](solver)
     kind = maybe_add_gradient_clipping(cfg, kind)
@@ -61,10 +72,22 @@ class PolyParamScheduler(ParamScheduler):
 
 
 def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer):
-    """Detectron2's schedules and "WarmupPolyLR"."""
+    """Detectron2's schedules and "WarmupPolyLR".
+
+    Raises:
+        InvalidOption: naming the key.
+    """
     solver = cfg.SOLVER
     if solver.LR_SCHEDULER_NAME != "WarmupPolyLR":
-        return build_detectron2_lr_scheduler(cfg, optimizer)
+        try:
+            return build_detectron2_lr_scheduler(cfg, optimizer)
+        except ValueError as error:
+            if "LR scheduler" not in str(error):
+                raise
+            legal = '"WarmupPolyLR" or one of Detectron2\'s, such as "WarmupMultiStepLR"'
+            raise InvalidOption(
+                "SOLVER.LR_SCHEDULER_NAME", solver.LR_SCHEDULER_NAME, legal
+            ) from None
     schedule = WarmupParamScheduler(
         PolyParamScheduler(solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING),
         solver.WARMUP_FACTOR,

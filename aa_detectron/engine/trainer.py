@@ -100,7 +100,10 @@ class Trainer(DefaultTrainer):
     def build_hooks(self):
         # The hooks keep the checkpointer, so this is the last moment to exchange it.
         self.checkpointer = AACheckpointer(
-            self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+            self.model,
+            self.cfg.OUTPUT_DIR,
+            input_format=self.cfg.INPUT.FORMAT,
+            trainer=weakref.proxy(self),
         )
         return super().build_hooks()
 

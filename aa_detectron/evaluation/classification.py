@@ -12,13 +12,10 @@ class, where that is known. Of classes with equal logits the one of lowest index
 
 import math
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from aa_detectron.errors import InvalidOption
-from aa_detectron.utils.files import replacing
 
 from .consistency import percent, score_by_shift, score_shares, shift_length, start_record
 
@@ -178,38 +175,3 @@ def _point(records: list[dict]) -> dict[str, float]:
     scores = score_shares("consistency", records, consistent)
     length = math.fsum(map(shift_length, records)) / len(records)
     return {"length": length} | {k: scores[k] for k in ("consistency", "low", "high", "pairs")}
-
-
-def plot_drop_curve(curves: dict[str, list[dict]], path) -> None:
-    """Writes the figure of :func:`draw_drop_curve` as PNG.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    figure = draw_drop_curve(curves)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
-
-
-def draw_drop_curve(curves: dict[str, list[dict]]) -> Figure:
-    """Drop curves with the bands of their intervals.
-
-    Args:
-        curves: by the names for the legend; each as of :func:`drop_curve`, also when read back
-            from JSON.
-    """
-    figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    for name, curve in curves.items():
-        length, share, low, high = (
-            np.array([point[key] for point in curve], float)  # JSON's null becomes NaN
-            for key in ("length", "consistency", "low", "high")
-        )
-        (line,) = axes.plot(length, share, marker="o", markersize=3, label=name)
-        axes.fill_between(length, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set_xlabel("shift between the crops (pixels)")
-    axes.set_ylabel("consistency (%), band: 95 % interval")
-    axes.set_xlim(left=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return figure

@@ -2,8 +2,9 @@
 
 import os
 
-from .classification import class_pair_record, drop_curve, plot_drop_curve, score_class_pairs
+from .classification import class_pair_record, drop_curve, score_class_pairs
 from .pair_evaluator import PairEvaluator
+from .visualize import plot_drop_curve
 
 
 class ClassificationConsistencyEvaluator(PairEvaluator):

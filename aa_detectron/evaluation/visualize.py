@@ -1,9 +1,10 @@
-"""Pictures of shifted pairs: what a model saw in both crops, and where it contradicts itself."""
+"""Pictures of shifted pairs, where a model contradicts itself, and of consistency by shift."""
 
 import numpy as np
 from detectron2.structures import Instances
 from detectron2.utils.colormap import colormap
 from detectron2.utils.visualizer import ColorMode, Visualizer
+from matplotlib.figure import Figure
 from PIL import Image
 
 from aa_detectron.data.shifts import Box, overlap_in_crops
@@ -160,3 +161,38 @@ def _enlarge(image: np.ndarray, factor: int) -> np.ndarray:
 def _enlarge_masks(instances: Instances, factor: int) -> np.ndarray:
     masks = instances.pred_masks.cpu().numpy()
     return masks.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def plot_drop_curve(curves: dict[str, list[dict]], path) -> None:
+    """Writes the figure of :func:`draw_drop_curve` as PNG.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    figure = draw_drop_curve(curves)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def draw_drop_curve(curves: dict[str, list[dict]]) -> Figure:
+    """Drop curves with the bands of their intervals.
+
+    Args:
+        curves: by the names for the legend; each as of :func:`drop_curve`, also when read back
+            from JSON.
+    """
+    figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        length, share, low, high = (
+            np.array([point[key] for point in curve], float)  # JSON's null becomes NaN
+            for key in ("length", "consistency", "low", "high")
+        )
+        (line,) = axes.plot(length, share, marker="o", markersize=3, label=name)
+        axes.fill_between(length, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set_xlabel("shift between the crops (pixels)")
+    axes.set_ylabel("consistency (%), band: 95 % interval")
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

@@ -40,8 +40,9 @@ class AAImageClassifier(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode):
         features = cfg.MODEL.RESNETS.OUT_FEATURES
-        if "linear" not in features:
-            legal = 'a list with "linear" for META_ARCHITECTURE "AAImageClassifier"'
+        # Detectron2 leaves out the stages behind the last one that is named.
+        if "linear" not in features or (len(features) > 1 and "res5" not in features):
+            legal = '["linear"], or with others "linear" and "res5", for AAImageClassifier'
             raise InvalidOption("MODEL.RESNETS.OUT_FEATURES", features, legal)
         return {
             "backbone": build_backbone(cfg),

@@ -61,6 +61,9 @@ class AADeepLabV3PlusHead(nn.Module):
             raise InvalidOption("project_channels", project_channels, legal)
         if len(aspp_dilations) != 3:
             raise InvalidOption("aspp_dilations", aspp_dilations, "a list of 3")
+        finest = input_shape[fine[0]].stride
+        if common_stride != finest:
+            raise InvalidOption("common_stride", common_stride, f"{finest}, that of {fine[0]}")
         self.in_features = [*fine, coarse]
         self.common_stride = common_stride
         self.loss_type = loss_type

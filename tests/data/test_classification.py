@@ -7,7 +7,7 @@ from PIL import Image
 from aa_detectron import add_aa_config
 from aa_detectron.data.classification import ClassificationMapper, ClassificationPairMapper
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader
-from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.errors import InputError
 
 
 def config(resize=80, size=64, image_format="RGB"):
@@ -104,10 +104,12 @@ def test_offsets_are_the_images_own_whatever_the_batch(record, tmp_path):
     assert len({str(pair["offsets"]) for _, pair in found[0]}) == 12
 
 
-@pytest.mark.parametrize("resize, size", [(80, 80), (80, 79), (80, 50)])
-def test_no_room_for_a_shift(resize, size):
-    with pytest.raises(InvalidOption, match="INPUT.CLASSIFIER.TEST_SIZE"):
-        ClassificationPairMapper(config(resize, size))
+def test_max_shift(record):
+    cfg = config()
+    cfg.TEST.CONSISTENCY.MAX_SHIFT = 4
+    mapper = ClassificationPairMapper(cfg)
+    pairs = [mapper(record | {"pair_number": n})[0]["pair"]["offsets"] for n in range(50)]
+    assert {v for pair in pairs for offset in pair for v in offset} == set(range(5))
 
 
 def test_broken_image(record):

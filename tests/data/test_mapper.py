@@ -1,5 +1,7 @@
 """Errors of label maps name the file; DeepLab's augmentation keeps image and labels together."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -102,6 +104,14 @@ def test_models_without_label_maps_do_not_check_them(record):
     Image.fromarray(np.full((60, 80), 7, np.uint8)).save(record["sem_seg_file_name"])
     mapped = CheckedDatasetMapper(config("GeneralizedRCNN"), False)(record)
     assert isinstance(mapped["image"], torch.Tensor)
+
+
+def test_broken_chunk(record):
+    """Pillow raises a SyntaxError."""
+    path = Path(record["file_name"])
+    path.write_bytes(path.read_bytes().replace(b"IDAT", b"\0\0\0\0"))
+    with pytest.raises(InputError, match=record["file_name"]):
+        CheckedDatasetMapper(config(), True)(record)
 
 
 def test_image_size_heeds_the_cameras_orientation(tmp_path):

@@ -1,4 +1,5 @@
 import copy
+import logging
 import pickle
 import re
 
@@ -194,10 +195,8 @@ def test_other_kind_of_filter(kept, name, tmp_path):
 
 def test_not_of_detectron2(tmp_path):
     path = tmp_path / "lightning.pth"
-    torch.save({"state_dict": {}, "epoch": 3}, path)
-    with pytest.raises(
-        InputError, match="lightning.pth: cannot be loaded as a checkpoint .Unsupported type"
-    ):
+    torch.save({"state_dict": {"encoder.weight": torch.zeros(3)}, "epoch": 3}, path)
+    with pytest.raises(InputError, match="lightning.pth: .* do not fit the model.* is missing"):
         AACheckpointer(Detector(config(depth=18))).load(str(path))
 
 
@@ -221,3 +220,149 @@ def test_no_weights(tmp_path):
     torch.save({"model": torch.zeros(3)}, path)
     with pytest.raises(InputError, match="odd.pth: holds no weights"):
         AACheckpointer(Detector(config(depth=18))).load(str(path))
+
+
+# -- From a classifier trained here to other models ----------------------------------------------
+
+
+def classifier(*options):
+    cfg = config(depth=18)
+    cfg.MODEL.META_ARCHITECTURE = "AAImageClassifier"
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["linear"]
+    cfg.MODEL.RESNETS.NORM = "BN"
+    cfg.MODEL.CLASSIFIER.NUM_CLASSES = 6
+    cfg.merge_from_list(options)
+    model = build_model(cfg)
+    for value in model.state_dict().values():
+        value.random_(1, 100)  # also filters and statistics
+    return model
+
+
+def saved_classifier(folder):
+    model = classifier()
+    AACheckpointer(model, str(folder), input_format="RGB").save("model")
+    return model, str(folder / "model.pth")
+
+
+FPN = {
+    "MODEL.BACKBONE.NAME": "build_aa_resnet_fpn_backbone",
+    "MODEL.FPN.IN_FEATURES": ["res2", "res3", "res4", "res5"],
+    "MODEL.RPN.IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
+    "MODEL.ANCHOR_GENERATOR.SIZES": [[32]] * 5,
+    "MODEL.ROI_HEADS.NAME": "StandardROIHeads",
+    "MODEL.ROI_HEADS.IN_FEATURES": ["p2", "p3", "p4", "p5"],
+    "MODEL.ROI_BOX_HEAD.NAME": "FastRCNNConvFCHead",
+    "MODEL.ROI_BOX_HEAD.NUM_FC": 1,
+    "MODEL.ROI_BOX_HEAD.FC_DIM": 16,
+}
+C4 = {"MODEL.RESNETS.OUT_FEATURES": ["res4"], "MODEL.ROI_HEADS.NAME": "AARes5ROIHeads"}
+PREFIXES = {
+    "FPN": lambda name: f"backbone.bottom_up.{name}",
+    "C4": lambda name: f"{'roi_heads' if name.startswith('res5') else 'backbone'}.{name}",
+}
+
+
+@pytest.mark.parametrize("naming", ["ours", "bare"])
+@pytest.mark.parametrize("kind", PREFIXES)
+def test_classifier_becomes_a_backbone(kind, naming, tmp_path):
+    """With nothing but the path: convs, norms' statistics and filters, also in ROI heads."""
+    trained, path = saved_classifier(tmp_path)
+    if naming == "bare":  # as of aa_detectron.models
+        torch.save(trained.backbone.state_dict(), path)
+    cfg = config(depth=18)
+    cfg.merge_from_list([item for pair in {"FPN": FPN, "C4": C4}[kind].items() for item in pair])
+    model = build_model(cfg)
+    start = copy.deepcopy(model.state_dict())
+    AACheckpointer(model, str(tmp_path)).load(path)
+    loaded = model.state_dict()
+    brought = {
+        PREFIXES[kind](name): value
+        for name, value in trained.backbone.state_dict().items()
+        if not name.startswith("linear.")
+    }
+    for name, value in brought.items():
+        if name in loaded or not name.endswith("num_batches_tracked"):  # FrozenBN has none
+            assert torch.equal(loaded[name], value), name
+    others = loaded.keys() - brought.keys()
+    assert others and all(torch.equal(loaded[name], start[name]) for name in others)
+
+
+def test_classifier_is_resumed_as_it_was(tmp_path):
+    trained, path = saved_classifier(tmp_path)
+    other = classifier()
+    AACheckpointer(other, str(tmp_path), strict=True).resume_or_load("", resume=True)
+    for name, value in trained.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+
+
+def test_classifier_of_other_classes(tmp_path):
+    """Trains on, from another start of its last layer; but has no score."""
+    trained, path = saved_classifier(tmp_path)
+    other = classifier("MODEL.CLASSIFIER.NUM_CLASSES", 9)
+    start = other.backbone.linear.weight.clone()
+    AACheckpointer(other).load(path)
+    assert torch.equal(other.backbone.linear.weight, start)
+    assert torch.equal(other.backbone.res5[1].conv2.weight, trained.backbone.res5[1].conv2.weight)
+    with pytest.raises(InputError, match="backbone.linear.weight is 6x512 in the file and 9x512"):
+        AACheckpointer(other, strict=True).load(path)
+
+
+def test_another_layer_of_that_name_is_left_alone(tmp_path):
+    trained, path = saved_classifier(tmp_path)
+    model = Detector(config(depth=18))
+    model.head = nn.Module()
+    model.head.linear = nn.Linear(512, 6)
+    start = model.head.linear.weight.clone()
+    AACheckpointer(model).load(path)
+    assert torch.equal(model.head.linear.weight, start)
+
+
+# -- What the network was fed with ---------------------------------------------------------------
+
+TORCHVISION = {"pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375]}
+
+
+def warnings_of_loading(path, caplog, *, input_format, pixel_mean, pixel_std):
+    options = ("MODEL.PIXEL_MEAN", pixel_mean, "MODEL.PIXEL_STD", pixel_std)
+    checkpointer = AACheckpointer(classifier(*options), input_format=input_format)
+    checkpointer.logger = logging.getLogger("test")  # not silenced, whatever other tests have set
+    checkpointer._log_incompatible_keys = lambda keys: None
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "test"):
+        checkpointer.load(path)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_warns_of_other_inputs(tmp_path, caplog):
+    """Of a file of torchvision's, and of one of ours."""
+    network = torchvision.models.resnet18(num_classes=6)
+    torch.save(network.state_dict(), tmp_path / "theirs.pth")
+    model = classifier(*[x for k, v in TORCHVISION.items() for x in (f"MODEL.{k.upper()}", v)])
+    AACheckpointer(model, str(tmp_path), input_format="RGB").save("ours")
+    for name in ("theirs.pth", "ours.pth"):
+        path = str(tmp_path / name)
+        for input_format in ("RGB", None):  # None: not known
+            fed = {"input_format": input_format, **TORCHVISION}
+            assert warnings_of_loading(path, caplog, **fed) == []
+        bgr = {"pixel_mean": TORCHVISION["pixel_mean"][::-1], "pixel_std": [1.0, 1.0, 1.0]}
+        (line,) = warnings_of_loading(path, caplog, input_format="BGR", **bgr)
+        assert line == (
+            f"{path}: comes from a network with INPUT.FORMAT RGB, "
+            "MODEL.PIXEL_MEAN [123.675, 116.28, 103.53], MODEL.PIXEL_STD [58.395, 57.12, 57.375], "
+            "but this one has INPUT.FORMAT BGR, "
+            "MODEL.PIXEL_MEAN [103.53, 116.28, 123.675], MODEL.PIXEL_STD [1.0, 1.0, 1.0]"
+        )
+        (line,) = warnings_of_loading(path, caplog, input_format="BGR", **TORCHVISION)
+        assert "INPUT.FORMAT RGB, but" in line and "MEAN" not in line and "STD" not in line
+
+
+def test_model_without_inputs_is_saved_and_loaded(tmp_path):
+    model, path = saved(tmp_path, depth=18)
+    assert torch.load(path, weights_only=True)["notes"] == {}
+
+
+def test_query(resnet50, tmp_path):
+    path = write(resnet50, "torchvision", tmp_path)
+    AACheckpointer(Detector(config("none"))).load(f"{path}?matching_heuristics=True")
+    with pytest.raises(InputError, match="unknown in its query: heuristics"):
+        AACheckpointer(Detector(config("none"))).load(f"{path}?heuristics=True")

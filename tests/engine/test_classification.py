@@ -2,17 +2,21 @@
 
 import argparse
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from helpers import CONFIGS
+from helpers import CONFIGS, ROOT
 from PIL import Image
 
 from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.data.datasets.register import register
-from aa_detectron.data.datasets.shapes import Options, make_shapes
+from aa_detectron.data.datasets.shapes import CLASSES, Options, make_shapes
 from aa_detectron.engine.launch import load_config, main
 from aa_detectron.engine.trainer import Trainer
 
@@ -71,8 +75,13 @@ def test_a_network_that_always_says_the_same(tmp_path):
     assert scores["accuracy"] == pytest.approx(100 / 6)
 
 
+def forget(*folders):
+    for folder in folders:
+        DatasetCatalog.remove(str(folder))
+        MetadataCatalog.remove(str(folder))
+
+
 def test_any_folder_of_class_folders(tmp_path, singles):
-    """The classes of the training count, also where the test has not all of them."""
     folders = (tmp_path / "mine", tmp_path / "yours")
     shutil.copytree(singles / "train", folders[0])
     shutil.copytree(singles / "val", folders[1])
@@ -82,9 +91,74 @@ def test_any_folder_of_class_folders(tmp_path, singles):
     assert (
         MetadataCatalog.get(str(folders[1])).classes == MetadataCatalog.get(str(folders[0])).classes
     )
-    for folder in folders:
-        DatasetCatalog.remove(str(folder))
-        MetadataCatalog.remove(str(folder))
+    forget(*folders)
+
+
+def test_a_folder_has_the_order_of_the_trainings_classes(tmp_path, singles):
+    """Sorted, the classes of Shapes would come in another order."""
+    folder = tmp_path / "mine"
+    shutil.copytree(singles / "val", folder)
+    load_config(arguments(tmp_path, "DATASETS.TEST", f"('{folder}',)", eval_only=True))
+    assert MetadataCatalog.get(str(folder)).classes == CLASSES != sorted(CLASSES)
+    forget(folder)
+
+
+@pytest.mark.parametrize(
+    "split, name, message",
+    [
+        ("TRAIN", "imagenet_1k_train", "NUM_CLASSES is 6, but must be 1000 for imagenet_1k_train"),
+        ("TRAIN", "shapes_train", "DATASETS.TRAIN is 'shapes_train', but must be a data set for"),
+        ("TEST", "shapes_val", "DATASETS.TEST is 'shapes_val', but must be a data set for"),
+        ("TEST", "imagenet_vid_val", "NUM_CLASSES is 6, but must be 1000 for imagenet_vid_val"),
+    ],
+)
+def test_data_of_another_kind(tmp_path, split, name, message):
+    with pytest.raises(SystemExit, match=message):
+        main(arguments(tmp_path, f"DATASETS.{split}", f"('{name}',)"))
+
+
+@pytest.mark.parametrize("size", ["40", "39", "28"])
+def test_no_room_for_a_shift(tmp_path, size):
+    with pytest.raises(SystemExit, match="INPUT.CLASSIFIER.TEST_SIZE"):
+        main(arguments(tmp_path, "INPUT.CLASSIFIER.TEST_SIZE", size))
+
+
+def test_resume(tmp_path):
+    main(arguments(tmp_path, "SOLVER.CHECKPOINT_PERIOD", "1"))
+    (tmp_path / "last_checkpoint").write_text("model_0000000.pth")
+    args = arguments(tmp_path)
+    cfg = load_config(args)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 1
+    kept = torch.load(tmp_path / "model_0000000.pth")["model"]
+    assert all(torch.equal(v, kept[k]) for k, v in trainer.model.state_dict().items())
+    args.resume = True
+    assert main(args)["classification"]["images"] == 12
+    assert torch.load(tmp_path / "model_final.pth")["iteration"] == 1
+
+
+def test_two_processes_measure_the_same(tmp_path, singles):
+    """Thirteen images are no multiple of two."""
+    shutil.copy(singles / "val" / "star" / "000004.png", singles / "val" / "ring" / "a.png")
+    one, two = tmp_path / "one", tmp_path / "two"
+    expected = main(arguments(one))["classification"]
+    options = arguments(two, "MODEL.WEIGHTS", str(one / "model_final.pth")).opts
+    command = [sys.executable, "tools/train_net.py", "--num-gpus", "2", "--eval-only"]
+    environment = os.environ | {"DETECTRON2_DATASETS": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--config-file", ADAPTIVE, *options],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    name = "inference/consistency_classification_shapes_classification_val.json"
+    reports = [json.loads((output / name).read_text()) for output in (one, two)]
+    assert reports[0] == reports[1]
+    shown = f"{expected['top1']:.4f},{expected['top5']:.4f},{expected['images']:.4f}"
+    assert shown in done.stdout + done.stderr
 
 
 def test_number_of_classes(tmp_path):

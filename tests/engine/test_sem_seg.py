@@ -15,6 +15,7 @@ from aa_detectron.data.datasets.shapes import CLASSES
 from aa_detectron.engine.launch import load_config, main
 from aa_detectron.engine.pictures import choose_records, draw_pairs
 from aa_detectron.engine.trainer import Trainer
+from aa_detectron.errors import InputError
 
 ADAPTIVE = CONFIGS / "Shapes-SemanticSegmentation" / "deeplab_v3_plus_adaptive.yaml"
 PANOPTIC = "small_panoptic"
@@ -104,8 +105,25 @@ def test_bad_label_maps_end_in_one_line(tmp_path, shapes, capsys, split, fault):
     assert left in ([], ["metrics.json"])
 
 
+@pytest.mark.parametrize("only_pairs", [False, True])
+def test_no_image(tmp_path, shapes, only_pairs):
+    path = shapes / "annotations" / "instances_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"images": [], "annotations": []}))
+    test = ["DATASETS.TEST", "()", "TEST.CONSISTENCY.DATASETS", "('shapes_sem_seg_val',)"]
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments(tmp_path, *(test if only_pairs else []), eval_only=True))
+    message = str(stopped.value.code)
+    assert "holds no image of shapes_sem_seg_val" in message and "\n" not in message
+
+
+def test_classification_has_nothing_to_draw():
+    records = [{"classification": {}}]
+    with pytest.raises(InputError, match="neither instances nor label maps"):
+        choose_records(records, 1)
+
+
 def test_number_of_classes(tmp_path):
-    with pytest.raises(SystemExit, match=r"NUM_CLASSES is 6, but must be 7.*shapes_sem_seg_val"):
+    with pytest.raises(SystemExit, match="NUM_CLASSES is 6, but must be 7 for shapes_sem_seg"):
         main(arguments(tmp_path, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "6"))
 
 

@@ -59,6 +59,32 @@ def test_the_backbone_learns_slower(optimizer):
         assert lr == pytest.approx(0.001 if name.startswith("backbone.") else 0.01)
 
 
+def test_the_backbones_biases_learn_slower_too():
+    cfg = config(BASE_LR=0.01, BACKBONE_MULTIPLIER=0.1, BIAS_LR_FACTOR=2.0)
+    model = Model()
+    rates = {name: lr for name, (lr, _) in settings(model, build_optimizer(cfg, model)).items()}
+    assert rates["backbone.0.bias"] == pytest.approx(0.002)
+    assert rates["backbone.0.weight"] == pytest.approx(0.001)
+    assert rates["sem_seg_head.bias"] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("freeze, expected", [(False, 0.01), (True, 0.001)])
+def test_filters_are_new_and_learn_as_fast_as_the_head(freeze, expected):
+    cfg = config(BASE_LR=0.01, BACKBONE_MULTIPLIER=0.1)
+    cfg.MODEL.ANTIALIAS.FREEZE = freeze
+    model = Model()
+    model.backbone.add_module("aa", torch.nn.Conv2d(3, 3, 1))
+    rates = {name: lr for name, (lr, _) in settings(model, build_optimizer(cfg, model)).items()}
+    assert rates["backbone.aa.weight"] == pytest.approx(expected)
+    assert rates["backbone.0.weight"] == pytest.approx(0.001)
+
+
+def test_unknown_schedule():
+    cfg = config(LR_SCHEDULER_NAME="WarmupPoly")
+    with pytest.raises(InvalidOption, match="SOLVER.LR_SCHEDULER_NAME is 'WarmupPoly'"):
+        build_lr_scheduler(cfg, build_optimizer(cfg, Model()))
+
+
 def test_poly_written_out():
     cfg = config(
         LR_SCHEDULER_NAME="WarmupPolyLR", BASE_LR=0.5, MAX_ITER=100, WARMUP_ITERS=10,

@@ -25,8 +25,8 @@ def test_counts_over_batches_of_any_size():
 def test_vid_by_hand():
     """VID classes are ImageNet's {0} and {2, 3}; 1 belongs to none.
 
-    The logits of the first frame are negative but for 1: times zero, as published, 1 would be
-    predicted, at the same height as the other three of them.
+    In the first frame all logits but that of 1 are negative. Times zero, as published, 1 would have
+    the highest, 0, and the frame would count as wrong.
     """
     evaluator = VIDEvaluator([[0], [2, 3]])
     evaluator.reset()

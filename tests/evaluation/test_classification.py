@@ -13,14 +13,13 @@ from PIL import Image
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.classification import (
     class_pair_record,
-    draw_drop_curve,
     drop_curve,
     mask_classes,
-    plot_drop_curve,
     score_class_pairs,
     top_k_correct,
     vid_correct,
 )
+from aa_detectron.evaluation.visualize import draw_drop_curve, plot_drop_curve
 
 # -- Top-k ---------------------------------------------------------------------------------------
 

@@ -64,9 +64,10 @@ def test_every_parameter_has_a_gradient():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_no_classifier_in_the_backbone():
+@pytest.mark.parametrize("features", [["res5"], ["res2", "linear"]])
+def test_no_classifier_of_the_whole_backbone(features):
     with pytest.raises(InvalidOption, match="MODEL.RESNETS.OUT_FEATURES .*linear"):
-        build("MODEL.RESNETS.OUT_FEATURES", ["res5"])
+        build("MODEL.RESNETS.OUT_FEATURES", features)
 
 
 def test_label_smoothing_out_of_range():

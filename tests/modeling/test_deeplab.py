@@ -212,7 +212,9 @@ def test_refused(option, found):
         build_model(cfg)
 
 
-@pytest.mark.parametrize("option, found", [("LOSS_TYPE", "focal"), ("PROJECT_CHANNELS", [4, 4])])
+@pytest.mark.parametrize(
+    "option, found", [("LOSS_TYPE", "focal"), ("PROJECT_CHANNELS", [4, 4]), ("COMMON_STRIDE", 8)]
+)
 def test_refused_by_the_head(option, found):
     with pytest.raises(InvalidOption, match=option.lower()):
         build_model(config("none", 16, f"MODEL.SEM_SEG_HEAD.{option}", found))

@@ -88,8 +88,8 @@ def register_class_folders(
     Args:
         name: of the data set; one that is registered under it is replaced.
         root: as in :func:`load_class_folders`.
-        classes: as there. Give those of the training where this data set may lack one;
-            :func:`get_classes` has them.
+        classes: as there. Give those of the training, in its order, for a test of the same
+            network.
         remedy: as there.
     """
     metadata = {} if classes is None else {"classes": list(classes)}

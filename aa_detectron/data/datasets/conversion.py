@@ -29,7 +29,7 @@ class Conversion(NamedTuple):
 def convert_all(conversions: Iterable[Conversion], workers: int = 1) -> int:
     """Converts the label maps whose targets are not there yet, with a progress bar.
 
-    Each is written as a whole, so an interruption leaves nothing to clean up.
+    Each is whole or not there, so an interrupted conversion can be run again.
 
     Args:
         conversions: what to convert.

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from aa_detectron.errors import InputError
 
@@ -28,8 +28,11 @@ def explained(names):
     except Exception:
         for name in names:
             metadata = MetadataCatalog.get(name)
+            root = metadata.get("json_file") or metadata.get("image_root")
             if metadata.get("json_file"):
                 check_coco_json(metadata.json_file)
             elif metadata.get("evaluator_type") == "cityscapes_sem_seg":
                 check_cityscapes(metadata.image_dir, metadata.gt_dir)
+            if root and not DatasetCatalog.get(name):
+                raise InputError(f"{root}: holds no image of {name}") from None
         raise

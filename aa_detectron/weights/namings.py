@@ -1,0 +1,211 @@
+"""How libraries name the weights of a ResNet, and what they feed it with.
+
+Detectron2's names are the common ones: "stem.conv1.weight", "res2.0.conv1.norm.weight",
+"res2.0.shortcut.weight", "linear.weight", and for our filters "stem.aa.predictor.weight",
+"res3.0.aa_shortcut.predictor.norm.weight".
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import torch
+from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
+from torch import Tensor
+
+from aa_detectron.errors import InputError
+
+Weights = dict[str, Tensor]
+
+RGB = {
+    "input_format": "RGB",
+    "pixel_mean": [123.675, 116.28, 103.53],
+    "pixel_std": [58.395, 57.12, 57.375],
+}
+"""ImageNet's mean and standard deviation, in 0..255."""
+MSRA_BGR = {
+    "input_format": "BGR",
+    "pixel_mean": [103.53, 116.28, 123.675],
+    "pixel_std": [1.0, 1.0, 1.0],
+}
+
+_TORCHVISION = (
+    (r"^(conv1|bn1)\b", r"stem.\1"),
+    (r"^layer(\d)\.", lambda match: f"res{int(match[1]) + 1}."),
+    (r"\bbn(\d)\b", r"conv\1.norm"),
+    (r"\bdownsample\.0\b", "shortcut"),
+    (r"\bdownsample\.1\b", "shortcut.norm"),
+    (r"^fc\b", "linear"),
+)
+
+
+def _filters_first(conv: int) -> tuple:
+    """Filters as first members of what had been a single module, the rest one number up.
+
+    Args:
+        conv: the number of a block's last conv, which has the filter before it.
+    """
+    return (
+        (r"^maxpool\.1\.", "stem.aa."),
+        (rf"^(layer[2-4]\.0)\.conv{conv}\.0\.", r"\1.aa."),
+        (rf"^(layer[2-4]\.0)\.conv{conv}\.1\.", rf"\1.conv{conv}."),
+        (r"^(layer[2-4]\.0)\.downsample\.0\.", r"\1.aa_shortcut."),
+        # Here downsample.1 is the conv, and not the norm as in torchvision.
+        (r"^(layer[2-4]\.0\.downsample)\.([12])\.", lambda m: f"{m[1]}.{int(m[2]) - 1}."),
+    )
+
+
+_PREDICTORS = (
+    (r"\b(aa|aa_shortcut)\.conv\.", r"\1.predictor."),
+    (r"\b(aa|aa_shortcut)\.bn\.", r"\1.predictor.norm."),
+)
+_STEM_OF_DETECTION = (
+    (r"^resnet\.stem\.downsample\.", "maxpool.1."),
+    (r"^resnet\.(stem\.)?", ""),
+)
+
+
+def _substitute(weights: Weights, rules: tuple) -> tuple[Weights, dict[str, str]]:
+    """Applies one regular expression after the other to each name; see ``Naming.rename``."""
+    origins = {}
+    for origin in weights:
+        name = origin
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        if name in origins:
+            raise InputError(f"{origins[name]} and {origin} are the same weight")
+        origins[name] = origin
+    return {name: weights[origin] for name, origin in origins.items()}, origins
+
+
+def _from_torchvision(weights: Weights) -> tuple[Weights, dict[str, str]]:
+    return _substitute(weights, _TORCHVISION)
+
+
+def _from_filtered(weights: Weights) -> tuple[Weights, dict[str, str]]:
+    """Zhang's names, and Zou's for classification."""
+    last = 3 if "layer1.0.conv3.weight" in weights else 2
+    return _substitute(weights, _filters_first(last) + _TORCHVISION + _PREDICTORS)
+
+
+def _from_zou_detection(weights: Weights) -> tuple[Weights, dict[str, str]]:
+    plain, outer = _substitute(weights, _STEM_OF_DETECTION)
+    renamed, inner = _from_filtered(plain)
+    return renamed, {name: outer[origin] for name, origin in inner.items()}
+
+
+def _from_msra(weights: Weights) -> tuple[Weights, dict[str, str]]:
+    """Detectron2's own conversion; folded norms become those that it takes them for."""
+    weights = dict(weights)
+    for name in [name for name in weights if name.endswith("_bn_s")]:
+        scale = weights[name]
+        weights.setdefault(f"{name[:-1]}rm", torch.zeros_like(scale))
+        weights.setdefault(f"{name[:-1]}riv", torch.ones_like(scale))
+    weights, origins = convert_c2_detectron_names(weights)
+    weights, inner = _substitute(weights, ((r"^fc1000\.", "linear."),))
+    return weights, {name: origins.get(origin, origin) for name, origin in inner.items()}
+
+
+def _from_detectron2(weights: Weights) -> tuple[Weights, dict[str, str]]:
+    """Bare names of a backbone or a classifier trained here; a whole detector keeps its own."""
+    rules = ((r"^stem\.fc\.", "linear."),)  # as Detectron2's converter for torchvision leaves it
+    if CLASSIFIER in weights:
+        rules = ((r"^backbone\.", ""),)
+    return _substitute(weights, rules)
+
+
+CLASSIFIER = "backbone.linear.weight"
+"""Tells a classifier trained here, whose backbone others can use."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Naming:
+    """A convention of names.
+
+    Args:
+        name: of the convention, for checkpoints' notes and messages.
+        signatures: names each of which no other convention has.
+        rename: the weights in Detectron2's names, and {that name: name in the file}. Filters of
+            fixed taps are called "filt".
+        inputs: "input_format", "pixel_mean", "pixel_std" that the networks are trained on.
+        config: keys of the config that follow from the convention alone.
+        complete: whether such a file is a ResNet and nothing else.
+    """
+
+    name: str
+    signatures: tuple[str, ...]
+    rename: Callable[[Weights], tuple[Weights, dict[str, str]]]
+    inputs: dict
+    config: dict
+    complete: bool = True
+
+
+_PUBLISHED_STEM = {"MODEL.ANTIALIAS.STEM_POOL_SIZE": 2}
+_AS_PUBLISHED = {
+    **_PUBLISHED_STEM,
+    "MODEL.ANTIALIAS.SOFTMAX": "all",
+    "MODEL.ANTIALIAS.INIT": "kaiming",
+}
+
+# The shortcut of the first strided block tells them all apart.
+DETECTRON2 = Naming(
+    "Detectron2",
+    tuple(f"{p}res3.0.shortcut.weight" for p in ("", "backbone.", "backbone.bottom_up.")),
+    _from_detectron2,
+    {},
+    {},
+    complete=False,
+)
+MSRA = Naming(
+    "MSRA (Caffe2)",
+    ("res3_0_branch1_w",),
+    _from_msra,
+    MSRA_BGR,
+    {"MODEL.RESNETS.STRIDE_IN_1X1": True},
+    complete=False,
+)
+FAIR = dataclasses.replace(
+    MSRA,
+    name="FAIR (Caffe2)",
+    inputs={**MSRA_BGR, "pixel_std": [57.375, 57.12, 58.395]},
+    config={"MODEL.RESNETS.STRIDE_IN_1X1": False},
+)
+"""ResNeXts; their names are those of MSRA's ResNets."""
+TORCHVISION = Naming(
+    "torchvision or timm",
+    ("layer2.0.downsample.0.weight",),
+    _from_torchvision,
+    RGB,
+    {"MODEL.RESNETS.STRIDE_IN_1X1": False},
+)
+ZHANG = Naming(
+    "Zhang (antialiased-cnns)",
+    ("layer2.0.downsample.0.filt",),
+    _from_filtered,
+    RGB,
+    _PUBLISHED_STEM,
+)
+ZOU = Naming(
+    "Zou (classification)",
+    ("layer2.0.downsample.0.conv.weight",),
+    _from_filtered,
+    RGB,
+    _AS_PUBLISHED,
+)
+ZOU_DETECTION = Naming(
+    "Zou (maskrcnn-benchmark)",
+    ("resnet.layer2.0.downsample.0.conv.weight",),
+    _from_zou_detection,
+    {**MSRA_BGR, "pixel_mean": [102.9801, 115.9465, 122.7717]},
+    _AS_PUBLISHED,
+)
+NAMINGS = (TORCHVISION, ZHANG, ZOU, ZOU_DETECTION, MSRA, DETECTRON2)
+
+
+def matching_namings(names) -> list[Naming]:
+    """The conventions of which names are there: none, one, or in a mix more of them.
+
+    timm's anti-aliased ResNets (resnetblur50, resnetaa50) have no weights in their filters, and
+    so the names of its plain ones, for which they are taken.
+    """
+    return [naming for naming in NAMINGS if any(s in names for s in naming.signatures)]
