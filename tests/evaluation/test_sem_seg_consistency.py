@@ -108,6 +108,16 @@ def test_results_do_not_depend_on_the_batch(data_set):
     np.testing.assert_equal(evaluate(), evaluate(PAIRS_PER_BATCH=4))
 
 
+def test_records_are_in_the_order_of_their_ids(data_set, tmp_path):
+    """Several processes, say, bring them in another order."""
+    evaluate(output_dir=tmp_path)
+    path = tmp_path / f"consistency_sem_seg_{NAME}.json"
+    expected = path.read_text()
+    data_set.reverse()
+    evaluate(output_dir=tmp_path)
+    assert path.read_text() == expected
+
+
 def test_label_map_of_another_size(data_set):
     path = data_set[2]["sem_seg_file_name"]
     Image.fromarray(np.zeros((48, 60), np.uint8)).save(path)
