@@ -81,3 +81,19 @@ def test_output_that_detectron2_would_not_read(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="out.pkl: has to end in .pth"):
         runpy.run_path(TOOL, run_name="__main__")
     assert {path.name for path in tmp_path.iterdir()} == {"in.pth"}
+
+
+def test_interrupted_while_writing(tmp_path, monkeypatch):
+    torch.save(zou(1, 3, 4).state_dict(), tmp_path / "in.pth")
+    (tmp_path / "out.pth").write_text("of before")
+
+    def fails(content, path):
+        path.write_bytes(b"half")
+        raise RuntimeError("No space left on device\nand a trace")
+
+    monkeypatch.setattr(torch, "save", fails)
+    monkeypatch.setattr(sys, "argv", [TOOL, str(tmp_path / "in.pth"), str(tmp_path / "out.pth")])
+    with pytest.raises(SystemExit, match=r"out.pth: cannot be written \(No space left on device\)"):
+        runpy.run_path(TOOL, run_name="__main__")
+    assert (tmp_path / "out.pth").read_text() == "of before"
+    assert {path.name for path in tmp_path.iterdir()} == {"in.pth", "out.pth"}

@@ -73,9 +73,18 @@ def test_truncated(name, tmp_path):
     whole = (tmp_path / name).read_bytes()
     for size in range(0, len(whole), 97):
         (tmp_path / name).write_bytes(whole[:size])
-        with pytest.raises(InputError, match=f"{name}: cannot be loaded as a checkpoint") as error:
+        with pytest.raises(InputError, match=f"{name}: cannot be loaded as a checkpoint"):
             read_checkpoint(path)
-        assert "\n" not in str(error.value) and "weights_only" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.pkl"])
+@pytest.mark.parametrize("content", [b"", b"garbage" * 10, b'{"json": 1}', b"\x80\x04garbage"])
+def test_other_files(content, name, tmp_path):
+    """torch's advice to load the file even so is not passed on."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: cannot be loaded as a checkpoint") as error:
+        read_checkpoint(tmp_path / name)
+    assert "\n" not in str(error.value) and "weights_only" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pkl"])
