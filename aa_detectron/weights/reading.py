@@ -4,6 +4,7 @@ import codecs
 import collections
 import pickle
 import re
+import warnings
 
 import numpy as np
 import torch
@@ -79,7 +80,9 @@ def _read_pickle(path: str):
 
 
 def _read_torch(path: str):
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of unusual protocols; what matters becomes an error
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _unwrap(loaded, path: str) -> dict:

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
-from detectron2.modeling import build_model
+from detectron2.modeling import build_backbone, build_model
 from weights.networks import detection_names, features, randomise, zhang, zou
 
 from aa_detectron import add_aa_config
@@ -234,10 +234,12 @@ def test_one_too_few_or_too_many(which, published):
 
 
 @pytest.mark.parametrize("name", ["stem.conv1.weight", "res2.0.conv1.weight", "linear.weight"])
-@pytest.mark.parametrize("shape", [(), (3,), (0, 3, 7, 7), (3, 64, 1, 1), (3, 5, 1, 1)])
-def test_odd_shape_of_what_tells_the_architecture(name, shape):
+def test_odd_shape_of_what_tells_the_architecture(name):
     weights = {f"backbone.{k}": v for k, v in build({}).backbone.state_dict().items()}
-    refused({**weights, f"backbone.{name}": torch.zeros(shape)})
+    for shape in ((), (3,), (0, 3, 7, 7)):
+        refused({**weights, f"backbone.{name}": torch.zeros(shape)}, name, "has to have")
+    for shape in ((3, 64, 1, 1), (128, 5, 1, 1)):
+        refused({**weights, f"backbone.{name}": torch.zeros(shape)})
 
 
 def test_blur_that_is_not_binomial(published):
@@ -325,6 +327,26 @@ def detector(*options):
     add_aa_config(cfg)
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", *options])
     return build_model(cfg)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"MODEL.RESNETS.OUT_FEATURES": ["res4"]},
+        {"MODEL.RESNETS.RES5_DILATION": 2, "MODEL.ANTIALIAS.DILATED": False},
+    ],
+)
+def test_backbones_without_some_of_the_parts(config):
+    """Fewer stages or fewer filters, and offsets of deformable convs."""
+    config = {"MODEL.ANTIALIAS.NAME": "adaptive", "MODEL.RESNETS.OUT_FEATURES": ["res5"], **config}
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    cfg.MODEL.BACKBONE.NAME = "build_aa_resnet_backbone"
+    cfg.merge_from_list([item for pair in config.items() for item in pair])
+    weights = {f"backbone.{k}": v for k, v in build_backbone(cfg).state_dict().items()}
+    weights["backbone.res4.1.conv2_offset.weight"] = torch.zeros(18, 256, 3, 3)
+    assert convert({"model": weights}, "").weights == weights
+    refused({k: v for k, v in weights.items() if "res3.2.conv1" not in k}, "res3.2.conv1.weight")
 
 
 FPN = [
