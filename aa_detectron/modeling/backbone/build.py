@@ -46,9 +46,11 @@ def build_aa_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """
     check_resnet_config(cfg)
     check_choice("MODEL.RESNETS.RES5_DILATION", cfg.MODEL.RESNETS.RES5_DILATION, (1, 2))
+    # Before the stages, as in Detectron2, so that the same seed gives the same weights.
+    stem = _build_stem(cfg, input_shape, AABasicStem)
     stages = [make_stage(cfg, number) for number in (2, 3, 4)]
     stages.append(make_stage(cfg, 5, cfg.MODEL.RESNETS.RES5_DILATION))
-    return _build_resnet(cfg, _build_stem(cfg, input_shape, AABasicStem), stages)
+    return _build_resnet(cfg, stem, stages)
 
 
 @BACKBONE_REGISTRY.register()
