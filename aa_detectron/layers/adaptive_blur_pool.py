@@ -1,15 +1,14 @@
 """Content-adaptive low-pass filter with stride (Zou et al., BMVC 2020, section 3)."""
 
-import math
-
 import torch
-from detectron2.layers import Conv2d, get_norm
+from detectron2.layers import Conv2d
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from aa_detectron.errors import InvalidOption, check_choice
 
-from .blur_pool import PADDING_MODES, binomial_kernel, pad_same
+from .blur_pool import PADDING_MODES, binomial_kernel
+from .filter_predictor import FilterPredictor
+from .ops import filter_map, normalise
 
 ADAPTIVITIES = ("spatial_channel", "spatial", "channel", "image")
 SOFTMAX_AXES = ("group", "all")
@@ -17,95 +16,29 @@ INITS = ("binomial", "kaiming")
 NORMS = ("BN", "SyncBN", "FrozenBN", "GN", "")
 
 
-class _FilterPadded(torch.autograd.Function):
-    """Sum over the taps of strided views of the map, with gradients made in the same way.
-
-    Autograd alone would make a whole map of zeros for the gradient of every tap's view.
-    """
-
-    @staticmethod
-    def forward(ctx, padded: Tensor, filters: Tensor, stride: int) -> Tensor:
-        ctx.save_for_backward(padded, filters)
-        ctx.stride = stride
-        grouped = padded.unflatten(1, (filters.shape[1], -1))
-        out = None
-        for tap, window in enumerate(_windows(grouped, filters.shape[2], stride)):
-            weight = filters[:, :, tap].unsqueeze(2)
-            out = window * weight if out is None else _add_product(out, window, weight)
-        return out.flatten(1, 2).to(padded.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor):
-        padded, filters = ctx.saved_tensors
-        need_padded, need_filters = ctx.needs_input_grad[:2]
-        grouped = padded.unflatten(1, (filters.shape[1], -1))
-        grad = grad.unflatten(1, grouped.shape[1:3]).to(filters.dtype)
-        grad_padded = grad_filters = None
-        if need_filters:
-            grad_filters = torch.empty_like(filters)
-            for tap, window in enumerate(_windows(grouped, filters.shape[2], ctx.stride)):
-                summed = (grad * window).sum(2)
-                grad_filters[:, :, tap] = summed.sum_to_size(filters[:, :, tap].shape)
-        if need_padded:
-            grad_padded = torch.zeros_like(padded, dtype=filters.dtype)
-            into = grad_padded.unflatten(1, grouped.shape[1:3])
-            for tap, window in enumerate(_windows(into, filters.shape[2], ctx.stride)):
-                window.addcmul_(grad, filters[:, :, tap].unsqueeze(2))
-            grad_padded = grad_padded.to(padded.dtype)
-        return grad_padded, grad_filters, None
-
-
-def _add_product(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """``total += a * b``, where ``a`` may be of lower precision than the others."""
-    return total.addcmul_(a, b) if a.dtype == b.dtype else total.add_(a * b)
-
-
-def _windows(grouped: Tensor, taps: int, stride: int):
-    """Views of (N, g, C / g, H + k - 1, W + k - 1): what each tap sees at every location."""
-    k = math.isqrt(taps)
-    height, width = grouped.shape[-2] - k + 1, grouped.shape[-1] - k + 1
-    for tap in range(taps):
-        i, j = divmod(tap, k)
-        yield grouped[..., i : height + i : stride, j : width + j : stride]
-
-
-def filter_padded(padded: Tensor, filters: Tensor, stride: int) -> Tensor:
-    """Filters a padded map with one k x k filter per group of channels and location.
-
-    Only kept positions are computed. Saved for the gradient are the two arguments; nothing of
-    k * k times the map's size is ever made.
-
-    Args:
-        padded: (N, C, H + k - 1, W + k - 1).
-        filters: (N, g, k * k, H', W') in row-major order of the taps, H' = ceil(H / s), or
-            (N, g, k * k, 1, 1) for the same filter everywhere; C is divisible by g, and group i
-            filters the channels from i * C / g on. The sums are made in the dtype of the filters,
-            which may be higher than that of the map.
-        stride: s >= 1.
-
-    Returns:
-        (N, C, H', W') in the dtype of ``padded``.
-    """
-    return _FilterPadded.apply(padded, filters, stride)
-
-
 def adaptive_blur_pool2d(
     x: Tensor, filters: Tensor, stride: int = 2, padding_mode: str = "reflect"
 ) -> Tensor:
-    """Pads, then :func:`filter_padded` (the sum of the layer, at kept positions only).
+    """Pads, filters with one k x k filter per group of channels and location, and downsamples.
+
+    Only kept positions are computed, in float32 at least; see
+    :func:`~aa_detectron.layers.ops.filter_map`.
 
     Args:
         x: (N, C, H, W).
-        filters: (N, g, k * k, ceil(H / s), ceil(W / s)), or of size 1 x 1 in space.
+        filters: (N, g, k * k, ceil(H / s), ceil(W / s)) with taps in row-major order, k odd and C
+            divisible by g; group i filters the channels from i * C / g on. Of size 1 x 1 in space
+            for the same filter everywhere.
         stride: s >= 1.
         padding_mode: see :func:`~aa_detectron.layers.blur_pool.pad_same`.
 
     Returns:
-        (N, C, ceil(H / s), ceil(W / s)).
+        (N, C, ceil(H / s), ceil(W / s)) in the dtype and memory format of ``x``.
+
+    Raises:
+        InvalidOption: a shape or value outside of these.
     """
-    k = math.isqrt(filters.shape[2])
-    return filter_padded(pad_same(x, k, padding_mode), filters, stride)
+    return filter_map(x, filters, stride, padding_mode)
 
 
 def softmax_filters(logits: Tensor, groups: int, axis: str = "group") -> Tensor:
@@ -120,11 +53,7 @@ def softmax_filters(logits: Tensor, groups: int, axis: str = "group") -> Tensor:
     Returns:
         (N, g, k * k, H', W') float32 (float64 for float64 logits).
     """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    grouped = logits.unflatten(1, (groups, -1))
-    if axis == "all":
-        return logits.softmax(1).view_as(grouped)
-    return grouped.softmax(2)
+    return normalise(logits.unflatten(1, (groups, -1)), axis)
 
 
 class AdaptiveBlurPool2d(nn.Module):
@@ -132,7 +61,7 @@ class AdaptiveBlurPool2d(nn.Module):
 
     ``Y = apply(softmax(norm(conv_kxk(pad(X)))), pad(X))``, predicted and applied at the kept
     positions only. In training, the statistics of a "BN" predictor therefore come from the kept
-    positions.
+    positions. The softmax is made where the filters are applied: only logits are ever stored.
 
     Args:
         channels: C of the input.
@@ -188,47 +117,34 @@ class AdaptiveBlurPool2d(nn.Module):
         self.softmax = softmax
         self.groups = 1 if adaptivity in ("spatial", "image") else groups
         self.per_location = adaptivity in ("spatial", "spatial_channel")
-        logits = self.groups * kernel_size**2
-        self.predictor = Conv2d(
-            channels,
-            logits,
-            kernel_size,
-            stride=stride,
-            bias=False,
-            norm=get_predictor_norm(norm, self.groups, logits),
+        self.predictor = FilterPredictor(
+            channels, self.groups, kernel_size, stride, norm, padding_mode
         )
         nn.init.kaiming_normal_(self.predictor.weight, mode="fan_out", nonlinearity="relu")
-        offset = torch.zeros(logits)
+        offset = torch.zeros(self.predictor.out_channels)
         if init == "binomial":
             offset = binomial_kernel(kernel_size).log().flatten().repeat(self.groups)
             nn.init.zeros_(_scale(self.predictor))
         self.register_buffer("offset", offset.view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        padded = pad_same(x, self.kernel_size, self.padding_mode)
-        # Autocast may have padded in float32.
-        return filter_padded(padded, self._predict(padded), self.stride).to(x.dtype)
+        return filter_map(x, self._logits(x), self.stride, self.padding_mode, self.softmax)
 
     def predict_filters(self, x: Tensor) -> Tensor:
         """The filters for a map (N, C, H, W): (N, g, k * k, H', W'), or (N, g, k * k, 1, 1)."""
-        return self._predict(pad_same(x, self.kernel_size, self.padding_mode))
+        return normalise(self._logits(x), self.softmax)
 
-    def _predict(self, padded: Tensor) -> Tensor:
-        logits = self.predictor(padded)
+    def _logits(self, x: Tensor) -> Tensor:
+        logits = self.predictor(x, self.offset)
         if not self.per_location:
             logits = logits.mean((2, 3), keepdim=True)
-        return softmax_filters(logits + self.offset, self.groups, self.softmax)
+        return logits.unflatten(1, (self.groups, -1))
 
     def extra_repr(self) -> str:
         return (
             f"kernel_size={self.kernel_size}, stride={self.stride}, groups={self.groups}, "
             f"per_location={self.per_location}, softmax={self.softmax}, {self.padding_mode}"
         )
-
-
-def get_predictor_norm(norm: str, groups: int, channels: int) -> nn.Module | None:
-    """Detectron2's ``get_norm``, whose "GN", however, wants a multiple of 32 channels."""
-    return nn.GroupNorm(groups, channels) if norm == "GN" else get_norm(norm, channels)
 
 
 def _scale(conv: Conv2d) -> Tensor:

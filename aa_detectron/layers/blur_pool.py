@@ -40,15 +40,18 @@ def pad_same(x: Tensor, kernel_size: int, padding_mode: str = "reflect") -> Tens
         (N, C, H + k - 1, W + k - 1).
     """
     before, after = (kernel_size - 1) // 2, kernel_size // 2
-    if padding_mode == "reflect" and min(x.shape[-2:]) <= after:
-        for width, pad in (
-            (x.shape[-1], (before, after, 0, 0)),
-            (x.shape[-2], (0, 0, before, after)),
-        ):
-            x = F.pad(x, pad, mode="reflect" if width > after else "replicate")
-        return x
-    mode = "constant" if padding_mode == "zeros" else padding_mode
-    return F.pad(x, (before, after, before, after), mode=mode)
+    rows, columns = (axis_mode(padding_mode, size, after) for size in x.shape[-2:])
+    if rows == columns:
+        return F.pad(x, (before, after, before, after), mode=rows)
+    x = F.pad(x, (before, after, 0, 0), mode=columns)
+    return F.pad(x, (0, 0, before, after), mode=rows)
+
+
+def axis_mode(padding_mode: str, size: int, pad: int) -> str:
+    """The mode of ``F.pad`` for a side of ``size`` pixels, see :func:`pad_same`."""
+    if padding_mode == "zeros":
+        return "constant"
+    return "replicate" if size <= pad else padding_mode
 
 
 def blur_pool2d(

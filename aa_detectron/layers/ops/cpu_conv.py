@@ -1,0 +1,39 @@
+"""A convolution with any padding on the CPU, in blocks: no copy of the map is made.
+
+Arguments are those of :func:`~aa_detectron.layers.ops.conv.padded_conv2d`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+from .blocks import blocks, from_pixels, to_pixels
+from .plain import empty_output
+
+
+def forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str
+) -> Tensor:
+    out = empty_output(x, weight.shape[0], stride)
+    for block in blocks(x, weight.shape[-1], stride, padding_mode):
+        block.of_output(out).copy_(F.conv2d(block.pad(x), weight, bias, stride))
+    return out
+
+
+def grad_x(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding_mode: str) -> Tensor:
+    result = torch.empty_like(x).zero_()  # zeros_like would not reuse memory
+    weight = weight.contiguous(memory_format=torch.channels_last)  # the faster layout for this
+    for block in blocks(x, weight.shape[-1], stride, padding_mode):
+        outer = block.of_output(grad)
+        size = (len(outer), x.shape[1], *block.padded_size(x.shape[-1]))
+        part = to_pixels(conv2d_input(size, weight, outer, stride))
+        block.of_map(result).add_(from_pixels(block.unpad(part), result))
+    return result
+
+
+def grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding_mode: str) -> Tensor:
+    result = torch.zeros_like(weight)
+    for block in blocks(x, weight.shape[-1], stride, padding_mode):
+        result += conv2d_weight(block.pad(x), weight.shape, block.of_output(grad), stride)
+    return result

@@ -1,0 +1,220 @@
+"""The filter on the CPU: loops that Numba compiles when they are first used.
+
+The operators' arguments are those of :func:`~aa_detectron.layers.ops.filter.filter_map`. Inside the
+loops each group of channels is an image of its own: maps are (M, C, H, W) with M = N * g, gradients
+and outputs (M, C, H', W'), filters (M, k * k, H', W'), all contiguous and of one dtype.
+
+A padded row is kept as its polyphase components, position z as ``phases[z % stride, z // stride]``,
+so that the innermost loops, over the columns of the output, run through contiguous memory.
+"""
+
+import functools
+import math
+
+import llvmlite.binding
+import numpy as np
+import torch
+from numba import carray, cfunc, njit, types
+from torch import Tensor
+
+from ..blur_pool import axis_mode
+from .cpu_threads import LIBRARY, run_in_threads
+from .plain import accumulation_dtype, empty_output, normalise, softmax_backward
+
+MODES = {"constant": 0, "replicate": 1, "reflect": 2}
+
+llvmlite.binding.load_library_permanently(LIBRARY)
+_thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
+_thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
+# Not all of fastmath, which would break infinite and undefined pixels.
+_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+
+
+def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
+    filters = normalise(weights, softmax)
+    out = empty_output(x, x.shape[1], stride)
+    return _run(_forward, x, filters, out, x, stride, padding_mode)
+
+
+def grad_x(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
+    filters = normalise(weights, softmax)
+    return _run(_grad_x, grad, filters, torch.empty_like(x), x, stride, padding_mode)
+
+
+def grad_weights(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
+    result = torch.empty_like(weights, dtype=accumulation_dtype(x, weights))
+    result = _run(_grad_filters, grad, x, result, x, stride, padding_mode)
+    return softmax_backward(result, normalise(weights, softmax), softmax).to(weights.dtype)
+
+
+def _run(
+    kernel, first: Tensor, second: Tensor, result: Tensor, x: Tensor, stride: int, padding_mode: str
+) -> Tensor:
+    """Fills and returns ``result``; only its shape, dtype and memory format matter."""
+    filters = next(t for t in (first, second, result) if t.dim() == 5)
+    n, groups, taps, rows, columns = filters.shape
+    k = math.isqrt(taps)
+    modes = [MODES[axis_mode(padding_mode, size, k // 2)] for size in x.shape[2:]]
+    dtype = accumulation_dtype(first, second)
+    arguments = [t.to(dtype).contiguous() for t in (first, second)]
+    filled = result
+    if result.dtype != dtype or not result.is_contiguous():
+        filled = torch.empty(result.shape, dtype=dtype)
+    sizes = [n * groups, x.shape[1] // groups, *x.shape[2:], k, rows, columns, stride, *modes]
+    run_in_threads(_task(kernel, dtype).address, [*arguments, filled], sizes)
+    return filled if filled is result else result.copy_(filled)
+
+
+@functools.cache
+def _task(kernel, dtype: torch.dtype):
+    """A C function from pointers to arrays for a kernel, see ``run_in_threads``."""
+    number = np.float64 if dtype == torch.float64 else np.float32
+    map_first, map_second = kernel is _forward, kernel is _grad_filters
+
+    def task(pointers):
+        sizes = carray(pointers[3], 10, np.int64)
+        m, c, h, w, k, rows, columns, stride, row_mode, column_mode = sizes
+        whole, small, filters = (m, c, h, w), (m, c, rows, columns), (m, k * k, rows, columns)
+        if map_first:
+            shapes = whole, filters, small
+        elif map_second:
+            shapes = small, whole, filters
+        else:
+            shapes = small, filters, whole
+        kernel(
+            carray(pointers[0], shapes[0], number),
+            carray(pointers[1], shapes[1], number),
+            carray(pointers[2], shapes[2], number),
+            k, stride, row_mode, column_mode, _thread_number(), _thread_count(),
+        )  # fmt: skip
+
+    return cfunc(types.void(types.CPointer(types.voidptr)))(task)
+
+
+@_compiled
+def _forward(x, filters, out, k, stride, row_mode, column_mode, part, parts):
+    images, channels, height, width = x.shape
+    rows, columns = out.shape[2:]
+    pad = k // 2
+    phases = np.empty((stride, (width + 2 * pad) // stride + 1), x.dtype)
+    for row in range(part * images * rows // parts, (part + 1) * images * rows // parts):
+        m, p = divmod(row, rows)
+        for c in range(channels):
+            summed = out[m, c, p]
+            summed[:] = 0
+            for i in range(k):
+                y = _origin(p * stride + i - pad, height, row_mode)
+                if y < 0:
+                    continue
+                _split(x[m, c, y], phases, pad, column_mode)
+                for j in range(k):
+                    window, weight = phases[j % stride, j // stride :], filters[m, i * k + j, p]
+                    for q in range(columns):
+                        summed[q] += weight[q] * window[q]
+
+
+@_compiled
+def _grad_filters(grad, x, result, k, stride, row_mode, column_mode, part, parts):
+    images, channels, height, width = x.shape
+    rows, columns = grad.shape[2:]
+    pad = k // 2
+    phases = np.empty((stride, (width + 2 * pad) // stride + 1), x.dtype)
+    for row in range(part * images * rows // parts, (part + 1) * images * rows // parts):
+        m, p = divmod(row, rows)
+        result[m, :, p] = 0
+        for c in range(channels):
+            outer = grad[m, c, p]
+            for i in range(k):
+                y = _origin(p * stride + i - pad, height, row_mode)
+                if y < 0:
+                    continue
+                _split(x[m, c, y], phases, pad, column_mode)
+                for j in range(k):
+                    window, summed = phases[j % stride, j // stride :], result[m, i * k + j, p]
+                    for q in range(columns):
+                        summed[q] += outer[q] * window[q]
+
+
+@_compiled
+def _grad_x(grad, filters, result, k, stride, row_mode, column_mode, part, parts):
+    """Gathers a row from the outputs that have read it, or one of its copies in the padding."""
+    images, channels, height, width = result.shape
+    rows, columns = grad.shape[2:]
+    pad = k // 2
+    phases = np.empty((stride, (width + 2 * pad) // stride + 1), result.dtype)
+    for row in range(part * images * height // parts, (part + 1) * images * height // parts):
+        m, y = divmod(row, height)
+        result[m, :, y] = 0
+        for copy in range(2 * pad + 1):
+            line = y if copy == 0 else -copy if copy <= pad else height + copy - pad - 1
+            if _origin(line, height, row_mode) != y:
+                continue
+            for c in range(channels):
+                phases[:] = 0
+                for i in range(k):
+                    p, rest = divmod(line + pad - i, stride)
+                    if rest or not 0 <= p < rows:
+                        continue
+                    outer = grad[m, c, p]
+                    for j in range(k):
+                        window, weight = phases[j % stride, j // stride :], filters[m, i * k + j, p]
+                        for q in range(columns):
+                            window[q] += weight[q] * outer[q]
+                _add_merged(phases, result[m, c, y], pad, column_mode)
+
+
+@_compiled
+def _origin(position, size, mode):
+    """Where a position comes from that may lie in the padding; -1 if it is zero."""
+    if 0 <= position < size:
+        return position
+    if mode == 0:
+        return -1
+    if mode == 1:
+        return min(max(position, 0), size - 1)
+    return -position if position < 0 else 2 * (size - 1) - position
+
+
+@_compiled
+def _split(row, phases, pad, mode):
+    """Pads a row and splits it into its phases."""
+    size, stride = len(row), len(phases)
+    if stride == 2:  # a constant step in memory, for the compiler
+        first, second = phases[pad % 2, pad // 2 :], phases[1 - pad % 2, (pad + 1) // 2 :]
+        for n in range(size // 2):
+            first[n] = row[2 * n]
+            second[n] = row[2 * n + 1]
+        if size % 2:
+            first[size // 2] = row[size - 1]
+    else:
+        for z in range(size):
+            phases[(z + pad) % stride, (z + pad) // stride] = row[z]
+    for n in range(2 * pad):
+        z = n if n < pad else size + n
+        origin = _origin(z - pad, size, mode)
+        phases[z % stride, z // stride] = row[origin] if origin >= 0 else 0
+
+
+@_compiled
+def _add_merged(phases, row, pad, mode):
+    """The adjoint of :func:`_split`, added to a row."""
+    size, stride = len(row), len(phases)
+    if stride == 2:
+        first, second = phases[pad % 2, pad // 2 :], phases[1 - pad % 2, (pad + 1) // 2 :]
+        for n in range(size // 2):
+            row[2 * n] += first[n]
+            row[2 * n + 1] += second[n]
+        if size % 2:
+            row[size - 1] += first[size // 2]
+    else:
+        for z in range(size):
+            row[z] += phases[(z + pad) % stride, (z + pad) // stride]
+    for n in range(2 * pad):
+        z = n if n < pad else size + n
+        origin = _origin(z - pad, size, mode)
+        if origin >= 0:
+            row[origin] += phases[z % stride, z // stride]
