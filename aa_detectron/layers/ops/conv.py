@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..blur_pool import pad_same
 from . import cpu_conv
-from .plain import empty_output
+from .plain import empty_as, empty_output
 
 
 def padded_conv2d(
@@ -68,7 +68,7 @@ def _(x, weight, bias, stride, padding_mode):
 
 @grad_x_op.register_fake
 def _(grad, x, weight, stride, padding_mode):
-    return torch.empty_like(x)
+    return empty_as(x)
 
 
 @grad_weight_op.register_fake

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from .blocks import blocks, from_pixels, to_pixels
-from .plain import empty_output
+from .blocks import blocks
+from .layout import to_planes
+from .plain import empty_as, empty_output, is_channels_last
 
 
 def forward(
@@ -22,13 +23,13 @@ def forward(
 
 
 def grad_x(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding_mode: str) -> Tensor:
-    result = torch.empty_like(x).zero_()  # zeros_like would not reuse memory
+    result = empty_as(x).zero_()  # zeros_like would not reuse memory
     weight = weight.contiguous(memory_format=torch.channels_last)  # the faster layout for this
     for block in blocks(x, weight.shape[-1], stride, padding_mode):
         outer = block.of_output(grad)
         size = (len(outer), x.shape[1], *block.padded_size(x.shape[-1]))
-        part = to_pixels(conv2d_input(size, weight, outer, stride))
-        block.of_map(result).add_(from_pixels(block.unpad(part), result))
+        part = block.unpad(conv2d_input(size, weight, outer, stride))
+        block.of_map(result).add_(part if is_channels_last(result) else to_planes(part))
     return result
 
 

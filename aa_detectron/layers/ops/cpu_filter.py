@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..blur_pool import axis_mode
 from .cpu_threads import LIBRARY, run_in_threads
-from .plain import accumulation_dtype, empty_output, normalise, softmax_backward
+from .layout import in_format_of, to_planes
+from .plain import accumulation_dtype, normalise, softmax_backward
 
 MODES = {"constant": 0, "replicate": 1, "reflect": 2}
 
@@ -31,42 +32,50 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contrac
 
 
 def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
-    filters = normalise(weights, softmax)
-    out = empty_output(x, x.shape[1], stride)
-    return _run(_forward, x, filters, out, x, stride, padding_mode)
+    shape = (*x.shape[:2], *weights.shape[3:])
+    out = _run(_forward, x, normalise(weights, softmax), shape, x, weights, stride, padding_mode)
+    return in_format_of(x, out).to(x.dtype)
 
 
 def grad_x(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
     filters = normalise(weights, softmax)
-    return _run(_grad_x, grad, filters, torch.empty_like(x), x, stride, padding_mode)
+    result = _run(_grad_x, grad, filters, x.shape, x, weights, stride, padding_mode)
+    return in_format_of(x, result).to(x.dtype)
 
 
 def grad_weights(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    result = torch.empty_like(weights, dtype=accumulation_dtype(x, weights))
-    result = _run(_grad_filters, grad, x, result, x, stride, padding_mode)
-    return softmax_backward(result, normalise(weights, softmax), softmax).to(weights.dtype)
+    result = _run(_grad_filters, grad, x, weights.shape, x, weights, stride, padding_mode)
+    result = softmax_backward(result, normalise(weights, softmax), softmax).to(weights.dtype)
+    return in_format_of(weights, result.flatten(1, 2)).view_as(weights)
 
 
 def _run(
-    kernel, first: Tensor, second: Tensor, result: Tensor, x: Tensor, stride: int, padding_mode: str
+    kernel,
+    first: Tensor,
+    second: Tensor,
+    shape: tuple[int, ...],
+    x: Tensor,
+    weights: Tensor,
+    stride: int,
+    padding_mode: str,
 ) -> Tensor:
-    """Fills and returns ``result``; only its shape, dtype and memory format matter."""
-    filters = next(t for t in (first, second, result) if t.dim() == 5)
-    n, groups, taps, rows, columns = filters.shape
+    """What a kernel makes of two tensors, contiguous and in the dtype of its sums."""
+    n, groups, taps, rows, columns = weights.shape
     k = math.isqrt(taps)
     modes = [MODES[axis_mode(padding_mode, size, k // 2)] for size in x.shape[2:]]
-    dtype = accumulation_dtype(first, second)
-    arguments = [t.to(dtype).contiguous() for t in (first, second)]
-    filled = result
-    if result.dtype != dtype or not result.is_contiguous():
-        filled = torch.empty(result.shape, dtype=dtype)
+    dtype = accumulation_dtype(x, weights)
+    arguments = [to_planes(t.flatten(1, -3).to(dtype)) for t in (first, second)]
+    result = torch.empty(shape, dtype=dtype)
+    # Numba would count references to every row of memory of its own.
+    width = (x.shape[3] + k - 1) // stride + 1
+    lines = torch.empty(torch.get_num_threads(), k, stride, width, dtype=dtype)
     sizes = [n * groups, x.shape[1] // groups, *x.shape[2:], k, rows, columns, stride, *modes]
-    run_in_threads(_task(kernel, dtype).address, [*arguments, filled], sizes)
-    return filled if filled is result else result.copy_(filled)
+    run_in_threads(_task(kernel, dtype).address, [*arguments, result, lines], sizes)
+    return result
 
 
 @functools.cache
@@ -76,7 +85,7 @@ def _task(kernel, dtype: torch.dtype):
     map_first, map_second = kernel is _forward, kernel is _grad_filters
 
     def task(pointers):
-        sizes = carray(pointers[3], 10, np.int64)
+        sizes = carray(pointers[4], 10, np.int64)
         m, c, h, w, k, rows, columns, stride, row_mode, column_mode = sizes
         whole, small, filters = (m, c, h, w), (m, c, rows, columns), (m, k * k, rows, columns)
         if map_first:
@@ -85,67 +94,67 @@ def _task(kernel, dtype: torch.dtype):
             shapes = small, whole, filters
         else:
             shapes = small, filters, whole
+        part, parts = _thread_number(), _thread_count()
+        lines = carray(pointers[3], (parts, k, stride, (w + k - 1) // stride + 1), number)
         kernel(
             carray(pointers[0], shapes[0], number),
             carray(pointers[1], shapes[1], number),
             carray(pointers[2], shapes[2], number),
-            k, stride, row_mode, column_mode, _thread_number(), _thread_count(),
+            lines[part], k, stride, row_mode, column_mode, part, parts,
         )  # fmt: skip
 
     return cfunc(types.void(types.CPointer(types.voidptr)))(task)
 
 
 @_compiled
-def _forward(x, filters, out, k, stride, row_mode, column_mode, part, parts):
+def _forward(x, filters, out, lines, k, stride, row_mode, column_mode, part, parts):
     images, channels, height, width = x.shape
     rows, columns = out.shape[2:]
-    pad = k // 2
-    phases = np.empty((stride, (width + 2 * pad) // stride + 1), x.dtype)
-    for row in range(part * images * rows // parts, (part + 1) * images * rows // parts):
-        m, p = divmod(row, rows)
+    first, last = part * images * rows // parts, (part + 1) * images * rows // parts
+    for m in range(first // rows, -(-last // rows)):
+        start, stop = max(first - m * rows, 0), min(last - m * rows, rows)
         for c in range(channels):
-            summed = out[m, c, p]
-            summed[:] = 0
-            for i in range(k):
-                y = _origin(p * stride + i - pad, height, row_mode)
-                if y < 0:
-                    continue
-                _split(x[m, c, y], phases, pad, column_mode)
-                for j in range(k):
-                    window, weight = phases[j % stride, j // stride :], filters[m, i * k + j, p]
-                    for q in range(columns):
-                        summed[q] += weight[q] * window[q]
+            unread = start * stride - k // 2
+            for p in range(start, stop):
+                unread = _read(x[m, c], lines, p, unread, row_mode, column_mode)
+                summed = out[m, c, p]
+                summed[:] = 0
+                for i in range(k):
+                    phases = lines[(p * stride + i) % k]
+                    for j in range(k):
+                        window, weight = _tap(phases, j), filters[m, i * k + j, p]
+                        for q in range(columns):
+                            summed[q] += weight[q] * window[q]
 
 
 @_compiled
-def _grad_filters(grad, x, result, k, stride, row_mode, column_mode, part, parts):
+def _grad_filters(grad, x, result, lines, k, stride, row_mode, column_mode, part, parts):
     images, channels, height, width = x.shape
     rows, columns = grad.shape[2:]
-    pad = k // 2
-    phases = np.empty((stride, (width + 2 * pad) // stride + 1), x.dtype)
-    for row in range(part * images * rows // parts, (part + 1) * images * rows // parts):
-        m, p = divmod(row, rows)
-        result[m, :, p] = 0
+    first, last = part * images * rows // parts, (part + 1) * images * rows // parts
+    for m in range(first // rows, -(-last // rows)):
+        start, stop = max(first - m * rows, 0), min(last - m * rows, rows)
+        result[m, :, start:stop] = 0
         for c in range(channels):
-            outer = grad[m, c, p]
-            for i in range(k):
-                y = _origin(p * stride + i - pad, height, row_mode)
-                if y < 0:
-                    continue
-                _split(x[m, c, y], phases, pad, column_mode)
-                for j in range(k):
-                    window, summed = phases[j % stride, j // stride :], result[m, i * k + j, p]
-                    for q in range(columns):
-                        summed[q] += outer[q] * window[q]
+            unread = start * stride - k // 2
+            for p in range(start, stop):
+                unread = _read(x[m, c], lines, p, unread, row_mode, column_mode)
+                outer = grad[m, c, p]
+                for i in range(k):
+                    phases = lines[(p * stride + i) % k]
+                    for j in range(k):
+                        window, summed = _tap(phases, j), result[m, i * k + j, p]
+                        for q in range(columns):
+                            summed[q] += outer[q] * window[q]
 
 
 @_compiled
-def _grad_x(grad, filters, result, k, stride, row_mode, column_mode, part, parts):
+def _grad_x(grad, filters, result, lines, k, stride, row_mode, column_mode, part, parts):
     """Gathers a row from the outputs that have read it, or one of its copies in the padding."""
     images, channels, height, width = result.shape
     rows, columns = grad.shape[2:]
     pad = k // 2
-    phases = np.empty((stride, (width + 2 * pad) // stride + 1), result.dtype)
+    phases = lines[0]
     for row in range(part * images * height // parts, (part + 1) * images * height // parts):
         m, y = divmod(row, height)
         result[m, :, y] = 0
@@ -161,10 +170,33 @@ def _grad_x(grad, filters, result, k, stride, row_mode, column_mode, part, parts
                         continue
                     outer = grad[m, c, p]
                     for j in range(k):
-                        window, weight = phases[j % stride, j // stride :], filters[m, i * k + j, p]
+                        window, weight = _tap(phases, j), filters[m, i * k + j, p]
                         for q in range(columns):
                             window[q] += weight[q] * outer[q]
                 _add_merged(phases, result[m, c, y], pad, column_mode)
+
+
+@_compiled
+def _tap(phases, j):
+    """What column j of a filter reads of a row, for all columns of the output."""
+    return phases[j % len(phases), j // len(phases) :]
+
+
+@_compiled
+def _read(plane, lines, p, unread, row_mode, column_mode):
+    """Makes ``lines`` hold the padded rows that output row ``p`` reads, row r at (r + pad) % k.
+
+    Those before ``unread`` are there already. Returns the new ``unread``.
+    """
+    k, stride = lines.shape[:2]
+    pad = k // 2
+    for line in range(max(p * stride - pad, unread), p * stride - pad + k):
+        y = _origin(line, len(plane), row_mode)
+        if y < 0:
+            lines[(line + pad) % k] = 0
+        else:
+            _split(plane[y], lines[(line + pad) % k], pad, column_mode)
+    return p * stride - pad + k
 
 
 @_compiled
@@ -183,19 +215,25 @@ def _origin(position, size, mode):
 def _split(row, phases, pad, mode):
     """Pads a row and splits it into its phases."""
     size, stride = len(row), len(phases)
-    if stride == 2:  # a constant step in memory, for the compiler
+    if stride == 2:  # pairs, and a constant stride, for the sake of speed
         first, second = phases[pad % 2, pad // 2 :], phases[1 - pad % 2, (pad + 1) // 2 :]
         for n in range(size // 2):
             first[n] = row[2 * n]
             second[n] = row[2 * n + 1]
         if size % 2:
             first[size // 2] = row[size - 1]
+        _pad(row, phases, pad, mode, 2)
     else:
         for z in range(size):
             phases[(z + pad) % stride, (z + pad) // stride] = row[z]
+        _pad(row, phases, pad, mode, stride)
+
+
+@_compiled
+def _pad(row, phases, pad, mode, stride):
     for n in range(2 * pad):
-        z = n if n < pad else size + n
-        origin = _origin(z - pad, size, mode)
+        z = n if n < pad else len(row) + n
+        origin = _origin(z - pad, len(row), mode)
         phases[z % stride, z // stride] = row[origin] if origin >= 0 else 0
 
 
@@ -210,11 +248,17 @@ def _add_merged(phases, row, pad, mode):
             row[2 * n + 1] += second[n]
         if size % 2:
             row[size - 1] += first[size // 2]
+        _add_padding(phases, row, pad, mode, 2)
     else:
         for z in range(size):
             row[z] += phases[(z + pad) % stride, (z + pad) // stride]
+        _add_padding(phases, row, pad, mode, stride)
+
+
+@_compiled
+def _add_padding(phases, row, pad, mode, stride):
     for n in range(2 * pad):
-        z = n if n < pad else size + n
-        origin = _origin(z - pad, size, mode)
+        z = n if n < pad else len(row) + n
+        origin = _origin(z - pad, len(row), mode)
         if origin >= 0:
             row[origin] += phases[z % stride, z // stride]

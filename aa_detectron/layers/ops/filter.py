@@ -15,7 +15,7 @@ from aa_detectron.errors import InvalidOption, check_choice
 
 from ..blur_pool import PADDING_MODES
 from . import cpu_threads
-from .plain import SOFTMAX_DIMS, empty_output, filter_plain, output_size
+from .plain import SOFTMAX_DIMS, empty_as, empty_output, filter_plain, output_size
 
 HAS_KERNELS = {
     "cpu": cpu_threads.AVAILABLE and importlib.util.find_spec("numba") is not None,
@@ -120,12 +120,12 @@ def _(x, weights, stride, padding_mode, softmax):
 
 @grad_x_op.register_fake
 def _(grad, x, weights, stride, padding_mode, softmax):
-    return torch.empty_like(x)
+    return empty_as(x)
 
 
 @grad_weights_op.register_fake
 def _(grad, x, weights, stride, padding_mode, softmax):
-    return torch.empty_like(weights)
+    return empty_as(weights)
 
 
 def _setup_context(ctx, inputs, output):

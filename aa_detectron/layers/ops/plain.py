@@ -21,14 +21,23 @@ def output_size(x: Tensor, stride: int) -> tuple[int, int]:
 
 
 def is_channels_last(x: Tensor) -> bool:
+    """Of a map (N, C, H, W), or of filters (N, g, k * k, H', W') whose g * k * k are channels."""
+    x = x.flatten(1, -3)
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def empty_as(x: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+    """Empty, in the dtype and memory format of a map or of filters; in its shape by default."""
+    shape = x.shape if shape is None else shape
+    memory_format = torch.channels_last if is_channels_last(x) else torch.contiguous_format
+    flat = (shape[0], math.prod(shape[1:-2]), *shape[-2:])
+    empty = torch.empty(flat, dtype=x.dtype, device=x.device, memory_format=memory_format)
+    return empty.unflatten(1, shape[1:-2])
 
 
 def empty_output(x: Tensor, channels: int, stride: int) -> Tensor:
     """(N, channels, ceil(H / s), ceil(W / s)) of the dtype and memory format of ``x``."""
-    shape = (x.shape[0], channels, *output_size(x, stride))
-    memory_format = torch.channels_last if is_channels_last(x) else torch.contiguous_format
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format)
+    return empty_as(x, (x.shape[0], channels, *output_size(x, stride)))
 
 
 def normalise(weights: Tensor, softmax: str) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..blur_pool import axis_mode
 from .plain import (
     accumulation_dtype,
+    empty_as,
     empty_output,
     is_channels_last,
     normalise,
@@ -44,7 +45,7 @@ def grad_x(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
     weights, fused = _prepare(weights, softmax)
-    result = torch.empty_like(x)
+    result = empty_as(x)
     # (N, g, H', W'): the logarithm of the sum that the softmax divides by.
     sums = weights.to(accumulation_dtype(x, weights)).logsumexp(2) if fused else weights[:, :, 0]
     grid, options = _tiles(x, weights, x.shape, stride, padding_mode, fused)
