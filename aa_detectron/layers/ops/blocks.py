@@ -36,9 +36,11 @@ class Block:
 
     def pad(self, x: Tensor) -> Tensor:
         """The block of the map (N, C, H, W), padded."""
-        left, right, top, bottom = self.padding
-        part = F.pad(self.of_map(x), (left, right, 0, 0), self.modes[1])
-        return F.pad(part, (0, 0, top, bottom), self.modes[0]) if top or bottom else part
+        rows, columns = self.modes
+        if rows == columns:
+            return F.pad(self.of_map(x), self.padding, rows)
+        part = F.pad(self.of_map(x), (*self.padding[:2], 0, 0), columns)
+        return F.pad(part, (0, 0, *self.padding[2:]), rows)
 
     def unpad(self, gradient: Tensor) -> Tensor:
         """The adjoint of :meth:`pad`; overwrites its argument."""
@@ -58,6 +60,8 @@ def blocks(x: Tensor, kernel_size: int, stride: int, padding_mode: str) -> Itera
     modes = (axis_mode(padding_mode, height, pad), axis_mode(padding_mode, width, pad))
     rows = max(1, SIZE // (channels * stride * width))
     images = max(1, rows // total)
+    if x.numel() <= 2 * SIZE:  # two blocks would take longer
+        rows, images = total, n
     for image in range(0, n, images):
         for row in range(0, total, rows):
             end = min(row + rows, total)

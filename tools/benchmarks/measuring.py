@@ -1,0 +1,162 @@
+"""What the benchmarks share: times, peak memory, the machine, and a result's two files."""
+
+import argparse
+import ctypes
+import gc
+import multiprocessing
+import os
+import platform
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+
+from aa_detectron import __version__
+from aa_detectron.utils.files import replacing, write_json
+
+
+def parse_arguments(description: str, add: Callable = lambda parser: None) -> argparse.Namespace:
+    """Options of every benchmark, after those that ``add`` gives the parser."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add(parser)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--output", metavar="STEM", help="writes STEM.json and STEM.md")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    return args
+
+
+def measure(
+    functions: dict[str, Callable], *, repeats: int, warmup: int, device: str
+) -> dict[str, dict]:
+    """Times functions in turns, so that what disturbs the machine disturbs all of them.
+
+    Returns:
+        {name: {"median", "low", "high"}} in milliseconds; low and high are the quartiles.
+    """
+    times = {name: [] for name in functions}
+    for turn in range(warmup + repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if turn >= warmup:
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: _spread(values) for name, values in times.items()}
+
+
+def _spread(values: list[float]) -> dict:
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": median, "low": low, "high": high}
+
+
+def peak_memory(make: Callable, *args, device: str) -> float:
+    """MiB that a call of ``make(*args)()`` takes at its worst, beyond what it starts with.
+
+    On the CPU it is that of the resident set, in a process of its own: memory that PyTorch's and
+    oneDNN's allocators, and compiled loops, take is all counted.
+    """
+    if device == "cuda":
+        function = make(*args)
+        function()
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    arguments = (sender, torch.get_num_threads(), make, args)
+    process = context.Process(target=_send_peak, args=arguments)
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    finally:
+        process.join()
+
+
+def _send_peak(sender, threads: int, make: Callable, args: tuple) -> None:
+    torch.set_num_threads(threads)
+    function = make(*args)
+    function()  # loads and compiles what is needed
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what is kept for reuse would hide what is taken
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status("VmRSS")
+    function()
+    sender.send((_status("VmHWM") - before) / 2**10)
+
+
+def _status(key: str) -> int:
+    """KiB."""
+    return int(re.search(rf"{key}:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+
+def compare(makers: dict[str, Callable], args: argparse.Namespace) -> list[dict]:
+    """Rows with time and memory of what the makers make, and ratios to each of them."""
+    functions = {name: make() for name, make in makers.items()}
+    times = measure(functions, repeats=args.repeats, warmup=args.warmup, device=args.device)
+    del functions
+    rows = []
+    for name, make in makers.items():
+        ratios = {f"/ {n}": times[name]["median"] / times[n]["median"] for n in makers}
+        memory = peak_memory(make, device=args.device)
+        rows.append({"": name, **times[name], **ratios, "peak MiB": memory})
+    return rows
+
+
+def write(args: argparse.Namespace, title: str, rows: list[dict], notes: str) -> None:
+    """Prints a table of the rows and writes it, with all that is needed to make it again."""
+    table = tabulate(rows, "keys", "pipe", floatfmt=".2f")
+    print(table)
+    if not args.output:
+        return
+    report = {
+        "command": shlex.join(["python", *_relative(sys.argv)]),
+        "commit": _git("rev-parse", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else ""),
+        "machine": describe_machine(args.device),
+        "notes": notes,
+        "rows": rows,
+    }
+    write_json(f"{args.output}.json", report)
+    text = f"# {title}\n\n    {report['command']}\n\nCommit {report['commit']}, "
+    text += ", ".join(f"{key} {value}" for key, value in report["machine"].items())
+    with replacing(f"{args.output}.md") as temporary:
+        temporary.write_text(f"{text}.\n\n{notes}\n\n{table}\n")
+
+
+def _relative(arguments: list[str]) -> list[str]:
+    return [os.path.relpath(a) if os.path.isabs(a) else a for a in arguments]
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def describe_machine(device: str) -> dict:
+    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    machine = {
+        "CPU": f"{cpu[1] if cpu else platform.processor()} ({os.cpu_count()} cores seen)",
+        "threads": torch.get_num_threads(),
+        "GPU": torch.cuda.get_device_name() if device == "cuda" else "none",
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "aa_detectron": __version__,
+    }
+    return machine
