@@ -29,8 +29,9 @@ def read_description() -> str:
 #   `cv2` folder over each other, so the choice stays with the user. requirements.txt takes the
 #   headless one, because the other needs libGL, which bare machines lack.
 INSTALL_REQUIRES = [
-    "torch>=2.2",
+    "torch>=2.4",  # torch.library.custom_op
     "torchvision",
+    "numba",
     "numpy",
     "fvcore",
     "iopath",
@@ -66,6 +67,7 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "crop": ["shapely"],  # fvcore's CropTransform needs it to crop polygon masks
+        "benchmarks": ["kornia", "timm"],  # to compare with
         "test": TEST_REQUIRES,
         "dev": [*TEST_REQUIRES, "ruff"],
     },

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from aa_detectron.layers import (
     softmax_filters,
 )
 from aa_detectron.layers.adaptive_blur_pool import ADAPTIVITIES
+from aa_detectron.layers.ops import filter as filter_module
 
 SIZES = [(8, 8), (7, 9), (1, 1), (1, 5), (3, 2)]
 
@@ -265,3 +267,25 @@ def test_empty_batch():
 def test_illegal(kwargs, option):
     with pytest.raises(InvalidOption, match=f"^{option} is "):
         AdaptiveBlurPool2d(16, **kwargs)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_compiles_to_one_graph(training):
+    layer = randomised(AdaptiveBlurPool2d(8, groups=2)).train(training)
+    compiled = torch.compile(copy.deepcopy(layer), backend="aot_eager", fullgraph=True)
+    results = []
+    for module in (layer, compiled):
+        x = torch.randn(2, 8, 9, 12, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        y = module(x)
+        y.square().sum().backward()
+        results.append((y.detach(), x.grad, *(p.grad for p in module.parameters())))
+    torch.testing.assert_close(*results)
+
+
+def test_without_kernels(monkeypatch):
+    """On a device that has none, plain operators do the same."""
+    layer = randomised(AdaptiveBlurPool2d(8, groups=2))
+    x = torch.randn(2, 8, 9, 12)
+    expected = layer(x)
+    monkeypatch.setattr(filter_module, "HAS_KERNELS", {})
+    torch.testing.assert_close(layer(x), expected)

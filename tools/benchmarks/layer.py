@@ -19,13 +19,13 @@ from aa_detectron.layers.ops import filter_map
 
 SHAPES = ["1x64x200x304", "1x128x100x152", "1x256x200x304"]
 NOTES = (
-    "Milliseconds (median, quartiles; the calls of all rows took turns) and MiB beyond the input "
-    "at the worst moment of a call. Forward: eval mode, no gradients. Both: training mode, forward "
-    "and backward to input and weights. 'apply' filters with filters that are given. Copy: of the "
-    "input, into memory that is there (copy) and new (clone). 'of bytes' and 'of sums' is the time "
-    "that the bytes which the adaptive layer must move would take at the copy's bandwidth, and its "
-    "multiplications at the rate of a large matrix product. 'times ours' is the median over that of "
-    "the adaptive layer."
+    "Milliseconds (median, quartiles; the rows took turns) and MiB beyond the input at the worst "
+    "moment of a call. Forward: eval mode, no gradients. Both: training mode, forward and backward "
+    "to input and weights. 'published' is the published form, 'apply' filters with filters that "
+    "are given, 'copy' and 'clone' copy the input into memory that is there and new. 'of bytes' "
+    "is the time that the bytes which the adaptive layer must move take at the copy's bandwidth, "
+    "'of sums' that of its multiplications at the rate of a large matrix product. 'times ours' and "
+    "'times copy' are ratios of medians, to the adaptive layer's and the copy's."
 )
 
 
@@ -132,8 +132,9 @@ def measure_shape(shape: str, args: argparse.Namespace, training: bool) -> list[
     for name in names:
         times[name]["times ours"] = times[name]["median"] / times["adaptive"]["median"]
         times[name]["times copy"] = times[name]["median"] / times["copy"]["median"]
-        memory = peak_memory(make, name, shape, args, device=args.device)
-        rows.append({"": name, **times[name], "peak MiB": memory})
+        rows.append({"": name, **times[name]})
+        if args.memory:
+            rows[-1]["peak MiB"] = peak_memory(make, name, shape, args, device=args.device)
     floor = floors(shape, args, times["copy"]["median"], training)
     rows += [{"": name, "median": time} for name, time in floor.items()]
     head = {"input": shape, "pass": "both" if training else "forward"}

@@ -32,6 +32,9 @@ def parse_arguments(description: str, add: Callable = lambda parser: None) -> ar
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument(
+        "--memory", action=argparse.BooleanOptionalAction, default=True, help="measure it, too"
+    )
     parser.add_argument("--output", metavar="STEM", help="writes STEM.json and STEM.md")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -115,8 +118,9 @@ def compare(makers: dict[str, Callable], args: argparse.Namespace) -> list[dict]
     rows = []
     for name, make in makers.items():
         ratios = {f"/ {n}": times[name]["median"] / times[n]["median"] for n in makers}
-        memory = peak_memory(make, device=args.device)
-        rows.append({"": name, **times[name], **ratios, "peak MiB": memory})
+        rows.append({"": name, **times[name], **ratios})
+        if args.memory:
+            rows[-1]["peak MiB"] = peak_memory(make, device=args.device)
     return rows
 
 
@@ -128,7 +132,8 @@ def write(args: argparse.Namespace, title: str, rows: list[dict], notes: str) ->
         return
     report = {
         "command": shlex.join(["python", *_relative(sys.argv)]),
-        "commit": _git("rev-parse", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else ""),
+        "commit": _git("rev-parse", "HEAD")
+        + ("+" if _git("status", "--porcelain", "-uno") else ""),
         "machine": describe_machine(args.device),
         "notes": notes,
         "rows": rows,

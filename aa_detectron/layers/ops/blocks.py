@@ -61,7 +61,7 @@ def blocks(x: Tensor, kernel_size: int, stride: int, padding_mode: str) -> Itera
     rows = max(1, SIZE // (channels * stride * width))
     images = max(1, rows // total)
     if x.numel() <= 2 * SIZE:  # two blocks would take longer
-        rows, images = total, n
+        rows, images = total, max(n, 1)
     for image in range(0, n, images):
         for row in range(0, total, rows):
             end = min(row + rows, total)

@@ -144,6 +144,7 @@ def test_decomposes_into_aten():
     torch.testing.assert_close(plain.module()(*args), Filter()(*args))
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_a_trace_holds_plain_operators():
     args = tuple(t.detach() for t in arguments((9, 8)))
     traced = torch.jit.trace(lambda *a: filter_map(*a, 2, "reflect", "group"), args)

@@ -1,0 +1,71 @@
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from aa_detectron.layers import AdaptiveBlurPool2d
+
+BENCHMARKS = Path(__file__).parents[2] / "tools" / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def run(tmp_path, name, *options):
+    output = tmp_path / "result"
+    command = [sys.executable, BENCHMARKS / name, *options, "--repeats", "2", "--warmup", "0"]
+    command.append("--no-memory")
+    subprocess.run([*command, "--output", output], check=True, capture_output=True)
+    assert output.with_suffix(".md").read_text().startswith("# ")
+    return json.loads(output.with_suffix(".json").read_text())
+
+
+@pytest.mark.parametrize("k, groups", [(3, 2), (5, 4)])
+def test_published_form_is_the_same_layer(k, groups, load):
+    """With the softmax over all groups, in eval mode, and from the same weights."""
+    theirs = load("published").PublishedAdaptiveBlurPool2d(8, k, groups=groups).eval()
+    ours = AdaptiveBlurPool2d(8, k, groups=groups, softmax="all", init="kaiming").eval()
+    ours.predictor.weight.data.copy_(theirs.conv.weight)
+    for norm in (theirs.bn, ours.predictor.norm):
+        torch.manual_seed(0)
+        norm.weight.data.uniform_(1, 3)
+        norm.bias.data.uniform_(-1, 1)
+        norm.running_mean.uniform_(-1, 1)
+    x = torch.randn(2, 8, 9, 12)
+    torch.testing.assert_close(theirs(x), ours(x))
+
+
+def test_layer(tmp_path):
+    report = run(tmp_path, "layer.py", "--shapes", "1x16x12x14", "--device", "cpu")
+    assert report["command"].startswith("python ") and report["commit"]
+    times = {(row["pass"], row[""]): row for row in report["rows"]}
+    for row in times.values():
+        assert row["median"] > 0
+    ours, theirs = times["forward", "adaptive"], times["forward", "published"]
+    assert theirs["times ours"] == theirs["median"] / ours["median"]
+    assert ("both", "published") in times
+
+
+def test_peak_memory_counts_what_is_taken_at_once(load):
+    peak = load("measuring").peak_memory(make_additions, 64, device="cpu")
+    assert peak == pytest.approx(128, abs=4)
+
+
+def make_additions(mib):
+    """Takes twice ``mib`` MiB, then once more what is free again."""
+    x = torch.ones(mib * 2**18)
+
+    def take():
+        y = x + 1
+        z = y + 1
+        del y, z
+        x.clone()
+
+    return take

@@ -1,0 +1,175 @@
+#!/usr/bin/env python
+"""Time of a consistency evaluation beside its model's forward passes, and of matching masks.
+
+Keys of the config and their values come last, as for tools/train_net.py.
+"""
+
+import argparse
+import functools
+import time
+
+import numpy as np
+import torch
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
+from detectron2.structures import Boxes, Instances
+from measuring import measure, parse_arguments, write
+
+from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_image_dicts
+from aa_detectron.data.shifts import overlap_in_crops
+from aa_detectron.engine import AACheckpointer, Trainer
+from aa_detectron.engine.launch import load_config
+from aa_detectron.engine.trainer import build_consistency_evaluators
+from aa_detectron.errors import exit_on_bad_input
+from aa_detectron.evaluation.instances import pair_record
+
+NOTES = (
+    "'rest of the run' is all of an evaluation (reading, cutting, matching, scores, the file of "
+    "records) but the calls of the model: seconds, and the share in percent. Matching makes "
+    "records of all pairs, milliseconds (median, quartiles; the rows took turns): by run-length "
+    "encodings, masks and boxes, and by a loop over dense numpy masks, without boxes; both match "
+    "the same masks. 'large' are random rectangles, 20 on each crop of 480 x 640."
+)
+
+
+class Keep(DatasetEvaluator):
+    """Keeps what the model returned."""
+
+    def reset(self):
+        self.pairs = []
+
+    def process(self, inputs, outputs):
+        crops = [output.get("instances") for output in outputs]
+        for item, first, second in zip(inputs[::2], crops[::2], crops[1::2], strict=True):
+            self.pairs.append((first, second, item["pair"]["offsets"]))
+
+
+class Clock(torch.nn.Module):
+    """A model, and how long its calls took in all, in seconds."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model, self.seconds = model, 0.0
+
+    def forward(self, inputs):
+        start = time.perf_counter()
+        outputs = self.model(inputs)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - start
+        return outputs
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config-file", required=True)
+    parser.add_argument("--pairs", type=int, default=200, help="of the data set's first images")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ...")
+
+
+def evaluate(args: argparse.Namespace) -> tuple[list[dict], list[tuple]]:
+    """Rows with the seconds of an evaluation, and its pairs: outputs for the crops, offsets."""
+    args.eval_only = True
+    cfg = load_config(args)
+    model = Trainer.build_model(cfg)
+    checkpointer = AACheckpointer(model, strict=True, input_format=cfg.INPUT.FORMAT)
+    checkpointer.load(cfg.MODEL.WEIGHTS)
+    clock, keep = Clock(model), Keep()
+    name = (cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST)[0]
+    images = [image["image_id"] for image in get_image_dicts(name)[: args.pairs]]
+
+    start = time.perf_counter()
+    loader = build_shifted_pair_loader(cfg, name, only=[(image, 0) for image in images])
+    evaluators = DatasetEvaluators([*build_consistency_evaluators(cfg, name), keep])
+    inference_on_dataset(clock, loader, evaluators)
+    total = time.perf_counter() - start
+    seconds = {"forward passes": clock.seconds, "rest of the run": total - clock.seconds}
+    rows = [{"": k, "seconds": v, "percent": 100 * v / total} for k, v in seconds.items()]
+    return rows, keep.pairs
+
+
+def random_pairs(number: int) -> list[tuple]:
+    """Pairs of crops with 20 random rectangles each, the second's moved by a pixel or two."""
+    rng = np.random.default_rng(0)
+    return [(*_random_crops(rng), ((0, 0), (9, 17))) for _ in range(number)]
+
+
+def _random_crops(rng: np.random.Generator) -> list[Instances]:
+    corners, sizes = rng.uniform(0, 400, (20, 2)), rng.uniform(10, 240, (20, 2))
+    classes, crops = torch.as_tensor(rng.integers(3, size=20)), []
+    for shift in (0, np.array([-17, -9])):
+        start = corners + shift + rng.integers(-2, 3, (20, 2))
+        boxes = np.concatenate([start, start + sizes], 1).clip(0, [640, 480] * 2).round()
+        crop = Instances((480, 640))
+        crop.pred_masks = torch.zeros(20, 480, 640, dtype=torch.bool)
+        for mask, (x0, y0, x1, y1) in zip(crop.pred_masks, boxes.astype(int), strict=True):
+            mask[y0:y1, x0:x1] = True
+        crop.pred_boxes = Boxes(torch.as_tensor(boxes).float())
+        crop.scores = torch.as_tensor(rng.uniform(0.5, 1, 20))
+        crop.pred_classes = classes
+        crops.append(crop)
+    return crops
+
+
+def dense_matches(first: Instances, second: Instances, offsets) -> list[tuple]:
+    """Matches and their IoU of the masks that count, by places in the model's output."""
+    crops = []
+    for crop, box in zip(
+        (first, second), overlap_in_crops(*offsets, first.image_size), strict=True
+    ):
+        masks = crop.pred_masks.cpu().numpy()[(slice(None), *box.slices)]
+        scores, classes = crop.scores.tolist(), crop.pred_classes.tolist()
+        found = [i for i, mask in enumerate(masks) if scores[i] >= 0.5 and mask.any()]
+        crops.append((masks, scores, classes, found))
+    (masks, scores, classes, found), (others, _, other_classes, free) = crops
+    matches = {}
+    for i in sorted(found, key=lambda i: -scores[i]):
+        best, best_iou = None, 0.0
+        for j in free:
+            if classes[i] == other_classes[j]:
+                both = np.logical_and(masks[i], others[j]).sum()
+                iou = both / np.logical_or(masks[i], others[j]).sum()
+                if iou > best_iou:
+                    best, best_iou = j, iou
+        matches[i] = (best, best_iou)
+        free = [j for j in free if j != best]
+    return [matches[i] for i in found]
+
+
+def encoded_matches(first: Instances, second: Instances, offsets) -> list[tuple]:
+    record = pair_record(0, 0, offsets, first, second)["segm"]
+    places = [instance["index"] for instance in record["second"]]
+    return [(None if i["match"] is None else places[i["match"]], i["iou"]) for i in record["first"]]
+
+
+def measure_matching(name: str, pairs: list[tuple], args: argparse.Namespace) -> list[dict]:
+    """Raises AssertionError if the two ways do not match the same instances with the same IoU."""
+    functions = {"run-length encodings": encoded_matches, "dense numpy loop": dense_matches}
+    results = [[function(*pair) for pair in pairs] for function in functions.values()]
+    for ours, reference in zip(*results, strict=True):
+        assert [m for m, _ in ours] == [m for m, _ in reference]
+        np.testing.assert_allclose([i for _, i in ours], [i for _, i in reference])
+    loops = {n: functools.partial(_for_all, f, pairs) for n, f in functions.items()}
+    times = measure(loops, repeats=args.repeats, warmup=args.warmup, device="cpu")
+    fastest = times["run-length encodings"]["median"]
+    return [
+        {"": f"matching {name}, {n}", **time, "times ours": time["median"] / fastest}
+        for n, time in times.items()
+    ]
+
+
+def _for_all(function, pairs: list[tuple]) -> None:
+    for pair in pairs:
+        function(*pair)
+
+
+def main() -> None:
+    args = parse_arguments(__doc__, add_options)
+    with exit_on_bad_input():
+        rows, pairs = evaluate(args)
+    found = sum(len(crop) for pair in pairs for crop in pair[:2])
+    rows += measure_matching(f"{len(pairs)} pairs, {found} instances", pairs, args)
+    rows += measure_matching("20 large pairs", random_pairs(20), args)
+    write(args, f"Consistency of instances, {len(pairs)} pairs", rows, NOTES)
+
+
+if __name__ == "__main__":
+    main()
