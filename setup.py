@@ -32,7 +32,7 @@ INSTALL_REQUIRES = [
     "torch>=2.4",  # torch.library.custom_op
     "torchvision",
     "numba",
-    "numpy",
+    "numpy>=2.0",  # bitwise_count
     "fvcore",
     "iopath",
     "omegaconf",

@@ -53,24 +53,37 @@ def pair_record(
         the record with its sections.
     """
     size = first.image_size
-    boxes = overlap_in_crops(*offsets, size)
-    crops = [_above(crop, score_thresh) for crop in (first, second)]
+    outputs, overlaps = (first, second), overlap_in_crops(*offsets, size)
+    crops = [_above(output, score_thresh) for output in outputs]
     record = start_record(image_id, number, offsets, size)
-    if any(c.has("pred_masks") for c in crops):
-        shapes = [cut_masks(c, box) for c, box in zip(crops, boxes, strict=True)]
-        record["segm"] = compare_instances(crops, shapes, match_class)
-    shapes = [clip_boxes(c.pred_boxes, box) for c, box in zip(crops, boxes, strict=True)]
-    record["bbox"] = compare_instances(crops, shapes, match_class)
+    if any(output.has("pred_masks") for output in outputs):
+        indices = [crop.index for crop in crops]
+        masks = list(map(pack_masks, outputs, indices, overlaps))
+        record["segm"] = compare_instances(crops, masks, mask_areas, mask_iou, match_class)
+    boxes = [clip_boxes(crop.pred_boxes, o) for crop, o in zip(crops, overlaps, strict=True)]
+    record["bbox"] = compare_instances(crops, boxes, box_areas, box_iou, match_class)
     return record
 
 
-def cut_masks(crop: Instances, box: Box) -> list[dict]:
-    """The N masks of a crop inside a box, as COCO's run-length encodings."""
-    if not len(crop):  # then some models leave the masks out
-        return []
+def pack_masks(crop: Instances, index: torch.Tensor, box: Box) -> np.ndarray:
+    """Masks of a crop inside a box, a bit for each pixel.
+
+    Args:
+        crop: with ``pred_masks``; may be without if it is empty.
+        index: (N,) the wanted ones' places.
+        box: the region.
+
+    Returns:
+        (N, words) uint64.
+    """
+    if not len(index):  # then some models leave the masks out
+        return np.zeros((0, 0), np.uint64)
     rows, columns = box.slices
-    inside = crop.pred_masks[:, rows, columns].permute(1, 2, 0).cpu().numpy()
-    return mask_util.encode(np.asfortranarray(inside, dtype=np.uint8))
+    pixels = crop.pred_masks[index, rows, columns].flatten(1).bool().cpu().numpy()
+    words = np.zeros((len(pixels), -(-pixels.shape[1] // 64)), np.uint64)
+    octets = np.packbits(pixels, axis=1)
+    words.view(np.uint8)[:, : octets.shape[1]] = octets
+    return words
 
 
 def clip_boxes(boxes: Boxes, box: Box) -> np.ndarray:
@@ -81,19 +94,29 @@ def clip_boxes(boxes: Boxes, box: Box) -> np.ndarray:
 
 
 def _above(crop: Instances, score_thresh: float) -> Instances:
-    """Instances of a crop that count, with their ``index`` in the model's output."""
+    """Those that count, without masks, with their ``index`` in the model's output."""
     index = torch.nonzero(crop.scores >= score_thresh).flatten()
-    crop = crop[index]
-    crop.set("index", index)
-    return crop
+    fields = {key: crop.get(key)[index] for key in ("scores", "pred_classes", "pred_boxes")}
+    return Instances(crop.image_size, index=index, **fields)
 
 
-def compare_instances(crops: list[Instances], shapes: list, match_class: bool) -> dict:
-    """Drops empty shapes and matches the rest: the "segm" or "bbox" of a record."""
+def compare_instances(
+    crops: list[Instances], shapes: list[np.ndarray], areas, iou, match_class: bool
+) -> dict:
+    """Drops empty shapes and matches the rest: the "segm" or "bbox" of a record.
+
+    Args:
+        crops: the instances of both.
+        shapes: an array for each crop, whose rows are its instances'.
+        areas, iou: of such arrays: (N, ...) to (N,) pixels; (N, ...) and (M, ...) to (N, M).
+        match_class: only instances of the same class can match.
+    """
     (first, first_shapes), (second, second_shapes) = (
-        _non_empty(crop, shape) for crop, shape in zip(crops, shapes, strict=True)
+        _non_empty(crop, shape, areas(shape)) for crop, shape in zip(crops, shapes, strict=True)
     )
-    ious = pairwise_iou(first_shapes, second_shapes)
+    ious = np.zeros((len(first), len(second)))
+    if first and second:
+        ious = iou(first_shapes, second_shapes)
     if match_class:
         classes = [np.array([i["category"] for i in side], int) for side in (first, second)]
         ious = np.where(classes[0][:, None] == classes[1][None, :], ious, 0.0)
@@ -104,28 +127,34 @@ def compare_instances(crops: list[Instances], shapes: list, match_class: bool) -
     return {"first": first, "second": second}
 
 
-def _non_empty(crop: Instances, shapes) -> tuple[list[dict], list]:
+def _non_empty(
+    crop: Instances, shapes: np.ndarray, areas: np.ndarray
+) -> tuple[list[dict], np.ndarray]:
     """Instances with a part in the overlap, as dicts, and their shapes there."""
-    columns = crop.index.tolist(), crop.pred_classes.tolist(), crop.scores.tolist()
-    instances, kept = [], []
-    for index, category, score, shape in zip(*columns, shapes, strict=True):
-        is_mask = isinstance(shape, dict)
-        area = float(mask_util.area(shape) if is_mask else shape[2] * shape[3])
-        if area > 0:
-            kept.append(shape)
-            instances.append({"index": index, "category": category, "score": score, "area": area})
-    return instances, kept
+    columns = crop.index.tolist(), crop.pred_classes.tolist(), crop.scores.tolist(), areas.tolist()
+    keys = "index", "category", "score", "area"
+    instances = [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+    return [i for i in instances if i["area"] > 0], shapes[areas > 0]
 
 
-def pairwise_iou(first: list, second: list) -> np.ndarray:
-    """IoU of every shape of ``first`` (N) with every one of ``second`` (M): (N, M) float64.
+def mask_areas(masks: np.ndarray) -> np.ndarray:
+    """(N,) float64 pixels of packed masks."""
+    return np.bitwise_count(masks).sum(1, dtype=np.float64)
 
-    Shapes are run-length encodings, or boxes (x, y, width, height).
-    """
-    if not first or not second:
-        return np.zeros((len(first), len(second)))
-    if not isinstance(first[0], dict):
-        first, second = np.stack(first), np.stack(second)
+
+def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """IoU of every packed mask of ``first`` (N) with every one of ``second`` (M): (N, M)."""
+    common = np.stack([mask_areas(mask & second) for mask in first])
+    return common / (mask_areas(first)[:, None] + mask_areas(second) - common)
+
+
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """(N,) of boxes (x, y, width, height)."""
+    return boxes[:, 2] * boxes[:, 3]
+
+
+def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) of boxes (x, y, width, height)."""
     return mask_util.iou(first, second, [0] * len(second))
 
 
