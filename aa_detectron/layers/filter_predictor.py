@@ -62,7 +62,7 @@ class FilterPredictor(Conv2d):
         norm, bias = self.norm, offset.flatten()
         if norm is None:
             return self.weight, bias
-        fixed = isinstance(norm, _BatchNorm) and not norm.training
+        fixed = isinstance(norm, _BatchNorm) and not norm.training and norm.track_running_stats
         if not (fixed or isinstance(norm, FrozenBatchNorm2d)):
             return None
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()

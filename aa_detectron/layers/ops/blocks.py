@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..blur_pool import axis_mode
 
-SIZE = 1 << 20  # elements of the map in a block: 4 MiB of float32
+SIZE = 1 << 19  # elements of the map in a block: 2 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ class Block:
         return top + self.source.stop - self.source.start + bottom, left + width + right
 
 
+def is_small(x: Tensor) -> bool:
+    """Whether blocks would take longer than the whole."""
+    return x.numel() <= 4 * SIZE
+
+
 def blocks(x: Tensor, kernel_size: int, stride: int, padding_mode: str) -> Iterator[Block]:
     """Cuts the work on a map (N, C, H, W) into blocks."""
     n, channels, height, width = x.shape
@@ -60,8 +65,6 @@ def blocks(x: Tensor, kernel_size: int, stride: int, padding_mode: str) -> Itera
     modes = (axis_mode(padding_mode, height, pad), axis_mode(padding_mode, width, pad))
     rows = max(1, SIZE // (channels * stride * width))
     images = max(1, rows // total)
-    if x.numel() <= 2 * SIZE:  # two blocks would take longer
-        rows, images = total, max(n, 1)
     for image in range(0, n, images):
         for row in range(0, total, rows):
             end = min(row + rows, total)

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from .blocks import blocks
+from ..blur_pool import pad_same
+from .blocks import blocks, is_small
 from .layout import to_planes
 from .plain import empty_as, empty_output, is_channels_last
 
@@ -17,6 +18,9 @@ def forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str
 ) -> Tensor:
     out = empty_output(x, weight.shape[0], stride)
+    if is_small(x):
+        padded = pad_same(x, weight.shape[-1], padding_mode)
+        return out.copy_(F.conv2d(padded, weight, bias, stride))
     for block in blocks(x, weight.shape[-1], stride, padding_mode):
         block.of_output(out).copy_(F.conv2d(block.pad(x), weight, bias, stride))
     return out

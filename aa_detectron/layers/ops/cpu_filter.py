@@ -8,6 +8,7 @@ A padded row is kept as its polyphase components, position z as ``phases[z % str
 so that the innermost loops, over the columns of the output, run through contiguous memory.
 """
 
+import contextlib
 import functools
 import math
 
@@ -27,8 +28,14 @@ MODES = {"constant": 0, "replicate": 1, "reflect": 2}
 llvmlite.binding.load_library_permanently(LIBRARY)
 _thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
 _thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
-# Not all of fastmath, which would break infinite and undefined pixels.
-_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+
+
+def _compiled(loop):
+    # Not all of fastmath, which would break infinite and undefined pixels.
+    compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})(loop)
+    with contextlib.suppress(RuntimeError):  # there is no folder that can be written
+        compiled.enable_caching()
+    return compiled
 
 
 def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
