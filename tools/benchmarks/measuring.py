@@ -47,18 +47,23 @@ def measure(
 ) -> dict[str, dict]:
     """Times functions in turns, so that what disturbs the machine disturbs all of them.
 
+    Each timed call follows one that is not: what the last function has left in the cache, or has
+    driven out of it, does not count.
+
     Returns:
         {name: {"median", "low", "high"}} in milliseconds; low and high are the quartiles.
     """
     times = {name: [] for name in functions}
     for turn in range(warmup + repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if device == "cuda":
-                torch.cuda.synchronize()
+            for _ in range(2):
+                start = time.perf_counter()
+                function()
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                seconds = time.perf_counter() - start
             if turn >= warmup:
-                times[name].append(1000 * (time.perf_counter() - start))
+                times[name].append(1000 * seconds)
     return {name: _spread(values) for name, values in times.items()}
 
 
