@@ -63,8 +63,10 @@ def softmax_backward(gradient: Tensor, filters: Tensor, softmax: str) -> Tensor:
     """From the gradient for what :func:`normalise` has returned to that for the logits."""
     if softmax == "none":
         return gradient
-    product = gradient * filters
-    return product - filters * product.sum(SOFTMAX_DIMS[softmax], keepdim=True)
+    if softmax == "all":
+        as_one_group = (t.flatten(1, 2).unsqueeze(1) for t in (gradient, filters))
+        return softmax_backward(*as_one_group, "group").view_as(filters)
+    return torch._softmax_backward_data(gradient, filters, 2, filters.dtype)
 
 
 def filter_padded(padded: Tensor, filters: Tensor, stride: int) -> Tensor:
