@@ -15,7 +15,7 @@ from aa_detectron.errors import InvalidOption, check_choice
 
 from ..blur_pool import PADDING_MODES
 from . import cpu_threads
-from .plain import SOFTMAX_DIMS, empty_as, empty_output, filter_plain, output_size
+from .plain import SOFTMAX, empty_as, empty_output, filter_plain, output_size
 
 HAS_KERNELS = {
     "cpu": cpu_threads.AVAILABLE and importlib.util.find_spec("numba") is not None,
@@ -60,7 +60,7 @@ def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: 
     if stride < 1:
         raise InvalidOption("stride", stride, "at least 1")
     check_choice("padding_mode", padding_mode, PADDING_MODES)
-    check_choice("softmax", softmax, SOFTMAX_DIMS)
+    check_choice("softmax", softmax, SOFTMAX)
     if x.dim() != 4:
         raise InvalidOption("the shape of x", tuple(x.shape), "(N, C, H, W)")
     height, width = output_size(x, stride)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..blur_pool import pad_same
 
-SOFTMAX_DIMS = {"none": (), "group": (2,), "all": (1, 2)}
+SOFTMAX = ("none", "group", "all")
 
 
 def accumulation_dtype(x: Tensor, weights: Tensor) -> torch.dtype:
