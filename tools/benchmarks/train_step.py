@@ -5,6 +5,7 @@ import argparse
 import functools
 
 import torch
+from detectron2.utils.events import EventStorage
 from measuring import compare, parse_arguments, write
 from networks import KINDS, build_detector, build_fpn, make_inputs
 from torch import nn
@@ -29,7 +30,12 @@ def make_loss(kind: str, args: argparse.Namespace):
     if args.network == "mask_rcnn":
         network = build_detector(kind, args.device)
         inputs = make_inputs(images, height, width)
-        return network, lambda: sum(network(inputs).values())
+
+        def loss():
+            with EventStorage():  # where Detectron2's heads write their statistics
+                return sum(network(inputs).values())
+
+        return network, loss
     network = build_fpn(kind, args.device)
     x = torch.randn(images, 3, height, width, device=args.device)
     return network, lambda: sum(features.float().mean() for features in network(x).values())
