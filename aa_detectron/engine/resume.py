@@ -3,7 +3,9 @@
 import json
 import logging
 import os
+import warnings
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
@@ -14,11 +16,15 @@ logger = logging.getLogger(__name__)
 
 
 class KeyedSteps(HookBase):
-    """Seeds the global generators before every iteration from (seed, iteration, rank).
+    """Makes an iteration a function of the state that checkpoints keep.
 
-    So what a step draws (sampled proposals, dropout) does not depend on earlier ones, nor on
-    evaluations and workers in between. The generators' states need not be kept in checkpoints,
-    which only the main process writes, and which may go on on another device.
+    The global generators are seeded before every iteration from (seed, iteration, rank). So what a
+    step draws (sampled proposals, dropout) does not depend on earlier ones, nor on evaluations and
+    workers in between. The generators' states need not be kept in checkpoints, which only the main
+    process writes, and which may go on on another device.
+
+    TorchScript, which has RetinaNet's loss, fuses a function once a process has run it some times,
+    which changes its last digits: this is off during the training.
 
     Args:
         seed: any integer.
@@ -27,8 +33,21 @@ class KeyedSteps(HookBase):
     def __init__(self, seed: int):
         self.seed = seed
 
+    def before_train(self):
+        self._fusion = _set_fusion([])
+
     def before_step(self):
         seed_generators(self.seed, "step", self.trainer.iter, comm.get_rank())
+
+    def after_train(self):
+        _set_fusion(self._fusion)
+
+
+def _set_fusion(strategy: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Returns the strategy so far."""
+    with warnings.catch_warnings():  # deprecated, like TorchScript as a whole
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.set_fusion_strategy(strategy)
 
 
 class LossNormalizer(HookBase):
