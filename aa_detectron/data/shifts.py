@@ -4,10 +4,11 @@ Offsets are those of all three consistency metrics: two crops of (H - S) x (W - 
 independent and uniform in {0..S}^2, redrawn when equal.
 """
 
-import hashlib
 from typing import NamedTuple
 
 import numpy as np
+
+from aa_detectron.utils.keyed_random import hash_key
 
 Offset = tuple[int, int]
 """(y, x) of a crop's top left pixel in its image."""
@@ -52,8 +53,7 @@ def draw_offsets(
     shift = effective_shift(height, width, max_shift)
     if shift < 1:
         raise ValueError(f"{height}x{width} pixels leave no room for a shift")
-    key = hashlib.blake2b(f"{seed}/{image_id}/{pair}".encode(), digest_size=16).digest()
-    generator = np.random.Philox(key=int.from_bytes(key, "little"))
+    generator = np.random.Philox(key=hash_key(seed, image_id, pair))
     while True:
         # The remainder's bias, S / 2^64, is far below anything that could be measured.
         first_y, first_x, second_y, second_x = (

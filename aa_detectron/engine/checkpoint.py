@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from aa_detectron.errors import InputError
 from aa_detectron.modeling.backbone.aa_resnet import FILTERS
+from aa_detectron.utils.files import replacing
 from aa_detectron.weights import convert, read_checkpoint
 from aa_detectron.weights.architecture import shape_in_words
 from aa_detectron.weights.conversion import INPUTS, known_inputs, options
@@ -43,7 +44,8 @@ class AACheckpointer(DetectionCheckpointer):
       new there.
     * A warning tells where a file comes from a network that was fed with images of another format
       or normalisation, as far as the file and the model tell.
-    * A file is written under another name and renamed.
+    * Files, ``last_checkpoint`` among them, are written under another name and renamed: a process
+      that is killed leaves no half of one.
 
     Args:
         strict: all weights of the model must come from the file, and all of the file must go to
@@ -92,7 +94,8 @@ class AACheckpointer(DetectionCheckpointer):
         if final != last_filename_basename:
             folder = self.save_dir
             os.replace(os.path.join(folder, last_filename_basename), os.path.join(folder, final))
-        super().tag_last_checkpoint(final)
+        with replacing(os.path.join(self.save_dir, "last_checkpoint")) as temporary:
+            temporary.write_text(final)
 
     def _load_file(self, filename: str) -> dict:
         loaded = read_checkpoint(filename)

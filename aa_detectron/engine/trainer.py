@@ -7,11 +7,7 @@ import weakref
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import (
-    MetadataCatalog,
-    build_detection_test_loader,
-    build_detection_train_loader,
-)
+from detectron2.data import MetadataCatalog, build_detection_test_loader
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import (
     COCOEvaluator,
@@ -31,6 +27,7 @@ from aa_detectron.data.datasets.explain import explained
 from aa_detectron.data.label_maps import check_labels, read_label_map
 from aa_detectron.data.mapper import build_mapper
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_metadata
+from aa_detectron.data.train_loader import TrainingBatches, build_train_loader
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation import (
     ClassificationConsistencyEvaluator,
@@ -42,6 +39,7 @@ from aa_detectron.evaluation import (
 from aa_detectron.evaluation.pair_evaluator import PairEvaluator
 
 from .checkpoint import AACheckpointer
+from .resume import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_resume
 from .solver import build_lr_scheduler, build_optimizer
 
 logger = logging.getLogger(__name__)
@@ -93,6 +91,10 @@ def check_evaluator_type(name: str) -> None:
 class Trainer(DefaultTrainer):
     """Detectron2's trainer, whose :meth:`test` also measures consistency.
 
+    A training follows from its config: with a ``SEED``, one that was killed and resumed ends with
+    the same weights, to the last bit, as one that was not, on the same machine and libraries, as
+    far as these compute the same twice. It does not depend on ``DATALOADER.NUM_WORKERS`` either.
+
     Inputs that cannot be read and checkpoints that do not fit are refused in one line, see
     :class:`~aa_detectron.errors.InputError`.
     """
@@ -105,12 +107,29 @@ class Trainer(DefaultTrainer):
             input_format=self.cfg.INPUT.FORMAT,
             trainer=weakref.proxy(self),
         )
-        return super().build_hooks()
+        seed = self.cfg.SEED if self.cfg.SEED >= 0 else comm.shared_random_seed()
+        return [KeyedSteps(seed), LossNormalizer(), *super().build_hooks()]
+
+    def resume_or_load(self, resume: bool = True):
+        """Detectron2's; with ``resume``, metrics.json also goes back to the checkpoint."""
+        super().resume_or_load(resume)
+        if resume and comm.is_main_process():
+            forget_metrics(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
+        if self.start_iter:
+            warn_of_inexact_resume(self.cfg)
 
     def train(self) -> dict | None:
         """Trains; returns the results of the last test, None where none was made."""
+        batches = getattr(self.data_loader, "batch_sampler", None)
+        if isinstance(batches, TrainingBatches):  # a subclass may have another loader
+            batches.start = self.start_iter
         super().train()
         return getattr(self, "_last_eval_results", None)
+
+    def after_train(self):
+        # Detectron2 counts one too many where there was nothing left to train.
+        self.iter = min(self.iter, self.max_iter)
+        super().after_train()
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -125,7 +144,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_train_loader(cls, cfg: CfgNode):
         with explained(cfg.DATASETS.TRAIN):
-            return build_detection_train_loader(cfg, mapper=build_mapper(cfg, True))
+            return build_train_loader(cfg, build_mapper(cfg, True))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):

@@ -1,0 +1,104 @@
+"""What makes a training that was interrupted equal to one that was not."""
+
+import json
+import logging
+import os
+import warnings
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+
+from aa_detectron.utils.keyed_random import seed_generators
+
+logger = logging.getLogger(__name__)
+
+
+class KeyedSteps(HookBase):
+    """Makes an iteration a function of the state that checkpoints keep.
+
+    The global generators are seeded before every iteration from (seed, iteration, rank). So what a
+    step draws (sampled proposals, dropout) does not depend on earlier ones, nor on evaluations and
+    workers in between. The generators' states need not be kept in checkpoints, which only the main
+    process writes, and which may go on on another device.
+
+    TorchScript, which has RetinaNet's loss, fuses a function once a process has run it some times,
+    which changes its last digits: this is off during the training.
+
+    Args:
+        seed: any integer.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def before_train(self):
+        self._fusion = _set_fusion([])
+
+    def before_step(self):
+        seed_generators(self.seed, "step", self.trainer.iter, comm.get_rank())
+
+    def after_train(self):
+        _set_fusion(self._fusion)
+
+
+def _set_fusion(strategy: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Returns the strategy so far."""
+    with warnings.catch_warnings():  # deprecated, like TorchScript as a whole
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.set_fusion_strategy(strategy)
+
+
+class LossNormalizer(HookBase):
+    """Keeps in checkpoints the running mean by which Detectron2's dense detectors divide losses.
+
+    It is no buffer of the model's. Each process has its own; the main one's is kept, so that a
+    RetinaNet is resumed exactly in one process only.
+    """
+
+    def state_dict(self) -> dict:
+        name = "loss_normalizer"
+        return {name: getattr(self._model, name)} if hasattr(self._model, name) else {}
+
+    def load_state_dict(self, state: dict):
+        self._model.loss_normalizer = state["loss_normalizer"]
+
+    @property
+    def _model(self):
+        return getattr(self.trainer.model, "module", self.trainer.model)
+
+
+def warn_of_inexact_resume(cfg: CfgNode) -> None:
+    """Says which parts of a config keep a resumed training from equalling one without a break."""
+    exact = "the weights will not equal those of a training without a break"
+    if cfg.SEED < 0:
+        logger.warning(f"SEED is {cfg.SEED}, so the data come in another order: {exact}")
+    if cfg.TEST.PRECISE_BN.ENABLED:
+        logger.warning(f"TEST.PRECISE_BN begins its images anew: {exact}")
+
+
+def forget_metrics(path: str, start: int) -> None:
+    """Takes out of a metrics.json what will be written again by a training that goes on.
+
+    These are the lines of the iteration ``start`` and later ones, and a line cut off in the middle.
+    The file is changed in place, for whoever has it open for appending.
+    """
+    if not os.path.isfile(path):
+        return
+    with open(path, "rb+") as file:
+        lines = file.readlines()
+        is_kept = [_is_before(line, start) for line in lines]
+        first_gone = is_kept.index(False) if False in is_kept else len(lines)
+        file.seek(sum(map(len, lines[:first_gone])))
+        file.truncate()
+        # Detectron2 may write the line of an evaluation behind that of a later iteration.
+        rest = zip(lines[first_gone:], is_kept[first_gone:], strict=True)
+        file.write(b"".join(line for line, kept in rest if kept))
+
+
+def _is_before(line: bytes, iteration: int) -> bool:
+    try:
+        return line.endswith(b"\n") and json.loads(line)["iteration"] < iteration
+    except (KeyError, TypeError, ValueError):
+        return False

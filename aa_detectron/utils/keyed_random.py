@@ -1,0 +1,43 @@
+"""Random numbers that follow from a key, not from what was drawn before."""
+
+import contextlib
+import hashlib
+import random
+
+import numpy as np
+import torch
+
+
+def hash_key(*key) -> int:
+    """128 bits from a key, whose parts may be anything; their ``str`` counts."""
+    text = "/".join(map(str, key))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+
+
+def seed_generators(*key) -> None:
+    """Seeds the global generators of Python, NumPy and PyTorch, on all devices."""
+    _seed(hash_key(*key), torch.manual_seed)
+
+
+@contextlib.contextmanager
+def keyed_random(*key):
+    """Inside the block, the CPU's global generators follow from the key; outside, nothing changes.
+
+    What is drawn inside leaves no trace: the generators then go on from where they were.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    # Unlike torch.manual_seed, this leaves other devices alone.
+    _seed(hash_key(*key), torch.default_generator.manual_seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def _seed(number: int, seed_torch) -> None:
+    # From the same words, Python and NumPy would draw the same numbers.
+    random.seed(number >> 64)
+    np.random.seed([number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF])
+    seed_torch(number % 2**63)
