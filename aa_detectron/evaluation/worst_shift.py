@@ -113,8 +113,7 @@ def badness(window: Comparison, task: str) -> tuple[float, float]:
     entries = {category: entry for (category, area), entry in window.items() if area == _ALL_AREAS}
     ap = _mean_percent(_precision([window], list(entries), task, areas=1))
     false_positives = sum(
-        ((~e["dtMatches"] & ~e["dtIgnore"]) * e["dtScores"]).sum(axis=1).mean()
-        for e in entries.values()
+        (~entry["dtMatches"] * entry["dtScores"]).sum(axis=1).mean() for entry in entries.values()
     )
     return (math.inf if math.isnan(ap) else ap), -float(false_positives)
 

@@ -279,13 +279,14 @@ def test_a_model_that_sees_the_pixels(data_set):
         assert math.isnan(scores["APl"]) and scores["images"] == 3
 
 
-def test_one_bad_shift_is_enough(data_set, tmp_path):
+@pytest.mark.parametrize("shift", [(-1, 0), (0, 2), (0, 5)])
+def test_one_bad_shift_is_enough(shift, data_set, tmp_path):
     """At it, one of two classes is missed in both images: AP falls by half."""
-    scores = evaluate(Seeing(blind=[(0, 2)]), tmp_path)["worst_shift_segm"]
+    scores = evaluate(Seeing(blind=[shift]), tmp_path)["worst_shift_segm"]
     assert scores["AP"] == pytest.approx(50)
     assert scores["unshifted_AP"] == pytest.approx(100)
     found = shifts(tmp_path)
-    assert found[0] == found[1] == (0, 2)
+    assert found[0] == found[1] == shift
 
 
 def test_the_centre_is_not_among_the_shifts(data_set):
