@@ -152,6 +152,9 @@ def _add_consistency_config(cfg: CfgNode) -> None:
     node.MATCH_CLASS = True
     # Semantic segmentation: only pixels count that have a label, and not the ignore label.
     node.LABELLED_ONLY = False
+    # Detectors: also AP over the worst shift of each image, which takes up to 21 passes an image
+    # and annotations in COCO's format.
+    node.WORST_SHIFT = False
 
 
 def check_consistency_config(cfg: CfgNode) -> None:
@@ -174,6 +177,15 @@ def check_consistency_config(cfg: CfgNode) -> None:
         if options.LABELLED_ONLY and MetadataCatalog.get(name).get("ignore_label") is None:
             legal = f"False for {name}, which has no label maps"
             raise InvalidOption("TEST.CONSISTENCY.LABELLED_ONLY", True, legal)
+        if options.WORST_SHIFT and not _has_coco_objects(name):
+            legal = f"False for {name}, which has no objects in COCO's format"
+            raise InvalidOption("TEST.CONSISTENCY.WORST_SHIFT", True, legal)
+
+
+def _has_coco_objects(name: str) -> bool:
+    metadata = MetadataCatalog.get(name)
+    is_coco = metadata.get("evaluator_type") in ("coco", "coco_panoptic_seg")
+    return is_coco and metadata.get("json_file") is not None
 
 
 def check_data_sets(cfg: CfgNode, splits: tuple[str, ...] = ("TRAIN", "TEST")) -> None:

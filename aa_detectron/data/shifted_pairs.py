@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_test_loader
@@ -21,14 +22,48 @@ from aa_detectron.errors import InputError
 from .classification import ClassificationPairMapper
 from .datasets.explain import explained
 from .image_io import IMAGE_SUFFIXES, read_image
-from .shifts import crop_size, draw_offsets
+from .shifts import Offset, crop_size, draw_offsets
 
 NEEDED = ("file_name", "sem_seg_file_name", "category_id", "image_id", "height", "width")
 """Of a data set's dicts, what mappers and evaluators of pairs look at."""
 
 
-class ShiftedPairMapper:
-    """Cuts two crops at original resolution, then takes each through the usual test pipeline.
+class CropMapper:
+    """Cuts crops at original resolution and takes each through the usual test pipeline.
+
+    Args:
+        augmentations: those of testing (the resize).
+        image_format: as ``INPUT.FORMAT``.
+    """
+
+    @configurable
+    def __init__(self, *, augmentations: list, image_format: str):
+        self.augmentations = T.AugmentationList(augmentations)
+        self.image_format = image_format
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode):
+        return {
+            "augmentations": utils.build_augmentation(cfg, is_train=False),
+            "image_format": cfg.INPUT.FORMAT,
+        }
+
+    def cut(
+        self, dataset_dict: dict, image: np.ndarray, offset: Offset, size: tuple[int, int]
+    ) -> dict:
+        """The crop of ``size`` (height, width) at ``offset`` in the model's input format."""
+        augmented = T.AugInput(cut_crop(image, offset, size))
+        self.augmentations(augmented)
+        kept = ("file_name", "image_id", "sem_seg_file_name")
+        return {key: dataset_dict[key] for key in kept if key in dataset_dict} | {
+            "image": torch.as_tensor(augmented.image.transpose(2, 0, 1).copy()),
+            "height": size[0],
+            "width": size[1],
+        }
+
+
+class ShiftedPairMapper(CropMapper):
+    """Cuts the two crops of a pair.
 
     Called with {"file_name", "image_id", "pair_number", ...}, returns a list of two dicts in the
     model's input format, with "height" and "width" of the crop, the image's "file_name" and
@@ -36,27 +71,22 @@ class ShiftedPairMapper:
     "image_size": (height, width)}.
 
     Args:
-        augmentations: those of testing (the resize).
-        image_format: as ``INPUT.FORMAT``.
         max_shift: S.
         seed: of the offsets.
+        kwargs: as in the base.
     """
 
     @configurable
-    def __init__(self, *, augmentations: list, image_format: str, max_shift: int, seed: int):
-        self.augmentations = T.AugmentationList(augmentations)
-        self.image_format = image_format
+    def __init__(self, *, max_shift: int, seed: int, **kwargs):
+        super().__init__(**kwargs)
         self.max_shift = max_shift
         self.seed = seed
 
     @classmethod
     def from_config(cls, cfg: CfgNode):
-        return {
-            "augmentations": utils.build_augmentation(cfg, is_train=False),
-            "image_format": cfg.INPUT.FORMAT,
-            "max_shift": cfg.TEST.CONSISTENCY.MAX_SHIFT,
-            "seed": cfg.TEST.CONSISTENCY.SEED,
-        }
+        options = cfg.TEST.CONSISTENCY
+        pairs = {"max_shift": options.MAX_SHIFT, "seed": options.SEED}
+        return super().from_config(cfg) | pairs
 
     def __call__(self, dataset_dict: dict) -> list[dict]:
         number = dataset_dict["pair_number"]
@@ -73,34 +103,15 @@ class ShiftedPairMapper:
             )
         except ValueError as error:
             raise InputError(f"{dataset_dict['file_name']}: {error}") from None
-        crops = []
-        for offset in offsets:
-            crop = cut_crop(image, offset, crop_size(height, width, self.max_shift))
-            record = {
-                "file_name": dataset_dict["file_name"],
-                "image_id": dataset_dict["image_id"],
-                "image": self._to_tensor(crop),
-                "height": crop.shape[0],
-                "width": crop.shape[1],
-                "pair": {
-                    "offsets": offsets,
-                    "number": number,
-                    "first": not crops,
-                    "image_size": (height, width),
-                },
-            }
-            if "sem_seg_file_name" in dataset_dict:
-                record["sem_seg_file_name"] = dataset_dict["sem_seg_file_name"]
-            crops.append(record)
-        return crops
-
-    def _to_tensor(self, crop) -> torch.Tensor:
-        augmented = T.AugInput(crop)
-        self.augmentations(augmented)
-        return torch.as_tensor(augmented.image.transpose(2, 0, 1).copy())
+        size = crop_size(height, width, self.max_shift)
+        pair = {"offsets": offsets, "number": number, "image_size": (height, width)}
+        return [
+            self.cut(dataset_dict, image, offset, size) | {"pair": pair | {"first": first}}
+            for offset, first in zip(offsets, (True, False), strict=True)
+        ]
 
 
-def cut_crop(image, offset: tuple[int, int], size: tuple[int, int]):
+def cut_crop(image, offset: Offset, size: tuple[int, int]):
     """The crop of ``size`` (height, width) of an (H, W, C) image at ``offset`` (y, x)."""
     (y, x), (height, width) = offset, size
     return image[y : y + height, x : x + width]

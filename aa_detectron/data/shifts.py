@@ -1,7 +1,8 @@
-"""Where to cut shifted pairs of crops, and where the crops of a pair overlap.
+"""Where to cut shifted crops, and where the crops of a pair overlap.
 
-Offsets are those of all three consistency metrics: two crops of (H - S) x (W - S), offsets
-independent and uniform in {0..S}^2, redrawn when equal.
+Pairs are those of all three consistency metrics: two crops of (H - S) x (W - S), offsets
+independent and uniform in {0..S}^2, redrawn when equal. Windows are those of the worst-shift AP:
+one of (H - 41) x (W - 41) in the centre, moved by fixed steps.
 """
 
 from typing import NamedTuple
@@ -9,6 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from aa_detectron.utils.keyed_random import hash_key
+
+WORST_SHIFTS = (1, 2, 5, 10, 20)
+"""How far, in pixels, the window of the worst-shift AP moves up, down, left and right."""
+MARGIN = 2 * max(WORST_SHIFTS) + 1
+"""By which that window is smaller than the image."""
 
 Offset = tuple[int, int]
 """(y, x) of a crop's top left pixel in its image."""
@@ -63,8 +69,32 @@ def draw_offsets(
             return (first_y, first_x), (second_y, second_x)
 
 
+def window_offsets(height: int, width: int) -> list[Offset]:
+    """Offsets of the windows of the worst-shift AP, each of ``crop_size(height, width, MARGIN)``.
+
+    Small images have a smaller margin, :func:`effective_shift`, and only the shifts that it allows.
+
+    Args:
+        height, width: of the image, in pixels.
+
+    Returns:
+        the centre, then up, down, left and right of it for every shift.
+
+    Raises:
+        ValueError: no shift is possible (a side below 8 pixels).
+    """
+    centre = effective_shift(height, width, MARGIN) // 2
+    shifts = [shift for shift in WORST_SHIFTS if shift <= centre]
+    if not shifts:
+        raise ValueError(f"{height}x{width} pixels leave no room for a shift")
+    moves = [(0, 0)]
+    for shift in shifts:
+        moves += [(-shift, 0), (shift, 0), (0, -shift), (0, shift)]
+    return [(centre + y, centre + x) for y, x in moves]
+
+
 def crop_size(height: int, width: int, max_shift: int) -> tuple[int, int]:
-    """(height, width) of both crops."""
+    """(height, width) of all crops of an image."""
     shift = effective_shift(height, width, max_shift)
     return height - shift, width - shift
 

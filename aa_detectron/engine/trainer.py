@@ -27,6 +27,7 @@ from aa_detectron.data.datasets.explain import explained
 from aa_detectron.data.label_maps import check_labels, read_label_map
 from aa_detectron.data.mapper import build_mapper
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_metadata
+from aa_detectron.data.shifted_windows import build_shifted_window_loader
 from aa_detectron.data.train_loader import TrainingBatches, build_train_loader
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation import (
@@ -35,6 +36,7 @@ from aa_detectron.evaluation import (
     InstanceConsistencyEvaluator,
     SemSegConsistencyEvaluator,
     VIDEvaluator,
+    WorstShiftEvaluator,
 )
 from aa_detectron.evaluation.pair_evaluator import PairEvaluator
 
@@ -191,8 +193,9 @@ class Trainer(DefaultTrainer):
 
         Returns:
             {data set or folder: {"consistency_bbox", "consistency_segm", "consistency_sem_seg",
-            "consistency_classification": {metric: number}}}, those that the model has outputs for;
-            empty but in the main process.
+            "consistency_classification", and with ``WORST_SHIFT`` "worst_shift_bbox",
+            "worst_shift_segm": {metric: number}}}, those that the model has outputs for; empty but
+            in the main process.
 
         Raises:
             InputError: the model has no such outputs.
@@ -202,6 +205,10 @@ class Trainer(DefaultTrainer):
             loader = build_shifted_pair_loader(cfg, name)  # sets class names, too
             evaluators = DatasetEvaluators(build_consistency_evaluators(cfg, name))
             results[name] = inference_on_dataset(model, loader, evaluators)
+            if cfg.TEST.CONSISTENCY.WORST_SHIFT:
+                loader = build_shifted_window_loader(cfg, name)
+                evaluator = WorstShiftEvaluator(name, output_dir=inference_folder(cfg))
+                results[name] |= inference_on_dataset(model, loader, evaluator)
             if comm.is_main_process():
                 if not results[name]:
                     outputs = '"instances", "sem_seg" or "logits"'

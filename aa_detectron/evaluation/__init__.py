@@ -5,6 +5,7 @@ from .instance_consistency import InstanceConsistencyEvaluator
 from .instances import match_instances, pair_record, score_pairs
 from .sem_seg import label_pair_record, score_label_pairs
 from .sem_seg_consistency import SemSegConsistencyEvaluator
+from .worst_shift_evaluator import WorstShiftEvaluator
 
 __all__ = [
     "ClassificationConsistencyEvaluator",
@@ -12,6 +13,7 @@ __all__ = [
     "InstanceConsistencyEvaluator",
     "SemSegConsistencyEvaluator",
     "VIDEvaluator",
+    "WorstShiftEvaluator",
     "class_pair_record",
     "label_pair_record",
     "match_instances",

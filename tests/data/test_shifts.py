@@ -3,7 +3,14 @@ import collections
 import numpy as np
 import pytest
 
-from aa_detectron.data.shifts import crop_size, draw_offsets, effective_shift, overlap_in_crops
+from aa_detectron.data.shifts import (
+    MARGIN,
+    crop_size,
+    draw_offsets,
+    effective_shift,
+    overlap_in_crops,
+    window_offsets,
+)
 
 
 def draw(image_id, height=480, width=640, seed=0, pair=0, max_shift=32):
@@ -74,3 +81,26 @@ def test_overlap_shows_the_same_pixels():
 def test_apart():
     with pytest.raises(ValueError, match="do not overlap"):
         overlap_in_crops((0, 0), (10, 0), (10, 10))
+
+
+def test_windows_by_hand():
+    offsets = window_offsets(480, 640)
+    assert crop_size(480, 640, MARGIN) == (439, 599)
+    assert offsets[:5] == [(20, 20), (19, 20), (21, 20), (20, 19), (20, 21)]
+    assert offsets[-4:] == [(0, 20), (40, 20), (20, 0), (20, 40)]
+    assert len(offsets) == len(set(offsets)) == 21
+
+
+@pytest.mark.parametrize("size", [(164, 200), (163, 200), (128, 128), (64, 90), (8, 8)])
+def test_windows_of_small_images(size):
+    """They lie within the image, and shift by what the margin allows."""
+    height, width = crop_size(*size, MARGIN)
+    offsets = window_offsets(*size)
+    assert all(0 <= y <= size[0] - height and 0 <= x <= size[1] - width for y, x in offsets)
+    shifts = {164: 5, 163: 5, 128: 4, 64: 3, 8: 1}[size[0]]
+    assert len(offsets) == 1 + 4 * shifts
+
+
+def test_no_room_for_windows():
+    with pytest.raises(ValueError, match="7x90 pixels leave no room"):
+        window_offsets(7, 90)

@@ -126,6 +126,16 @@ def test_off_by_default_elsewhere(shapes, tmp_path):
     assert results.keys() == {"bbox", "segm"}
 
 
+def test_worst_shift(trained, tmp_path):
+    weights = str(trained / "model_final.pth")
+    options = ("MODEL.WEIGHTS", weights, "TEST.CONSISTENCY.WORST_SHIFT", "True")
+    results = evaluate(small_config(tmp_path, *options))
+    assert {"bbox", "segm", "consistency_segm", "worst_shift_bbox", "worst_shift_segm"} < {*results}
+    for task in ("bbox", "segm"):
+        scores = results[f"worst_shift_{task}"]
+        assert scores["images"] == 4 and scores["unshifted_AP"] >= 0
+
+
 def test_folder_of_photographs(trained, shapes, tmp_path):
     folder = shapes / "shapes" / "val"
     cfg = small_config(

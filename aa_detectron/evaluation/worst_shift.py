@@ -1,0 +1,174 @@
+"""AP over the worst shift of each image (Zou et al.'s "pmk"), as pure functions.
+
+The ground truth of an image is cut to each of its windows, COCOeval compares every window with what
+a model found there, and of each image the window with the lowest AP of its own counts.
+
+What COCOeval says about a window, its :data:`Comparison`, is all that is kept: AP over any choice
+of windows follows from it.
+"""
+
+import contextlib
+import copy
+import io
+import math
+
+import numpy as np
+import pycocotools.mask as mask_util
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from aa_detectron.data.shifts import Box
+
+Comparison = dict[tuple[int, int], dict[str, np.ndarray]]
+"""By (category, number of COCO's area range), the part of COCOeval's ``evalImgs`` that AP needs;
+categories that are neither there nor found are left out."""
+
+_KEPT = ("dtScores", "dtMatches", "dtIgnore", "gtIgnore")
+_ALL_AREAS, _SMALL, _MEDIUM, _LARGE = range(4)
+"""COCOeval's area ranges."""
+
+
+def cut_annotation(annotation: dict, mask: np.ndarray | None, window: Box) -> dict | None:
+    """A COCO annotation as it is inside a window.
+
+    Where the window cuts the object, its box becomes that of the mask inside, and its area that of
+    the mask; without a mask, the box is clipped. All others keep their box and area as annotated.
+
+    Args:
+        annotation: with "bbox" (x, y, width, height) and "area".
+        mask: (H, W) of 0 and 1; None for boxes only.
+        window: of the image.
+
+    Returns:
+        None where nothing of it is inside.
+    """
+    x, y, width, height = annotation["bbox"]
+    corners = np.array([x, y, x + width, y + height])
+    limits = [window.x0, window.y0], [window.x1, window.y1]
+    clipped = np.clip(corners, limits[0] * 2, limits[1] * 2)
+    cut = annotation | {"bbox": [x - window.x0, y - window.y0, width, height]}
+    if mask is not None:
+        cut["segmentation"] = mask_util.encode(np.asfortranarray(mask[window.slices]))
+    if (clipped == corners).all():
+        return cut
+    if mask is not None:
+        cut["bbox"] = mask_util.toBbox(cut["segmentation"]).tolist()
+        cut["area"] = float(mask_util.area(cut["segmentation"]))
+    else:
+        size = clipped[2:] - clipped[:2]
+        cut["bbox"] = [*(clipped[:2] - limits[0]).tolist(), *size.tolist()]
+        cut["area"] = float(size.prod())
+    return cut if cut["area"] > 0 else None
+
+
+def compare_windows(
+    truth: list[list[dict]], found: list[list[dict]], task: str, size: tuple[int, int]
+) -> list[Comparison]:
+    """What COCOeval says about each window of an image.
+
+    Args:
+        truth: for each window its annotations, see :func:`cut_annotation`.
+        found: for each window what a model found, in COCO's result format with the categories of
+            ``truth``.
+        task: "bbox" or "segm".
+        size: (height, width) of the windows.
+    """
+    categories = sorted({a["category_id"] for side in (truth, found) for w in side for a in w})
+    sides = (_as_coco(side, categories, task, size) for side in (truth, found))
+    evaluation = COCOeval(*sides, task)
+    with _quiet():
+        evaluation.evaluate()
+    areas = range(len(evaluation.params.areaRng))
+    keys = ((c, a, w) for c in categories for a in areas for w in range(len(truth)))
+    windows = [{} for _ in truth]
+    for (category, area, window), entry in zip(keys, evaluation.evalImgs, strict=True):
+        if entry is not None:
+            kept = {key: np.asarray(entry[key]) for key in _KEPT}
+            kept["dtMatches"] = kept["dtMatches"] > 0  # not by which object, but whether
+            windows[window][category, area] = kept
+    return windows
+
+
+def average_precision(windows: list[Comparison], categories: list[int], task: str) -> dict:
+    """COCO's AP over windows, of which each counts as an image.
+
+    Returns:
+        {"AP", "AP50", "AP75", "APs", "APm", "APl"} in percent, NaN without ground truth.
+    """
+    precision = _precision(windows, categories, task)
+    shares = {"AP": precision[..., _ALL_AREAS], "AP50": precision[0, ..., _ALL_AREAS]}
+    shares["AP75"] = precision[5, ..., _ALL_AREAS]
+    for letter, area in (("s", _SMALL), ("m", _MEDIUM), ("l", _LARGE)):
+        shares[f"AP{letter}"] = precision[..., area]
+    return {name: _mean_percent(share) for name, share in shares.items()}
+
+
+def badness(window: Comparison, task: str) -> tuple[float, float]:
+    """Sorts the windows of an image, the worst first.
+
+    By the AP of the window alone; among equals by the scores of false positives, summed, highest
+    first (the mean over IoU thresholds). Windows without ground truth, which have no AP, come last:
+    they are the worst only of an image in which no window has any.
+    """
+    entries = {category: entry for (category, area), entry in window.items() if area == _ALL_AREAS}
+    ap = _mean_percent(_precision([window], list(entries), task, areas=1))
+    false_positives = sum(
+        (~entry["dtMatches"] * entry["dtScores"]).sum(axis=1).mean() for entry in entries.values()
+    )
+    return (math.inf if math.isnan(ap) else ap), -float(false_positives)
+
+
+def _precision(
+    windows: list[Comparison], categories: list[int], task: str, areas: int = 4
+) -> np.ndarray:
+    """COCOeval's precision at 100 detections: (IoU thresholds, recalls, categories, area ranges).
+
+    -1 where there is no ground truth.
+    """
+    evaluation = COCOeval(iouType=task)
+    params = evaluation.params
+    params.imgIds, params.catIds, params.maxDets = list(range(len(windows))), categories, [100]
+    params.areaRng = params.areaRng[:areas]
+    evaluation.evalImgs = [w.get((c, a)) for c in categories for a in range(areas) for w in windows]
+    evaluation._paramsEval = copy.deepcopy(params)  # as COCOeval.evaluate leaves it
+    with _quiet():
+        evaluation.accumulate()
+    return evaluation.eval["precision"][..., 0]
+
+
+def _mean_percent(precision: np.ndarray) -> float:
+    counted = precision[precision > -1]
+    return 100 * float(counted.mean()) if counted.size else math.nan
+
+
+def _as_coco(
+    windows: list[list[dict]], categories: list[int], task: str, size: tuple[int, int]
+) -> COCO:
+    """A COCO data set whose images are the windows, numbered from 0."""
+    coco = COCO()
+    height, width = size
+    annotations = []
+    for number, instances in enumerate(windows):
+        for instance in instances:
+            added = {"iscrowd": 0, "area": _area(instance, task)} | instance
+            added |= {"image_id": number, "id": len(annotations) + 1}  # COCOeval takes 0 for none
+            annotations.append(added)
+    coco.dataset = {
+        "images": [{"id": n, "height": height, "width": width} for n in range(len(windows))],
+        "categories": [{"id": category} for category in categories],
+        "annotations": annotations,
+    }
+    with _quiet():
+        coco.createIndex()
+    return coco
+
+
+def _area(instance: dict, task: str) -> float:
+    if task == "segm":
+        return float(mask_util.area(instance["segmentation"]))
+    return instance["bbox"][2] * instance["bbox"][3]
+
+
+def _quiet():
+    """pycocotools prints what it does."""
+    return contextlib.redirect_stdout(io.StringIO())
