@@ -1,0 +1,129 @@
+"""Whether channels of one group resemble each other (Zou et al., BMVC 2020, section 4).
+
+The filters of a group are shared by neighbouring channels; training is to bring together in a
+group what wants the same filter.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from .plotting import shared_places, show_bar
+from .recording import adaptive_filters, record_image
+
+
+def filter_inputs(model: nn.Module, items: Iterable[dict]) -> dict[str, tuple[list[Tensor], int]]:
+    """What the adaptive filters of a backbone get of some images.
+
+    Args:
+        model: of Detectron2, in evaluation mode.
+        items: its inputs for the images.
+
+    Returns:
+        {place: ((1, C, H, W) of each image, number of groups)}.
+
+    Raises:
+        InputError: the backbone has no adaptive filters.
+    """
+    recorded = [record_image(model, item)[0] for item in items]
+    return {
+        place: ([inputs[place].cpu() for inputs in recorded], layer.groups)
+        for place, layer in adaptive_filters(model.backbone).items()
+    }
+
+
+def channel_correlation(maps: list[Tensor]) -> np.ndarray:
+    """Pearson's correlation of channels over all locations of all images.
+
+    Args:
+        maps: (N, C, H, W) each, of any size in space.
+
+    Returns:
+        (C, C) float64, -1 to 1; NaN in the rows and columns of constant channels.
+    """
+    values = np.concatenate([m.transpose(0, 1).flatten(1).double().numpy() for m in maps], axis=1)
+    constant = np.ptp(values, axis=1) == 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = np.corrcoef(values)
+    correlation[constant] = correlation[:, constant] = np.nan
+    return correlation
+
+
+def compare_groups(
+    correlation: np.ndarray, groups: int, *, shuffles: int = 999, seed: int = 0
+) -> dict[str, float]:
+    """Mean correlation of two channels of one group against that of two of different groups.
+
+    Args:
+        correlation: (C, C) of :func:`channel_correlation`; constant channels do not count.
+        groups: g; group i has the channels from i * C / g on.
+        shuffles: random assignments of the channels to the groups.
+
+    Returns:
+        {"within", "across", "difference" of the two, "p": share of random assignments, the actual
+        one among them, whose difference is as large or larger, "constant": channels without a
+        correlation}; the first four are NaN where there are no pairs of one kind.
+    """
+    group = np.arange(len(correlation)) * groups // len(correlation)
+    varying = ~np.isnan(np.diag(correlation))
+    correlation, group = correlation[np.ix_(varying, varying)], group[varying]
+    rng = np.random.default_rng(seed)
+    assignments = [group, *(rng.permutation(group) for _ in range(shuffles))]
+    within, across = np.array([_means(correlation, assigned) for assigned in assignments]).T
+    difference = within - across
+    larger = np.mean(difference >= difference[0] - 1e-12)
+    return {
+        "within": float(within[0]),
+        "across": float(across[0]),
+        "difference": float(difference[0]),
+        "p": float(larger) if np.isfinite(difference[0]) else np.nan,
+        "constant": int(len(varying) - varying.sum()),
+    }
+
+
+def _means(correlation: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """Mean over the pairs of different channels within groups, and across."""
+    same = group[:, None] == group
+    own = len(group)
+    within, total = correlation[same].sum() - np.trace(correlation), correlation.sum()
+    pairs = same.sum() - own
+    across = own**2 - own - pairs
+    return (
+        within / pairs if pairs else np.nan,
+        (total - np.trace(correlation) - within) / across if across else np.nan,
+    )
+
+
+def draw_correlation(models: dict[str, dict[str, tuple[np.ndarray, int]]]) -> Figure:
+    """Heatmaps with lines between the groups, a row for each model and a column for each place.
+
+    Args:
+        models: by name: {place: (correlation, number of groups)}; places that all have are drawn,
+            but for shortcuts.
+    """
+    places = shared_places(models)
+    size = (2.2 * len(places) + 0.3, 2.5 * len(models) + 0.7)
+    figure = Figure(figsize=size, dpi=200, layout="constrained")
+    axes = figure.subplots(len(models), len(places), squeeze=False)
+    for row, (name, maps) in zip(axes, models.items(), strict=True):
+        row[0].set_ylabel(f"{name}: channel")
+        for ax, place in zip(row, places, strict=True):
+            correlation, groups = maps[place]
+            found = compare_groups(correlation, groups, shuffles=0)
+            shown = ax.imshow(_without_diagonal(correlation), cmap="RdBu_r", vmin=-1, vmax=1)
+            for border in np.arange(1, groups) * len(correlation) / groups - 0.5:
+                ax.axhline(border, color="k", linewidth=0.4)
+                ax.axvline(border, color="k", linewidth=0.4)
+            ax.set_title(
+                f"{place}\nwithin {found['within']:.3f}, across {found['across']:.3f}", size=8
+            )
+            ax.set_facecolor("0.8")
+            ax.tick_params(labelsize=7)
+    show_bar(figure, shown, axes[-1, :], "correlation (grey: constant channels)")
+    return figure
+
+
+def _without_diagonal(correlation: np.ndarray) -> np.ndarray:
+    return np.where(np.eye(len(correlation), dtype=bool), np.nan, correlation)
