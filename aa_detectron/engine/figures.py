@@ -170,14 +170,11 @@ def plot_groups(models: dict[str, Trained], files: dict[str, str], folder: str) 
     out, found, numbers = _Output(folder, "groups"), {}, {}
     for name, (cfg, model) in models.items():
         items = (model_input(cfg, p) for p in tqdm(files.values(), desc=name, unit="image"))
-        found[name] = {
-            place: (channel_groups.channel_correlation(maps), groups)
-            for place, (maps, groups) in channel_groups.filter_inputs(model, items).items()
-        }
-        numbers[name] = {
-            place: {"groups": groups} | channel_groups.compare_groups(correlation, groups)
-            for place, (correlation, groups) in found[name].items()
-        }
+        found[name] = {}
+        for place, (maps, groups) in channel_groups.filter_inputs(model, items).items():
+            correlation = channel_groups.channel_correlation(maps)
+            found[name][place] = correlation, channel_groups.compare_groups(correlation, groups)
+        numbers[name] = {place: compared for place, (_, compared) in found[name].items()}
     out.figure("", channel_groups.draw_correlation(found))
     return out.numbers(numbers)
 

@@ -20,7 +20,7 @@ from tqdm import trange
 from aa_detectron.layers import AdaptiveBlurPool2d, blur_pool2d
 
 from .filter_variance import filter_variance, identity_variance
-from .plotting import show_bar
+from .plotting import add_bar
 from .recording import over_image
 
 STRIDE, KERNEL_SIZE = 4, 7
@@ -131,7 +131,7 @@ def draw_downsampled(made: dict, corner: tuple[float, float] = (0.5, 0.5)) -> Fi
     for ax in axes[:, 4]:
         shown = ax.imshow(made["variance"], extent=extent, cmap="viridis")
     axes[0, 4].set_title("variance of the\nadaptive filters")
-    show_bar(figure, shown, axes[:, 4], "0: average, 1: identity")
+    add_bar(figure, shown, "0: average, 1: identity", ax=axes[:, 4], pad=0.03)
     for ax in axes.flat:
         ax.set_xticks([]), ax.set_yticks([])
     for ax in axes[1]:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from .plotting import shared_places, show_bar
+from .plotting import add_bar, shared_places
 from .recording import adaptive_filters, record_image
 
 
@@ -62,9 +62,10 @@ def compare_groups(
         shuffles: random assignments of the channels to the groups.
 
     Returns:
-        {"within", "across", "difference" of the two, "p": share of random assignments, the actual
-        one among them, whose difference is as large or larger, "constant": channels without a
-        correlation}; the first four are NaN where there are no pairs of one kind.
+        {"groups", "within", "across", "difference" of the two, "p": share of random assignments,
+        the actual one among them, whose difference is as large or larger, "constant": number of
+        channels without a correlation}; means, difference and p are NaN where there are no pairs
+        of one kind.
     """
     group = np.arange(len(correlation)) * groups // len(correlation)
     varying = ~np.isnan(np.diag(correlation))
@@ -75,6 +76,7 @@ def compare_groups(
     difference = within - across
     larger = np.mean(difference >= difference[0] - 1e-12)
     return {
+        "groups": groups,
         "within": float(within[0]),
         "across": float(across[0]),
         "difference": float(difference[0]),
@@ -96,34 +98,36 @@ def _means(correlation: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     )
 
 
-def draw_correlation(models: dict[str, dict[str, tuple[np.ndarray, int]]]) -> Figure:
+def draw_correlation(models: dict[str, dict[str, tuple[np.ndarray, dict]]]) -> Figure:
     """Heatmaps with lines between the groups, a row for each model and a column for each place.
 
     Args:
-        models: by name: {place: (correlation, number of groups)}; places that all have are drawn,
-            but for shortcuts.
+        models: by name: {place: (correlation, what :func:`compare_groups` finds in it)}; places
+            that all have are drawn, but for shortcuts.
     """
     places = shared_places(models)
-    size = (2.2 * len(places) + 0.3, 2.5 * len(models) + 0.7)
+    size = (2.3 * len(places) + 0.3, 2.6 * len(models) + 0.7)
     figure = Figure(figsize=size, dpi=200, layout="constrained")
     axes = figure.subplots(len(models), len(places), squeeze=False)
     for row, (name, maps) in zip(axes, models.items(), strict=True):
         row[0].set_ylabel(f"{name}: channel")
         for ax, place in zip(row, places, strict=True):
-            correlation, groups = maps[place]
-            found = compare_groups(correlation, groups, shuffles=0)
-            shown = ax.imshow(_without_diagonal(correlation), cmap="RdBu_r", vmin=-1, vmax=1)
-            for border in np.arange(1, groups) * len(correlation) / groups - 0.5:
-                ax.axhline(border, color="k", linewidth=0.4)
-                ax.axvline(border, color="k", linewidth=0.4)
-            ax.set_title(
-                f"{place}\nwithin {found['within']:.3f}, across {found['across']:.3f}", size=8
-            )
-            ax.set_facecolor("0.8")
-            ax.tick_params(labelsize=7)
-    show_bar(figure, shown, axes[-1, :], "correlation (grey: constant channels)")
+            shown = _draw_heatmap(ax, *maps[place])
+            ax.set_title(f"{place}\n{_title(maps[place][1])}", size=8)
+    add_bar(figure, shown, "correlation", ax=axes[-1, :], shrink=0.4, aspect=40)
     return figure
 
 
-def _without_diagonal(correlation: np.ndarray) -> np.ndarray:
-    return np.where(np.eye(len(correlation), dtype=bool), np.nan, correlation)
+def _draw_heatmap(ax, correlation: np.ndarray, found: dict):
+    ax.set_facecolor("0.8")  # of the diagonal and of constant channels
+    ax.tick_params(labelsize=7)
+    for border in np.arange(1, found["groups"]) * len(correlation) / found["groups"] - 0.5:
+        ax.axhline(border, color="k", linewidth=0.4)
+        ax.axvline(border, color="k", linewidth=0.4)
+    others = np.where(np.eye(len(correlation), dtype=bool), np.nan, correlation)
+    return ax.imshow(others, cmap="RdBu_r", vmin=-1, vmax=1)
+
+
+def _title(found: dict) -> str:
+    text = f"within {found['within']:.3f}, across {found['across']:.3f}, p {found['p']:.2g}"
+    return text.replace("-", "\N{MINUS SIGN}")

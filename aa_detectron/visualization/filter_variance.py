@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from aa_detectron.layers.blur_pool import binomial_kernel
 
-from .plotting import shared_places, show_bar
+from .plotting import add_bar, shared_places
 from .recording import adaptive_filters, over_image, record_image
 
 
@@ -99,24 +99,23 @@ def draw_variance(images: dict[str, np.ndarray], models: dict[str, dict[str, Ten
     """
     places = shared_places(models)
     height, width = next(iter(images.values())).shape[:2]
-    size = 2 * (1 + len(places)), (2 * height / width + 0.1) * len(models) + 0.9
+    ratios = [height / width] * len(models) + [0.06]
+    size = 2 * (1 + len(places)), 2 * sum(ratios) + 0.2 * len(models) + 0.9
     figure = Figure(figsize=size, dpi=200, layout="constrained")
-    axes = figure.subplots(len(models), 1 + len(places), squeeze=False)
-    for row, (name, image) in zip(axes, images.items(), strict=True):
+    axes = figure.subplots(len(ratios), 1 + len(places), height_ratios=ratios)
+    for ax in axes[:-1].flat:
+        ax.set(xticks=[], yticks=[])
+    for row, (name, image) in zip(axes[:-1], images.items(), strict=True):
         row[0].imshow(image)
         row[0].set_ylabel(name)
-        for ax in row:
-            ax.set(xticks=[], yticks=[])
     axes[0, 0].set_title("input")
-    for column, place in enumerate(places, start=1):
-        maps = [model[place] for model in models.values()]
-        limits = {
-            "vmin": min(m.min().item() for m in maps),
-            "vmax": max(m.max().item() for m in maps),
-        }
-        for ax, variance in zip(axes[:, column], maps, strict=True):
+    axes[-1, 0].axis("off")
+    for column, place in zip(axes.T[1:], places, strict=True):
+        maps = [model[place].numpy() for model in models.values()]
+        limits = {"vmin": min(m.min() for m in maps), "vmax": max(m.max() for m in maps)}
+        for ax, variance in zip(column[:-1], maps, strict=True):
             shown = ax.imshow(variance, cmap="viridis", **limits)
-        axes[0, column].set_title(place)
-        show_bar(figure, shown, axes[:, column])
+        column[0].set_title(place)
+        add_bar(figure, shown, cax=column[-1])
     figure.supxlabel("variance of the filters' weights (0: average, 1: identity)", size=9)
     return figure

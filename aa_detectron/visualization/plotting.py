@@ -1,6 +1,7 @@
 """What the figures share."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from aa_detectron.utils.files import replacing
 
@@ -12,9 +13,15 @@ def shared_places(models: dict[str, dict]) -> list[str]:
     return [place for place in shared if not place.endswith("shortcut")]
 
 
-def show_bar(figure: Figure, shown, axes, label: str = "") -> None:
-    """A horizontal bar of the colours below ``axes``."""
-    bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.85, aspect=16, pad=0.03)
+def add_bar(figure: Figure, shown, label: str = "", **place) -> None:
+    """A horizontal bar of the colours of ``shown``.
+
+    Args:
+        figure, shown, label: what it is added to, the image, the text.
+        place: ``cax``, or ``ax`` and what else ``Figure.colorbar`` takes.
+    """
+    bar = figure.colorbar(shown, orientation="horizontal", **place)
+    bar.locator = MaxNLocator(4)
     bar.ax.tick_params(labelsize=7)
     bar.set_label(label, size=8)
 
