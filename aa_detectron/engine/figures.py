@@ -22,7 +22,7 @@ from aa_detectron.data.image_io import read_image
 from aa_detectron.data.mapper import build_mapper
 from aa_detectron.data.shifted_pairs import cut_crop, get_metadata
 from aa_detectron.data.shifts import Offset, crop_size
-from aa_detectron.errors import InputError
+from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.utils.files import write_json
 from aa_detectron.visualization import (
     aliasing,
@@ -113,12 +113,14 @@ def plot_aliasing(files: dict[str, str], folder: str, noise: float, seed: int = 
     Args:
         files: of :func:`find_images`.
         folder: for the pictures.
-        noise: its standard deviation, in shares of the range of colours.
+        noise: its standard deviation, 0 or more; black is 0, white 1.
         seed: of the noise and the fit.
 
     Returns:
         the paths.
     """
+    if not noise >= 0:
+        raise InvalidOption("noise", noise, "0 or more")
     out, numbers = _Output(folder, "aliasing"), {}
     for stem, path in files.items():
         image = read_image({"file_name": path}, "RGB")

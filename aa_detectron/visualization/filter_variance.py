@@ -100,7 +100,7 @@ def draw_variance(images: dict[str, np.ndarray], models: dict[str, dict[str, Ten
     places = shared_places(models)
     height, width = next(iter(images.values())).shape[:2]
     ratios = [height / width] * len(models) + [0.06]
-    size = 2 * (1 + len(places)), 2 * sum(ratios) + 0.2 * len(models) + 0.9
+    size = 2 * (1 + len(places)), 1.9 * sum(ratios) + 0.9
     figure = Figure(figsize=size, dpi=200, layout="constrained")
     axes = figure.subplots(len(ratios), 1 + len(places), height_ratios=ratios)
     for ax in axes[:-1].flat:
@@ -114,7 +114,7 @@ def draw_variance(images: dict[str, np.ndarray], models: dict[str, dict[str, Ten
         maps = [model[place].numpy() for model in models.values()]
         limits = {"vmin": min(m.min() for m in maps), "vmax": max(m.max() for m in maps)}
         for ax, variance in zip(column[:-1], maps, strict=True):
-            shown = ax.imshow(variance, cmap="viridis", **limits)
+            shown = ax.imshow(variance, **limits)
         column[0].set_title(place)
         add_bar(figure, shown, cax=column[-1])
     figure.supxlabel("variance of the filters' weights (0: average, 1: identity)", size=9)

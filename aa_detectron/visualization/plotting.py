@@ -13,15 +13,20 @@ def shared_places(models: dict[str, dict]) -> list[str]:
     return [place for place in shared if not place.endswith("shortcut")]
 
 
-def add_bar(figure: Figure, shown, label: str = "", **place) -> None:
-    """A horizontal bar of the colours of ``shown``.
+def add_bar(
+    figure: Figure, shown, label: str = "", orientation: str = "horizontal", **place
+) -> None:
+    """A bar of the colours of an image.
 
     Args:
-        figure, shown, label: what it is added to, the image, the text.
+        figure: that it is added to.
+        shown: what ``imshow`` returned.
+        label: beside it.
+        orientation: "horizontal" or "vertical".
         place: ``cax``, or ``ax`` and what else ``Figure.colorbar`` takes.
     """
-    bar = figure.colorbar(shown, orientation="horizontal", **place)
-    bar.locator = MaxNLocator(4)
+    bar = figure.colorbar(shown, orientation=orientation, **place)
+    bar.locator = MaxNLocator(3, prune="both" if orientation == "horizontal" else None)
     bar.ax.tick_params(labelsize=7)
     bar.set_label(label, size=8)
 
