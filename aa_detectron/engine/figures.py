@@ -103,7 +103,10 @@ def model_input(cfg: CfgNode, path: str) -> dict:
 
 def shown_image(cfg: CfgNode, item: dict) -> np.ndarray:
     """A model's input as (h, w, 3) uint8 RGB."""
-    image = item["image"].permute(1, 2, 0).numpy()
+    return _rgb(item["image"].permute(1, 2, 0).numpy(), cfg)
+
+
+def _rgb(image: np.ndarray, cfg: CfgNode) -> np.ndarray:
     return np.asarray(utils.convert_image_to_rgb(image, cfg.INPUT.FORMAT), np.uint8)
 
 
@@ -213,7 +216,7 @@ def cut_windows(cfg: CfgNode, path: str) -> Windows:
         raise InputError(f"{path}: its {image.shape[0]}x{image.shape[1]} pixels leave no room")
     offsets = sliding_window.row_of_offsets(shift)
     items = [_window(image, offset, size, T.AugmentationList(augmentations)) for offset in offsets]
-    return Windows(utils.convert_image_to_rgb(image, cfg.INPUT.FORMAT), offsets, items)
+    return Windows(_rgb(image, cfg), offsets, items)
 
 
 def _window(image: np.ndarray, offset: Offset, size: tuple[int, int], augment) -> dict:
@@ -273,7 +276,9 @@ def _window_of_classifiers(out: "_Output", stem: str, cfg, windows: Windows, out
     followed = sliding_window.follow_class(scores)
     names = get_metadata(cfg.DATASETS.TEST[0], "classes") if cfg.DATASETS.TEST else None
     followed["class_name"] = str(names[followed["class"]] if names else followed["class"])
-    out.figure(stem, sliding_window.draw_probability(followed, windows.offsets))
+    size = windows.items[0]["height"], windows.items[0]["width"]
+    figure = sliding_window.draw_probability(windows.image, size, followed, windows.offsets)
+    out.figure(stem, figure)
     return followed
 
 

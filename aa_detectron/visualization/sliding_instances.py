@@ -104,7 +104,7 @@ def draw_counts(models: dict[str, dict], offsets: list[Offset]) -> Figure:
     width = 0.8 / len(models)
     for place, (name, found) in enumerate(models.items()):
         positions = found["positions"]
-        label = f"{name} (+{found['appeared']}, \N{MINUS SIGN}{found['vanished']})"
+        label = f"{name} (appeared {found['appeared']}, vanished {found['vanished']})"
         (line,) = above.step(x, [len(p["instances"]) for p in positions], where="mid", label=label)
         at = x + (place - (len(models) - 1) / 2) * width
         for key, sign in (("appeared", 1), ("vanished", -1)):
@@ -112,11 +112,12 @@ def draw_counts(models: dict[str, dict], offsets: list[Offset]) -> Figure:
             below.bar(at, heights, width, color=line.get_color())
     above.set_ylabel("instances")
     above.yaxis.set_major_locator(MaxNLocator(integer=True))
-    above.legend(fontsize=8)
-    below.set_ylabel("appeared,\nvanished (below)")
+    figure.legend(loc="outside upper center", fontsize=8, ncols=4)
+    below.set_ylabel("appeared (above 0),\nvanished (below)", size=8)
     below.yaxis.set_major_locator(MaxNLocator(integer=True))
     below.axhline(0, color="k", linewidth=0.6)
     below.set_xlabel("position of the window (pixels)")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (above, below):
         axes.grid(alpha=0.3)
     return figure
