@@ -150,6 +150,7 @@ def plot_variance(models: dict[str, Trained], files: dict[str, str], folder: str
     Raises:
         InputError: a model without adaptive filters.
     """
+    _check_filters(models)
     out, numbers = _Output(folder, "variance"), {}
     for stem, path in files.items():
         items = {name: model_input(cfg, path) for name, (cfg, _) in models.items()}
@@ -172,16 +173,27 @@ def plot_groups(models: dict[str, Trained], files: dict[str, str], folder: str) 
 
     Args, Returns, Raises: as for :func:`plot_variance`.
     """
+    _check_filters(models)
     out, found, numbers = _Output(folder, "groups"), {}, {}
     for name, (cfg, model) in models.items():
         items = (model_input(cfg, p) for p in tqdm(files.values(), desc=name, unit="image"))
-        found[name] = {}
-        for place, (maps, groups) in channel_groups.filter_inputs(model, items).items():
-            correlation = channel_groups.channel_correlation(maps)
-            found[name][place] = correlation, channel_groups.compare_groups(correlation, groups)
+        found[name] = {
+            place: (correlation, channel_groups.compare_groups(correlation, groups))
+            for place, (correlation, groups) in channel_groups.group_correlations(
+                model, items
+            ).items()
+        }
         numbers[name] = {place: compared for place, (_, compared) in found[name].items()}
     out.figure("", channel_groups.draw_correlation(found))
     return out.numbers(numbers)
+
+
+def _check_filters(models: dict[str, Trained]) -> None:
+    for name, (_, model) in models.items():
+        try:
+            adaptive_filters(model.backbone)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
 
 
 class Windows(NamedTuple):

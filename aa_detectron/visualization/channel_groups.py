@@ -4,51 +4,70 @@ The filters of a group are shared by neighbouring channels; training is to bring
 group what wants the same filter.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from .plotting import add_bar, shared_places
 from .recording import adaptive_filters, record_image
 
+ROUNDING = 1e-12
+"""Of a mean square: less variance than this is none."""
 
-def filter_inputs(model: nn.Module, items: Iterable[dict]) -> dict[str, tuple[list[Tensor], int]]:
-    """What the adaptive filters of a backbone get of some images.
+
+class Correlation:
+    """Pearson's correlation of channels over all locations of all maps that are added.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int):
+        self.count = 0
+        self.sums = torch.zeros(channels, dtype=torch.float64)
+        self.products = torch.zeros(channels, channels, dtype=torch.float64)
+
+    def add(self, x: Tensor) -> None:
+        """Takes a map, (N, C, H, W), of any size in space."""
+        values = x.transpose(0, 1).flatten(1).double().cpu()
+        self.count += values.shape[1]
+        self.sums += values.sum(1)
+        self.products += values @ values.T
+
+    def result(self) -> np.ndarray:
+        """(C, C) float64, -1 to 1; NaN in the rows and columns of constant channels."""
+        mean = self.sums / self.count
+        squares = self.products.diagonal() / self.count
+        covariance = self.products / self.count - torch.outer(mean, mean)
+        variance = covariance.diagonal().clone()
+        variance[variance <= ROUNDING * squares] = math.nan
+        return (covariance / torch.outer(variance, variance).sqrt()).clamp(-1, 1).numpy()
+
+
+def group_correlations(
+    model: nn.Module, items: Iterable[dict]
+) -> dict[str, tuple[np.ndarray, int]]:
+    """Correlation of the channels that go into the adaptive filters of a backbone.
 
     Args:
         model: of Detectron2, in evaluation mode.
-        items: its inputs for the images.
+        items: its inputs for some images.
 
     Returns:
-        {place: ((1, C, H, W) of each image, number of groups)}.
+        {place: (of :class:`Correlation`, number of groups)}.
 
     Raises:
         InputError: the backbone has no adaptive filters.
     """
-    recorded = [record_image(model, item)[0] for item in items]
-    return {
-        place: ([inputs[place].cpu() for inputs in recorded], layer.groups)
-        for place, layer in adaptive_filters(model.backbone).items()
-    }
-
-
-def channel_correlation(maps: list[Tensor]) -> np.ndarray:
-    """Pearson's correlation of channels over all locations of all images.
-
-    Args:
-        maps: (N, C, H, W) each, of any size in space.
-
-    Returns:
-        (C, C) float64, -1 to 1; NaN in the rows and columns of constant channels.
-    """
-    values = np.concatenate([m.transpose(0, 1).flatten(1).double().numpy() for m in maps], axis=1)
-    constant = np.ptp(values, axis=1) == 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = np.corrcoef(values)
-    correlation[constant] = correlation[:, constant] = np.nan
-    return correlation
+    filters, found = adaptive_filters(model.backbone), {}
+    for item in items:
+        for place, x in record_image(model, item)[0].items():
+            found.setdefault(place, Correlation(x.shape[1])).add(x)
+    return {place: (sums.result(), filters[place].groups) for place, sums in found.items()}
 
 
 def compare_groups(
@@ -57,7 +76,7 @@ def compare_groups(
     """Mean correlation of two channels of one group against that of two of different groups.
 
     Args:
-        correlation: (C, C) of :func:`channel_correlation`; constant channels do not count.
+        correlation: (C, C) of :class:`Correlation`; constant channels do not count.
         groups: g; group i has the channels from i * C / g on.
         shuffles: random assignments of the channels to the groups.
 

@@ -28,7 +28,7 @@ def adaptive_filters(network: nn.Module) -> dict[str, AdaptiveBlurPool2d]:
         if isinstance(module, AdaptiveBlurPool2d)
     }
     if not filters:
-        raise InputError("the model has no adaptive filters (MODEL.ANTIALIAS.NAME is not adaptive)")
+        raise InputError('has no adaptive filters, which MODEL.ANTIALIAS.NAME "adaptive" makes')
     return filters
 
 

@@ -130,7 +130,7 @@ def test_model_without_filters(folder, files, tmp_path):
     AACheckpointer(Trainer.build_model(cfg), str(folder)).save("blur")
     model = load_model(str(DEMO_CONFIG), str(folder / "blur.pth"), opts)
     for plot in (plot_variance, plot_groups):
-        with pytest.raises(InputError, match="no adaptive filters"):
+        with pytest.raises(InputError, match="blur: has no adaptive filters"):
             plot({"blur": model}, files, str(tmp_path))
     assert not list(tmp_path.iterdir())
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from aa_detectron.visualization.channel_groups import channel_correlation, compare_groups
+from aa_detectron.visualization.channel_groups import Correlation, compare_groups
 
 
 def planted(groups=4, channels=20, noise=0.5):
@@ -16,8 +16,15 @@ def planted(groups=4, channels=20, noise=0.5):
     return maps
 
 
+def channel_correlation(maps):
+    sums = Correlation(maps[0].shape[1])
+    for x in maps:
+        sums.add(x)
+    return sums.result()
+
+
 def test_correlation_equals_a_loop():
-    maps = planted()
+    maps = [100 + m for m in planted()]
     found = channel_correlation(maps)
     values = [torch.cat([m[0, c].flatten() for m in maps]).double() for c in range(20)]
     for i, j in ((0, 0), (0, 1), (3, 17)):

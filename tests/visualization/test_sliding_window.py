@@ -6,6 +6,7 @@ from PIL import Image
 
 from aa_detectron.errors import InputError
 from aa_detectron.visualization.sliding_instances import (
+    STRIP,
     draw_counts,
     draw_frames,
     follow_instances,
@@ -80,6 +81,9 @@ def test_frames():
     assert len(frames) == 4 and len({frame.shape for frame in frames}) == 1
     assert [reds(frame) > 0 for frame in frames] == [False, False, True, True]
     assert frames[0][-1, 0].tolist() == [57] * 3  # outside of the window
+    # The one that has vanished, where it was in the image, enlarged 7 times below the text.
+    place = slice(STRIP + 7 * 29, STRIP + 7 * 39), slice(7 * 33, 7 * 43)
+    assert 2 * reds(frames[2][place]) == reds(frames[2])
 
 
 def test_counts():
