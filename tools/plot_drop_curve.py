@@ -1,40 +1,52 @@
 #!/usr/bin/env python
-"""Plots how classification's consistency drops with the shift, several models in one picture."""
+"""Plots how consistency drops with the shift, several models and metrics in one picture."""
 
 import argparse
 import json
 import os
 
 from aa_detectron.errors import InputError, exit_on_bad_input
-from aa_detectron.evaluation.visualize import plot_drop_curve
+from aa_detectron.evaluation.drop_curve import METRICS, drop_curves, plot_drop_curves
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", required=True, metavar="FILE", help="the picture, PNG")
     parser.add_argument(
-        "curves",
+        "records",
         nargs="+",
         metavar="NAME=FILE",
-        help="a model's name in the legend, and its consistency_classification_<data set>.json",
+        help="a model's name in the legend, and its consistency_<kind>_<data set>.json; a name "
+        "may have files of several kinds",
     )
     return parser.parse_args()
 
 
-def read_curve(argument: str) -> tuple[str, list[dict]]:
+def read_curves(argument: str) -> tuple[str, dict[str, list[dict]]]:
+    """The name and {task: curve} of NAME=FILE."""
     name, _, path = argument.partition("=")
     if not path:
         raise InputError(f"{argument}: expected NAME=FILE")
     try:
         with open(path) as file:
-            return name, json.load(file)["drop_curve"]
+            curves = drop_curves(json.load(file)["pairs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: holds no drop curve ({error})") from None
+        raise InputError(f"{path}: holds no consistency records ({error})") from None
+    if not curves:
+        raise InputError(f"{path}: has no pair that counts, of {', '.join(METRICS)}")
+    return name, curves
 
 
 def main() -> None:
     args = parse_arguments()
-    plot_drop_curve(dict(map(read_curve, args.curves)), args.output)
+    models = {}
+    for argument in args.records:
+        name, curves = read_curves(argument)
+        known = models.setdefault(name, {})
+        if known.keys() & curves.keys():
+            raise InputError(f"{argument}: {name} has two files of this kind")
+        known.update(curves)
+    plot_drop_curves(models, args.output)
     print(os.path.relpath(args.output))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from aa_detectron.errors import InvalidOption
 
-from .consistency import percent, score_by_shift, score_shares, shift_length, start_record
+from .consistency import percent, score_by_shift, score_shares, start_record
 
 
 def top_k_correct(logits: Tensor, categories: Tensor, k: int) -> Tensor:
@@ -149,29 +149,3 @@ def score_class_pairs(records: list[dict]) -> dict[str, float]:
         scores |= {f"correct_{key}": correct[key] for key in ("low", "high", "pairs")}
         scores["accuracy"] = percent(map(correct_share, records))
     return scores | score_by_shift("consistency", records, consistent)
-
-
-def drop_curve(records: list[dict], width: float = 4) -> list[dict]:
-    """Consistency by shift length: how it drops as the crops move apart.
-
-    Args:
-        records: of the pairs.
-        width: of the ranges of shift length, in pixels. The first is above 0 and up to ``width``.
-
-    Returns:
-        for each range that has pairs, in order, {"from" (excluded), "to", "length": mean of its
-        pairs, all three in pixels; "consistency", "low", "high", in percent; "pairs"}.
-    """
-    ranges = {}
-    for record in records:
-        ranges.setdefault(math.ceil(shift_length(record) / width), []).append(record)
-    return [
-        {"from": (number - 1) * width, "to": number * width} | _point(ranges[number])
-        for number in sorted(ranges)
-    ]
-
-
-def _point(records: list[dict]) -> dict[str, float]:
-    scores = score_shares("consistency", records, consistent)
-    length = math.fsum(map(shift_length, records)) / len(records)
-    return {"length": length} | {k: scores[k] for k in ("consistency", "low", "high", "pairs")}

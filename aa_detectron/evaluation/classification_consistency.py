@@ -2,9 +2,9 @@
 
 import os
 
-from .classification import class_pair_record, drop_curve, score_class_pairs
+from .classification import class_pair_record, score_class_pairs
+from .drop_curve import drop_curve, plot_drop_curves
 from .pair_evaluator import PairEvaluator
-from .visualize import plot_drop_curve
 
 
 class ClassificationConsistencyEvaluator(PairEvaluator):
@@ -37,6 +37,6 @@ class ClassificationConsistencyEvaluator(PairEvaluator):
         return {"consistency_classification": score_class_pairs(records)}
 
     def write(self, path: str, report: dict) -> None:
-        curve = drop_curve(report["pairs"])
+        curve = drop_curve(report["pairs"], self.kind)
         super().write(path, report | {"drop_curve": curve})
-        plot_drop_curve({self.name: curve}, os.path.splitext(path)[0] + ".png")
+        plot_drop_curves({self.name: {self.kind: curve}}, os.path.splitext(path)[0] + ".png")

@@ -1,10 +1,9 @@
-"""Pictures of shifted pairs, where a model contradicts itself, and of consistency by shift."""
+"""Pictures of shifted pairs, where a model contradicts itself."""
 
 import numpy as np
 from detectron2.structures import Instances
 from detectron2.utils.colormap import colormap
 from detectron2.utils.visualizer import ColorMode, Visualizer
-from matplotlib.figure import Figure
 from PIL import Image
 
 from aa_detectron.data.shifts import Box, overlap_in_crops
@@ -55,8 +54,7 @@ def draw_pair(
     styles = _styles(record[task], class_names)
     drawn = []
     for image, found, box, style in zip(images, instances, boxes, styles, strict=True):
-        pale = _enlarge(_pale(image), factor)
-        canvas = Visualizer(pale, instance_mode=ColorMode.IMAGE)
+        canvas = Visualizer(enlarge(pale(image), factor), instance_mode=ColorMode.IMAGE)
         shown = found[sorted(style)]
         canvas.overlay_instances(
             masks=_enlarge_masks(shown, factor) if task == "segm" else None,
@@ -66,7 +64,7 @@ def draw_pair(
             alpha=0.4,
         )
         drawn.append(_framed(canvas, box, factor))
-    return _side_by_side(drawn)
+    return side_by_side(drawn)
 
 
 def draw_label_pair(
@@ -93,19 +91,19 @@ def draw_label_pair(
     boxes = overlap_in_crops(*record["offsets"], record["size"])
     different = np.zeros(labels[0].shape, bool)
     different[boxes[0].slices] = labels[0][boxes[0].slices] != labels[1][boxes[1].slices]
-    pale = [_pale(image) for image in images]
+    crops = [pale(image) for image in images]
     panels = [
         _blend(crop, palette[labels % len(palette)])
-        for crop, labels in zip(pale, labels, strict=True)
+        for crop, labels in zip(crops, labels, strict=True)
     ]
-    panels.append(np.where(different[..., None], np.array(INCONSISTENT) * 255, pale[0]))
+    panels.append(np.where(different[..., None], np.array(INCONSISTENT) * 255, crops[0]))
     factor = max(1, SIDE // max(images[0].shape[:2]))
-    canvases = [Visualizer(_enlarge(panel.astype(np.uint8), factor)) for panel in panels]
+    canvases = [Visualizer(enlarge(panel.astype(np.uint8), factor)) for panel in panels]
     share = equal_share(record)
     if share is not None:
         canvases[2].draw_text(f"{100 * share:.1f} % equal", (2, 2), horizontal_alignment="left")
     framed = zip(canvases, (*boxes, boxes[0]), strict=True)
-    return _side_by_side([_framed(canvas, box, factor) for canvas, box in framed])
+    return side_by_side([_framed(canvas, box, factor) for canvas, box in framed])
 
 
 def _framed(canvas: Visualizer, box: Box, factor: int) -> np.ndarray:
@@ -114,7 +112,8 @@ def _framed(canvas: Visualizer, box: Box, factor: int) -> np.ndarray:
     return canvas.get_output().get_image()
 
 
-def _side_by_side(panels: list[np.ndarray]) -> np.ndarray:
+def side_by_side(panels: list[np.ndarray]) -> np.ndarray:
+    """(H, W, 3) uint8 panels of equal height in one image, with white gaps."""
     gap = np.full((panels[0].shape[0], GAP, 3), 255, np.uint8)
     parts = [part for panel in panels for part in (gap, panel)]
     return np.concatenate(parts[1:], axis=1)
@@ -149,50 +148,17 @@ def _styles(pair: dict, class_names) -> tuple[dict, dict]:
     return first, second
 
 
-def _pale(image: np.ndarray) -> np.ndarray:
+def pale(image: np.ndarray) -> np.ndarray:
+    """An (H, W, 3) uint8 RGB image in weak colours, to draw over."""
     grey = image.mean(axis=2, keepdims=True)
     return (grey + SATURATION * (image - grey)).round().astype(np.uint8)
 
 
-def _enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """Repeats the pixels of an (H, W, ...) array in both directions."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _enlarge_masks(instances: Instances, factor: int) -> np.ndarray:
     masks = instances.pred_masks.cpu().numpy()
     return masks.repeat(factor, axis=1).repeat(factor, axis=2)
-
-
-def plot_drop_curve(curves: dict[str, list[dict]], path) -> None:
-    """Writes the figure of :func:`draw_drop_curve` as PNG.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    figure = draw_drop_curve(curves)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
-
-
-def draw_drop_curve(curves: dict[str, list[dict]]) -> Figure:
-    """Drop curves with the bands of their intervals.
-
-    Args:
-        curves: by the names for the legend; each as of :func:`drop_curve`, also when read back
-            from JSON.
-    """
-    figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    for name, curve in curves.items():
-        length, share, low, high = (
-            np.array([point[key] for point in curve], float)  # JSON's null becomes NaN
-            for key in ("length", "consistency", "low", "high")
-        )
-        (line,) = axes.plot(length, share, marker="o", markersize=3, label=name)
-        axes.fill_between(length, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set_xlabel("shift between the crops (pixels)")
-    axes.set_ylabel("consistency (%), band: 95 % interval")
-    axes.set_xlim(left=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return figure

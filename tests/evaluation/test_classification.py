@@ -2,24 +2,19 @@
 
 import json
 import math
-import warnings
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_rgb
-from PIL import Image
 
-from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.errors import InvalidOption
 from aa_detectron.evaluation.classification import (
     class_pair_record,
-    drop_curve,
     mask_classes,
     score_class_pairs,
     top_k_correct,
     vid_correct,
 )
-from aa_detectron.evaluation.visualize import draw_drop_curve, plot_drop_curve
 
 # -- Top-k ---------------------------------------------------------------------------------------
 
@@ -128,72 +123,6 @@ def test_without_categories():
     scores = score_class_pairs(records_of(cases))
     assert 0 < scores["consistency"] < 100
     assert not {"correct_consistency", "accuracy"}.intersection(scores)
-
-
-# -- Drop curve ----------------------------------------------------------------------------------
-
-
-def pair(image, length, same):
-    """A record of crops ``length`` pixels apart, with the same label or not."""
-    logits = torch.eye(2)
-    return class_pair_record(image, 0, ((0, 0), (0, length)), (8, 8), logits[0], logits[1 - same])
-
-
-def test_drop_curve_by_hand():
-    records = [pair(0, 9, 0), pair(1, 1, 1), pair(2, 4, 0), pair(3, 12, 1), pair(4, 4, 1)]
-    first, second = drop_curve(records, width=4)
-    assert (first["from"], first["to"], first["length"], first["pairs"]) == (0, 4, 3, 3)
-    assert first["consistency"] == pytest.approx(200 / 3)
-    assert (first["low"], first["high"]) == (0, 100)
-    assert (second["from"], second["to"], second["length"], second["pairs"]) == (8, 12, 10.5, 2)
-    assert second["consistency"] == 50
-
-
-def test_drop_curve_keeps_every_pair():
-    records = records_of(random_logits(200))
-    curve = drop_curve(records, width=3)
-    assert sum(point["pairs"] for point in curve) == 200
-    mean = sum(point["pairs"] * point["consistency"] for point in curve) / 200
-    assert mean == pytest.approx(score_class_pairs(records)["consistency"])
-    for point in curve:
-        assert point["from"] < point["length"] <= point["to"]
-
-
-CURVE = [
-    {"from": 0, "to": 4, "length": 3, "pairs": 9, "consistency": 95, "low": 90, "high": 99},
-    {"from": 4, "to": 8, "length": 6, "pairs": 9, "consistency": 90, "low": 80, "high": 95},
-    {"from": 8, "to": 12, "length": 9, "pairs": 1, "consistency": 0, "low": None, "high": None},
-]
-
-
-def test_figure_shows_shares_and_intervals():
-    (axes,) = draw_drop_curve({"plain": CURVE, "adaptive": CURVE[:2]}).axes
-    plain, adaptive = axes.lines
-    assert plain.get_xydata().tolist() == [[3, 95], [6, 90], [9, 0]]
-    assert adaptive.get_xydata().tolist() == [[3, 95], [6, 90]]
-    for line, band in zip(axes.lines, axes.collections, strict=True):
-        corners = {tuple(corner) for corner in band.get_paths()[0].vertices.tolist()}
-        assert corners == {(3, 90), (3, 99), (6, 80), (6, 95)}
-        assert to_rgb(band.get_facecolor()[0][:3]) == to_rgb(line.get_color())
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["plain", "adaptive"]
-    assert "pixels" in axes.get_xlabel() and "consistency (%)" in axes.get_ylabel()
-
-
-def test_plot_is_written_whole_and_without_warnings(tmp_path):
-    path = tmp_path / "new" / "drop.png"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        plot_drop_curve({"plain": CURVE}, path)
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        image.load()
-    assert [file.name for file in path.parent.iterdir()] == ["drop.png"]
-
-
-def test_plot_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="drop.png: cannot be written"):
-        plot_drop_curve({"plain": drop_curve([pair(0, 1, 1)])}, tmp_path / "file" / "drop.png")
 
 
 # -- ImageNet-VID --------------------------------------------------------------------------------

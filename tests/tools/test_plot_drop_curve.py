@@ -17,9 +17,12 @@ def run(*arguments):
 
 @pytest.fixture
 def file(tmp_path):
-    point = {"length": 2.5, "consistency": 90.0, "low": 85.0, "high": None, "pairs": 7}
+    pairs = [
+        {"image_id": i, "offsets": [[0, 0], [0, i + 1]], "sem_seg": {"pixels": 9, "equal": 9 - i}}
+        for i in range(9)
+    ]
     path = tmp_path / "a.json"
-    path.write_text(json.dumps({"drop_curve": [point, point | {"length": 6.0, "low": 80.0}]}))
+    path.write_text(json.dumps({"pairs": pairs}))
     return path
 
 
@@ -29,10 +32,10 @@ def test_several_models_in_one_picture(file, tmp_path):
     assert np.asarray(Image.open(tmp_path / "out" / "drop.png")).std() > 5
 
 
-@pytest.mark.parametrize("argument", ["{}", "a=missing.json", "a={}.broken"])
+@pytest.mark.parametrize("argument", ["{}", "a=missing.json", "a={}.broken", "a={0} a={0}"])
 def test_refused_in_one_line(file, tmp_path, argument):
     (tmp_path / "a.json.broken").write_text('{"pairs": []}')
-    refused = run("--output", tmp_path / "drop.png", argument.format(file))
+    refused = run("--output", tmp_path / "drop.png", *argument.format(file).split())
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: ") and len(refused.stderr.splitlines()) == 1
     assert not (tmp_path / "drop.png").exists()

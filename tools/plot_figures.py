@@ -1,0 +1,74 @@
+#!/usr/bin/env python
+"""Draws the paper's figures from any images and, but for "aliasing", any checkpoints."""
+
+import argparse
+import os
+
+from aa_detectron.engine import figures
+from aa_detectron.errors import InputError, exit_on_bad_input
+
+FIGURES = {
+    "aliasing": "an image with noise at a quarter of its size: without a filter, behind a Gaussian "
+    "and behind an adaptive filter, both fitted to the image",
+    "window": "predictions while a window slides over the image, pixel by pixel: a classifier's "
+    "probability, or a detector's instances (with an animation)",
+    "variance": "over the image, how much the learned filters let through",
+    "groups": "correlation of channels within groups and across",
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    subparsers = parser.add_subparsers(dest="figure", required=True, metavar="FIGURE")
+    for name, text in FIGURES.items():
+        figure = subparsers.add_parser(name, help=text, description=text)
+        photographs = ", ".join(figures.PHOTOGRAPHS)
+        figure.add_argument(
+            "--images",
+            nargs="+",
+            required=True,
+            metavar="FILE",
+            help=f"or a photograph that comes with scikit-image: {photographs}",
+        )
+        figure.add_argument("--output", required=True, metavar="DIR", help="folder for the figures")
+        if name == "aliasing":
+            figure.add_argument(
+                "--noise", type=float, default=0.1, help="standard deviation; 1 is white - black"
+            )
+            continue
+        figure.add_argument(
+            "--model",
+            nargs=3,
+            action="append",
+            required=True,
+            metavar=("NAME", "CONFIG", "WEIGHTS"),
+            help="its name in the figure, config and checkpoint; may be repeated",
+        )
+        figure.add_argument("--opts", nargs="+", default=[], help="config options: KEY VALUE ...")
+    return parser.parse_args()
+
+
+def load_models(args: argparse.Namespace) -> dict[str, figures.Trained]:
+    models = {}
+    for name, config_file, weights in args.model:
+        if name in models:
+            raise InputError(f"--model {name}: two models have this name")
+        models[name] = figures.load_model(config_file, weights, args.opts)
+    return models
+
+
+def main() -> None:
+    args = parse_arguments()
+    files = figures.find_images(args.images)
+    if args.figure == "aliasing":
+        written = figures.plot_aliasing(files, args.output, args.noise)
+    else:
+        plot = getattr(figures, f"plot_{args.figure}")
+        written = plot(load_models(args), files, args.output)
+    for path in written:
+        print(os.path.relpath(path))
+
+
+if __name__ == "__main__":
+    with exit_on_bad_input():
+        main()
