@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pycocotools.mask as mask_util
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
@@ -11,7 +12,10 @@ from detectron2.structures import Boxes, Instances
 from aa_detectron.data.shifts import Box
 from aa_detectron.evaluation.instances import (
     clip_boxes,
+    mask_areas,
+    mask_iou,
     match_instances,
+    pack_masks,
     pair_record,
     score_pairs,
 )
@@ -164,6 +168,25 @@ def test_boxes_without_masks():
     result = record(same, same)
     assert "segm" not in result
     assert scores(result, task="bbox")["mAISC"] == 100
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 11), (16, 20), (1, 1)])
+def test_packed_masks_equal_run_length_encodings(size):
+    rng = np.random.default_rng(0)
+    masks = [rng.random((n, size[0] + 2, size[1] + 3)) < 0.6 for n in (4, 5)]
+    box = Box(1, 2, 1 + size[0], 2 + size[1])
+    packed = []
+    for side in masks:
+        crop = Instances(side.shape[1:], pred_masks=torch.tensor(side))
+        packed.append(pack_masks(crop, torch.arange(len(side)), box))
+    inside = [
+        side[(slice(None), *box.slices)].transpose(1, 2, 0).astype(np.uint8) for side in masks
+    ]
+    encoded = [mask_util.encode(np.asfortranarray(side)) for side in inside]
+    assert np.array_equal(mask_areas(packed[0]), mask_util.area(encoded[0]))
+    with np.errstate(invalid="ignore"):  # two empty masks
+        ious = np.nan_to_num(mask_iou(*packed))
+    assert np.array_equal(ious, mask_util.iou(*encoded, [0] * len(masks[1])))
 
 
 def test_boxes_are_clipped():

@@ -11,6 +11,7 @@ from aa_detectron.layers import (
     AdaptiveBlurPool2d,
     BlurPool2d,
     adaptive_blur_pool2d,
+    binomial_kernel,
     softmax_filters,
 )
 from aa_detectron.layers.adaptive_blur_pool import ADAPTIVITIES
@@ -243,6 +244,14 @@ def test_autocast_keeps_the_softmax_in_float32():
         assert layer.predict_filters(x).dtype == torch.float32
         y = layer(x.bfloat16())
     assert y.dtype == torch.bfloat16
+
+
+def test_autocast_does_not_round_the_start():
+    layer = AdaptiveBlurPool2d(16).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        filters = layer.predict_filters(torch.randn(1, 16, 8, 8))
+    expected = binomial_kernel(3).view(1, 1, 9, 1, 1).expand_as(filters)
+    torch.testing.assert_close(filters, expected, rtol=1e-6, atol=0)
 
 
 def test_empty_batch():
