@@ -5,6 +5,7 @@ from fvcore.common.registry import Registry
 from torch import nn
 
 from aa_detectron.errors import InvalidOption, check_choice
+from aa_detectron.utils.keyed_random import own_random
 
 from .adaptive_blur_pool import AdaptiveBlurPool2d
 from .blur_pool import BlurPool2d
@@ -51,12 +52,16 @@ def check_lowpass_name(cfg: CfgNode) -> None:
 def build_lowpass(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
     """Builds the filter that ``MODEL.ANTIALIAS.NAME`` names.
 
+    Its random start does not move the CPU's global generator: whatever the filter, the layers
+    built after it start with the same weights, so that one seed pairs the variants of a network.
+
     Raises:
         InvalidOption: naming the config key, the value found and the legal values.
     """
     check_lowpass_name(cfg)
     try:
-        return LOWPASS_REGISTRY.get(cfg.MODEL.ANTIALIAS.NAME)(cfg, channels, stride)
+        with own_random():
+            return LOWPASS_REGISTRY.get(cfg.MODEL.ANTIALIAS.NAME)(cfg, channels, stride)
     except InvalidOption as error:  # the arguments are named like the keys
         key = f"MODEL.ANTIALIAS.{error.option.upper()}"
         raise InvalidOption(key, error.found, error.legal) from None

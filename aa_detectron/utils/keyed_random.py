@@ -36,6 +36,20 @@ def keyed_random(*key):
         torch.set_rng_state(states[2])
 
 
+@contextlib.contextmanager
+def own_random():
+    """Inside the block, PyTorch's generator of the CPU follows from where it was outside.
+
+    What is drawn inside leaves no trace, and differs from what is drawn after it.
+    """
+    state = torch.get_rng_state()
+    try:
+        torch.default_generator.manual_seed(int(torch.randint(2**63 - 1, ())))
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
 def _seed(number: int, seed_torch) -> None:
     # From the same words, Python and NumPy would draw the same numbers.
     random.seed(number >> 64)

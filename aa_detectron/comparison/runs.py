@@ -1,0 +1,339 @@
+"""Trains and evaluates what is missing, each step in a process of its own.
+
+A run's folder has, beside what tools/train_net.py leaves:
+
+    run.yaml    the whole config, written before the first step
+    steps.json  a line for each step that was finished: command, seconds, commit, machine
+    .lock       held while a process works on the run
+
+A step that is in steps.json is not made again. One that was killed is started again with
+``--resume``, which for a training means from the last checkpoint, with the same weights in the end.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import torch
+import yaml
+from tqdm import tqdm
+
+from aa_detectron import compat
+from aa_detectron.engine.launch import load_config
+from aa_detectron.errors import InputError
+from aa_detectron.utils.files import replacing, write_json
+
+from .plan import MAIN, Plan, Run
+
+STEPS = "steps.json"
+CONFIG = "run.yaml"
+
+
+class Step(NamedTuple):
+    """A training, or a further evaluation of what it left."""
+
+    run: Run
+    evaluation: str
+    """:data:`~aa_detectron.comparison.plan.MAIN` for the training, which evaluates at its end."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.run.name}, {self.evaluation}" if self.evaluation else self.run.name
+
+    def arguments(self, num_gpus: int) -> list[str]:
+        """Of tools/train_net.py."""
+        run, options = self.run, []
+        if self.evaluation:
+            options += ["MODEL.WEIGHTS", str(run.folder / "model_final.pth")]
+            options += run.evaluations[self.evaluation]
+        options += ["OUTPUT_DIR", str(run.evaluation_folder(self.evaluation))]
+        gpus = ["--num-gpus", str(num_gpus)] if num_gpus else []
+        return [
+            *("--config-file", run.config_file),
+            "--eval-only" if self.evaluation else "--resume",
+            *gpus,
+            *run.opts,
+            *options,
+        ]
+
+
+def steps_of(run: Run) -> list[Step]:
+    """All steps of a run; none of a run that is only read."""
+    return [Step(run, e) for e in (MAIN, *run.evaluations)] if run.config_file else []
+
+
+def finished_steps(run: Run) -> dict[str, dict]:
+    """What is known of the finished steps, by evaluation."""
+    path = run.folder / STEPS
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{path}: is broken ({error}); remove it and start again") from error
+
+
+def load_run_config(run: Run, evaluation: str = MAIN, *, eval_only: bool = False):
+    """The config of a run's step as a CfgNode; of a run that is only read, its config.yaml."""
+    if run.config_file is None:
+        path = run.evaluation_folder(evaluation) / "config.yaml"
+        if not path.is_file():
+            raise InputError(f"{path}: is missing, so this is not the folder of a finished run")
+        return _load(str(path), [])
+    return _load(*_file_and_options(Step(run, evaluation)), eval_only=eval_only)
+
+
+def _file_and_options(step: Step) -> tuple[str, list[str]]:
+    arguments = step.arguments(0)
+    return arguments[1], arguments[3:]
+
+
+def _load(config_file: str, opts: list[str], *, eval_only: bool = True):
+    return load_config(SimpleNamespace(config_file=config_file, opts=opts, eval_only=eval_only))
+
+
+def prepare(run: Run) -> int:
+    """Checks a run's config, and keeps it in its folder.
+
+    Returns:
+        the iterations of its training.
+
+    Raises:
+        InputError, InvalidOption: a config that cannot be used, or differs from that of the run
+            which is in the folder.
+    """
+    for evaluation in run.evaluations:
+        load_run_config(run, evaluation, eval_only=True)
+    cfg = load_run_config(run)
+    asked = cfg.dump()
+    path = run.folder / CONFIG
+    if path.exists():
+        _check_same(run, path, asked)
+    elif (run.folder / "last_checkpoint").exists():
+        raise InputError(f"{run.folder}: holds a training that no comparison has made")
+    else:
+        with replacing(path) as temporary:
+            temporary.write_text(asked)
+    return cfg.SOLVER.MAX_ITER
+
+
+def _check_same(run: Run, path: Path, asked: str) -> None:
+    kept, asked = (dict(_leaves(yaml.safe_load(text))) for text in (path.read_text(), asked))
+    for key in sorted(kept.keys() | asked.keys()):
+        if kept.get(key) != asked.get(key):
+            raise InputError(
+                f"{run.folder}: holds a run whose {key} is {kept.get(key)!r}, but "
+                f"{asked.get(key)!r} is asked for; remove it or choose another output"
+            )
+
+
+def _leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def environment() -> dict[str, str]:
+    """Commit, machine and versions, for the results."""
+    root = Path(__file__).resolve().parents[2]
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    return {
+        "commit": commit.stdout.strip() or "unknown",
+        "machine": f"{device}, {os.cpu_count()} CPU cores",
+        "torch": torch.__version__,
+        "detectron2": compat.describe_build(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@contextlib.contextmanager
+def locked(run: Run, on_wait: Callable[[str], None]):
+    """Holds the run's lock; yields its file descriptor, for the child that does the work.
+
+    The lock lasts as long as any process has it. A child that survived its parent's SIGKILL
+    finishes its step, and whoever comes next waits for it.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with open(run.folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            on_wait(f"{run.name}: waiting for the process that works on it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+class Executor:
+    """Runs steps as child processes.
+
+    Args:
+        command: what starts tools/train_net.py.
+        jobs: runs at a time.
+        num_gpus: of each step; 0 for none.
+        say: prints a line.
+    """
+
+    def __init__(self, command: list[str], jobs: int, num_gpus: int, say: Callable[[str], None]):
+        self.command, self.jobs, self.num_gpus, self.say = command, jobs, num_gpus, say
+        self.children = set()
+        self.stopped = threading.Event()
+
+    def finish(self, run: Run) -> None:
+        """Makes the steps of a run that are missing.
+
+        Raises:
+            InputError: a step has failed; the line names its log.
+        """
+        with locked(run, self.say) as lock:
+            for step in steps_of(run):
+                done = finished_steps(run)
+                if step.evaluation not in done and not self.stopped.is_set():
+                    made = self._execute(step, lock)
+                    write_json(run.folder / STEPS, done | {step.evaluation: made})
+
+    def _execute(self, step: Step, lock: int) -> dict:
+        arguments = step.arguments(self.num_gpus)
+        folder = step.run.evaluation_folder(step.evaluation)
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "console.txt"
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        started = time.time()
+        with open(log, "a") as output:
+            child = subprocess.Popen(
+                [*self.command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
+                pass_fds=[lock],
+                start_new_session=True,
+            )
+        self.children.add(child)
+        status = child.wait()
+        self.children.discard(child)
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
+        if status:
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise InputError(f"{step.name}: failed with status {status}, see {log}: {last}")
+        command = ["tools/train_net.py", *arguments]
+        return {
+            "command": command,
+            "seconds": round(time.time() - started, 1),
+            **environment(),
+        }
+
+    def stop(self) -> None:
+        """Ends the children."""
+        self.stopped.set()
+        for child in list(self.children):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+
+    def finish_all(self, runs: list[Run]) -> None:
+        """:meth:`finish` for all, ``jobs`` at a time; the first error ends all."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = [pool.submit(self.finish, run) for run in runs]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                self.stop()
+                raise
+
+
+def iterations_done(run: Run) -> int:
+    """Iterations that a run's training has logged."""
+    path = run.folder / "metrics.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 20000))
+            lines = file.read().splitlines()
+        return json.loads(lines[-1])["iteration"] + 1
+    return 0
+
+
+@contextlib.contextmanager
+def progress(iterations: dict[Run, int], interval: float = 5):
+    """Shows the iterations of all trainings with the time left; yields what prints a line."""
+    total = sum(iterations.values())
+
+    def done() -> int:
+        return sum(
+            n if MAIN in finished_steps(run) else min(n, iterations_done(run))
+            for run, n in iterations.items()
+        )
+
+    bar = tqdm(total=total, initial=done(), unit="it", desc="training", dynamic_ncols=True)
+    ended = threading.Event()
+
+    def watch():
+        while not ended.wait(interval):
+            bar.n = max(bar.n, done())
+            bar.refresh()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield bar.write
+    finally:
+        ended.set()
+        thread.join()
+        bar.n = done()
+        bar.close()
+
+
+def train_missing(plan: Plan, train_net: str, *, jobs: int = 1, num_gpus: int = 0) -> None:
+    """Makes all steps of a comparison that are not finished.
+
+    Args:
+        plan: the comparison.
+        train_net: path of tools/train_net.py.
+        jobs: runs at a time; they share the CPU's cores.
+        num_gpus: of each run.
+
+    Raises:
+        InputError, InvalidOption: a config that cannot be used, a folder with another run, or a
+            step that has failed.
+    """
+    groups = [[plan.start] if plan.start else [], [run for run in plan.runs if run.config_file]]
+    iterations = {run: prepare(run) for group in groups for run in group}
+    for run in plan.runs:
+        if run.config_file is None:
+            load_run_config(run)  # to say at once what is missing
+    todo = [[r for r in group if len(finished_steps(r)) < len(steps_of(r))] for group in groups]
+    if not any(todo):
+        return
+    with progress(iterations) as say:
+        executor = Executor([sys.executable, train_net], jobs, num_gpus, say)
+        for group in todo:
+            executor.finish_all(group)

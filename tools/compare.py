@@ -1,0 +1,59 @@
+#!/usr/bin/env python
+"""Trains and compares variants over several seeds; what an earlier call has done is kept."""
+
+import argparse
+import signal
+from pathlib import Path
+
+from aa_detectron.comparison.plan import Plan, plan_of_runs, read_plan
+from aa_detectron.comparison.runs import train_missing
+from aa_detectron.errors import InputError, exit_on_bad_input
+
+TRAIN_NET = Path(__file__).resolve().with_name("train_net.py")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="A run that was killed goes on from its last checkpoint, to the same results.",
+    )
+    parser.add_argument(
+        "comparison",
+        nargs="+",
+        metavar="FILE or NAME=FOLDER[,FOLDER...]",
+        help="a comparison's YAML file, see configs/comparisons/; or finished runs, at least two "
+        "variants with a folder for each seed",
+    )
+    parser.add_argument("--output", metavar="DIR", help="in place of the file's; needed for runs")
+    parser.add_argument(
+        "--baselines", nargs="+", metavar="NAME", help="of finished runs (default: the first)"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
+    parser.add_argument("--num-gpus", type=int, default=0, help="of each run (default 0: CPU)")
+    return parser.parse_args()
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    if "=" in args.comparison[0]:
+        if not args.output:
+            raise InputError("--output: is needed with finished runs")
+        return plan_of_runs(args.comparison, args.output, args.baselines)
+    if len(args.comparison) > 1:
+        raise InputError(f"{args.comparison[1]}: one comparison at a time")
+    if args.baselines:
+        raise InputError("--baselines: are for finished runs; a file names its own")
+    return read_plan(args.comparison[0], args.output)
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.jobs < 1 or args.num_gpus < 0:
+        raise InputError("--jobs: must be at least 1, --num-gpus 0 or more")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    plan = make_plan(args)
+    train_missing(plan, str(TRAIN_NET), jobs=args.jobs, num_gpus=args.num_gpus)
+
+
+if __name__ == "__main__":
+    with exit_on_bad_input():
+        main()
