@@ -67,12 +67,18 @@ def _panoptic_evaluator(name: str, folder: str) -> DatasetEvaluators:
     return DatasetEvaluators(evaluators)
 
 
+def _vid_evaluator(name: str, folder: str) -> VIDEvaluator:
+    return VIDEvaluator(MetadataCatalog.get(name).imagenet_1k, folder)
+
+
 EVALUATORS = {
     "cityscapes_sem_seg": _sem_seg_evaluator,
-    "classification": lambda name, folder: ClassificationEvaluator(),
+    "classification": lambda name, folder: ClassificationEvaluator(folder),
     "coco": lambda name, folder: COCOEvaluator(name, output_dir=folder),
     "coco_panoptic_seg": _panoptic_evaluator,
-    "imagenet_vid": lambda name, folder: VIDEvaluator(MetadataCatalog.get(name).imagenet_1k),
+    "imagenet_vid": lambda name, folder: VIDEvaluator(
+        MetadataCatalog.get(name).imagenet_1k, folder
+    ),
     "lvis": lambda name, folder: LVISEvaluator(name, output_dir=folder),
     "pascal_voc": lambda name, folder: PascalVOCDetectionEvaluator(name),
     "sem_seg": _sem_seg_evaluator,

@@ -1,20 +1,35 @@
 """Accuracy of classifiers as Detectron2 evaluators: counts, gathered, divided once."""
 
+import itertools
+import os
+
 import torch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import Tensor
 
+from aa_detectron.utils.files import write_json
+
 from .classification import top_k_correct, vid_correct
+
+RECORDS = "accuracy.json"
 
 
 class AccuracyEvaluator(DatasetEvaluator):
     """Base of the evaluators of "logits".
 
     The results are {task: {metric: percent, "images": count}}.
+
+    Args:
+        output_dir: where :data:`RECORDS` goes: {"results", "images": [{"image_id", metric: bool}]},
+            by which models can be compared image by image; None for no file.
     """
 
     task: str
+
+    def __init__(self, output_dir: str | None = None):
+        self.output_dir = output_dir
+        self.reset()
 
     def correct(self, inputs: list[dict], logits: Tensor) -> dict[str, Tensor]:
         """For each metric, (N,) bool: which images count.
@@ -26,25 +41,28 @@ class AccuracyEvaluator(DatasetEvaluator):
         raise NotImplementedError
 
     def reset(self):
-        self.images = 0
-        self.counts = {}
+        self.records = []
 
     def process(self, inputs: list[dict], outputs: list[dict]):
-        self.images += len(inputs)
         logits = torch.stack([output["logits"] for output in outputs]).cpu()
-        for metric, right in self.correct(inputs, logits).items():
-            self.counts[metric] = self.counts.get(metric, 0) + int(right.sum())
+        right = {metric: r.tolist() for metric, r in self.correct(inputs, logits).items()}
+        for number, item in enumerate(inputs):
+            record = {metric: r[number] for metric, r in right.items()}
+            self.records.append({"image_id": item.get("image_id")} | record)
 
     def evaluate(self) -> dict | None:
         comm.synchronize()
-        gathered = comm.gather((self.images, self.counts), dst=0)
+        records = list(itertools.chain.from_iterable(comm.gather(self.records, dst=0)))
         if not comm.is_main_process():
             return None
-        images = sum(n for n, _ in gathered)
-        metrics = {metric for _, counts in gathered for metric in counts}
-        totals = {m: sum(counts.get(m, 0) for _, counts in gathered) for m in sorted(metrics)}
-        scores = {metric: 100 * total / images for metric, total in totals.items()}
-        return {self.task: scores | {"images": images}}
+        metrics = sorted(records[0].keys() - {"image_id"})
+        scores = {m: 100 * sum(record[m] for record in records) / len(records) for m in metrics}
+        results = {self.task: scores | {"images": len(records)}}
+        if self.output_dir:
+            records.sort(key=lambda record: str(record["image_id"]))
+            path = os.path.join(self.output_dir, RECORDS)
+            write_json(path, {"results": results, "images": records})
+        return results
 
 
 class ClassificationEvaluator(AccuracyEvaluator):
@@ -64,11 +82,13 @@ class VIDEvaluator(AccuracyEvaluator):
 
     Args:
         classes_of_vid: for each class of ImageNet-VID, its classes of ImageNet-1k.
+        output_dir: see :class:`AccuracyEvaluator`.
     """
 
     task = "vid"
 
-    def __init__(self, classes_of_vid: list[list[int]]):
+    def __init__(self, classes_of_vid: list[list[int]], output_dir: str | None = None):
+        super().__init__(output_dir)
         self.classes_of_vid = classes_of_vid
 
     def correct(self, inputs, logits):

@@ -1,3 +1,5 @@
+import json
+
 import torch
 
 from aa_detectron.evaluation import ClassificationEvaluator, VIDEvaluator
@@ -20,6 +22,18 @@ def test_counts_over_batches_of_any_size():
         expected = {"top1": 100 * int(top1) / 23, "top5": 100 * top5 / 23, "images": 23}
         assert evaluator.evaluate() == {"classification": expected}
     assert 0 < top1 < top5 < 23
+
+
+def test_keeps_every_image(tmp_path):
+    evaluator = ClassificationEvaluator(str(tmp_path))
+    for name, row, category in (("b", [2.0, 1, 0], 0), ("a", [2.0, 1, 0], 2), ("c", [0.0, 1], 1)):
+        item, output = {"image_id": name, "category_id": category}, {"logits": torch.tensor(row)}
+        evaluator.process([item], [output])
+    results = evaluator.evaluate()
+    kept = json.loads((tmp_path / "accuracy.json").read_text())
+    assert kept["results"] == results
+    right = {image["image_id"]: (image["top1"], image["top5"]) for image in kept["images"]}
+    assert list(right.items()) == [("a", (False, True)), ("b", (True, True)), ("c", (True, True))]
 
 
 def test_vid_by_hand():

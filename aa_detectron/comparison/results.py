@@ -1,0 +1,212 @@
+"""The results of a comparison as plain data, and their tables."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+from tqdm import tqdm
+
+from aa_detectron.errors import InputError
+from aa_detectron.utils.files import replacing, write_json
+
+from .intervals import Interval, deviation, mean_interval, paired_difference
+from .plan import Plan, Run
+from .runs import environment, finished_steps
+from .scores import RESAMPLES, Score, read_scores
+
+
+def collect(plan: Plan) -> dict:
+    """Reads all runs and compares them.
+
+    Returns:
+        {"title", "seeds", "baselines", "resamples", "environment", "variants": {name: {"runs":
+        [{"folder", "steps", "scores": {metric: percent}}, ...], "scores": {metric: {"mean",
+        "deviation", "low", "high", "images", "pairs"}}}}, "differences": [{"metric", "variant",
+        "baseline", "value", "low", "high", "holds_zero"}, ...]}; see :mod:`.intervals`. "pairs" is
+        the mean over seeds of those that count.
+
+    Raises:
+        InputError: results are missing, or runs were not tested on the same images.
+    """
+    runs = tqdm(plan.runs, desc="scores", unit="run")
+    scores = {run: read_scores(run) for run in runs}
+    metrics = _common_metrics(scores)
+    gathered = {
+        variant: {metric: _gather([scores[run][metric] for run in runs]) for metric in metrics}
+        for variant, runs in plan.variants.items()
+    }
+    images = {metric: len(next(iter(scores.values()))[metric].image_ids) for metric in metrics}
+    differences = []
+    for metric in metrics:
+        for variant, baseline in plan.contrasts:
+            pair = gathered[variant][metric], gathered[baseline][metric]
+            difference = paired_difference(*pair, images[metric])
+            names = {"metric": metric, "variant": variant, "baseline": baseline}
+            differences.append(names | _as_dict(difference))
+    return {
+        "title": plan.title,
+        "seeds": list(plan.seeds),
+        "baselines": list(plan.baselines),
+        "resamples": RESAMPLES,
+        "environment": environment(),
+        "start": _describe_run(plan.start, {}) if plan.start else None,
+        "variants": {
+            variant: {
+                "runs": [_describe_run(run, scores[run]) for run in runs],
+                "scores": {
+                    metric: _summary(gathered[variant][metric], [scores[r][metric] for r in runs])
+                    for metric in metrics
+                },
+            }
+            for variant, runs in plan.variants.items()
+        },
+        "differences": differences,
+    }
+
+
+def _common_metrics(scores: dict[Run, dict[str, Score]]) -> list[str]:
+    """The metrics of all runs, in the order of the first; they must be of the same images."""
+    (first, known), *others = scores.items()
+    for run, other in others:
+        for metric in known.keys() & other.keys():
+            if other[metric].image_ids != known[metric].image_ids:
+                those = f"as that of {first.folder}"
+                raise InputError(f"{run.folder}: its {metric} is not of the same images {those}")
+    metrics = [metric for metric in known if all(metric in other for _, other in others)]
+    if not metrics:
+        raise InputError(f"{others[0][0].folder}: has no score in common with {first.folder}")
+    return metrics
+
+
+def _gather(scores: list[Score]) -> np.ndarray:
+    return np.stack([score.resampled for score in scores])
+
+
+def _describe_run(run: Run, scores: dict[str, Score]) -> dict:
+    return {
+        "name": run.name,
+        "folder": str(run.folder),
+        "steps": finished_steps(run),
+        "scores": {metric: float(score.resampled[0]) for metric, score in scores.items()},
+    }
+
+
+def _summary(gathered: np.ndarray, scores: list[Score]) -> dict:
+    interval = mean_interval(gathered, len(scores[0].image_ids))
+    pairs = [score.pairs for score in scores if score.pairs is not None]
+    return {
+        "mean": interval.value,
+        "deviation": deviation(gathered),
+        "low": interval.low,
+        "high": interval.high,
+        "images": len(scores[0].image_ids),
+        "pairs": sum(pairs) / len(pairs) if pairs else None,
+    }
+
+
+def _as_dict(interval: Interval) -> dict:
+    return {
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "holds_zero": interval.holds_zero,
+    }
+
+
+def table_rows(results: dict) -> list[dict]:
+    """A row for each metric and variant: what the tables show."""
+    differences = {(d["metric"], d["variant"], d["baseline"]): d for d in results["differences"]}
+    first = next(iter(results["variants"].values()))
+    return [
+        {
+            "metric": metric,
+            "variant": name,
+            **variant["scores"][metric],
+            "differences": {
+                baseline: differences.get((metric, name, baseline))
+                for baseline in results["baselines"]
+            },
+        }
+        for metric in first["scores"]
+        for name, variant in results["variants"].items()
+    ]
+
+
+def format_difference(difference: dict | None) -> str:
+    """Such as "+1.23 (0.45 to 2.01)"; where it could as well be none, that is said."""
+    if difference is None:
+        return ""
+    text = "{value:+.2f} ({low:.2f} to {high:.2f})".format(**difference)
+    if math.isnan(difference["low"]):
+        return f"{difference['value']:+.2f} (no interval)"
+    return text + ", holds zero" if difference["holds_zero"] else text
+
+
+def as_markdown(results: dict) -> str:
+    """The table for readers."""
+    baselines = results["baselines"]
+    rows = [
+        [
+            row["metric"],
+            row["variant"],
+            f"{row['mean']:.2f}",
+            "" if math.isnan(row["deviation"]) else f"{row['deviation']:.2f}",
+            *(format_difference(row["differences"][baseline]) for baseline in baselines),
+            row["images"],
+            "" if row["pairs"] is None else round(row["pairs"]),
+        ]
+        for row in table_rows(results)
+    ]
+    headers = ["metric", "variant", "mean", "SD over seeds"]
+    headers += [f"against {baseline}" for baseline in baselines] + ["images", "pairs"]
+    table = tabulate(rows, headers, "github", disable_numparse=True)
+    return f"# {results['title']}\n\n{explanation(results)}\n\n{table}\n"
+
+
+def explanation(results: dict) -> str:
+    """How to read the table."""
+    seeds = len(results["seeds"])
+    over = (
+        f"images and {seeds} seeds"
+        if seeds > 1
+        else "images alone: a single seed says nothing about the spread between trainings"
+    )
+    return (
+        "Percent. Differences are paired by seed and image; in brackets their 95 % interval over "
+        f'{over}. "Holds zero": it may as well be none. Of pairs, those that count (mean over '
+        "seeds)."
+    )
+
+
+def as_csv(results: dict) -> str:
+    """The table for programs, a row for each metric, variant and baseline."""
+    text = io.StringIO()
+    columns = ["metric", "variant", "mean", "deviation", "low", "high", "images", "pairs"]
+    columns += ["baseline", "difference", "difference_low", "difference_high", "holds_zero"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in table_rows(results):
+        scores = [row[column] for column in columns[:8]]
+        found = [(b, d) for b, d in row["differences"].items() if d] or [("", None)]
+        for baseline, difference in found:
+            values = [difference[k] for k in ("value", "low", "high")] if difference else [""] * 3
+            zero = difference["holds_zero"] if difference else ""
+            writer.writerow([*map(_cell, [*scores, baseline, *values]), zero])
+    return text.getvalue()
+
+
+def _cell(value):
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+
+
+def write_tables(results: dict, folder: Path) -> list[Path]:
+    """Writes results.json, table.csv and table.md; returns their paths."""
+    paths = [folder / name for name in ("results.json", "table.csv", "table.md")]
+    write_json(paths[0], results)
+    for path, text in zip(paths[1:], (as_csv(results), as_markdown(results)), strict=True):
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return paths
