@@ -47,6 +47,7 @@ INSTALL_REQUIRES = [
     "termcolor",
     "yacs",
     "cloudpickle",
+    "jinja2",
     "Pillow",
     "setuptools<81",  # detectron2.model_zoo imports pkg_resources, which later ones lack
 ]
@@ -62,7 +63,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["aa_detectron*"]),
-    package_data={"aa_detectron.data.datasets": ["*.json"]},
+    package_data={
+        "aa_detectron.comparison": ["*.j2"],
+        "aa_detectron.data.datasets": ["*.json"],
+    },
     python_requires=">=3.10",
     install_requires=INSTALL_REQUIRES,
     extras_require={

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 from aa_detectron.comparison.plan import Plan, plan_of_runs, read_plan
+from aa_detectron.comparison.report import write_report
 from aa_detectron.comparison.results import as_markdown, collect, write_tables
 from aa_detectron.comparison.runs import train_missing
 from aa_detectron.errors import InputError, exit_on_bad_input
@@ -54,7 +55,7 @@ def main() -> None:
     plan = make_plan(args)
     train_missing(plan, str(TRAIN_NET), jobs=args.jobs, num_gpus=args.num_gpus)
     results = collect(plan)
-    written = write_tables(results, plan.output)
+    written = [*write_tables(results, plan.output), write_report(plan, results)]
     print(as_markdown(results))
     print(*written, sep="\n")
 

@@ -159,7 +159,7 @@ def environment() -> dict[str, str]:
         "commit": commit.stdout.strip() or "unknown",
         "machine": f"{device}, {os.cpu_count()} CPU cores",
         "torch": torch.__version__,
-        "detectron2": compat.describe_build(),
+        "detectron2": compat.describe_build().partition(" in ")[0],  # without its path
         "python": platform.python_version(),
     }
 

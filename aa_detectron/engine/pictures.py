@@ -6,15 +6,22 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.evaluation import inference_context
 from torch import nn
 
 from aa_detectron.data.image_io import read_image
 from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, cut_crop, get_metadata
 from aa_detectron.errors import InputError
+from aa_detectron.evaluation.classification import consistent
 from aa_detectron.evaluation.instances import THRESHOLDS, consistent_share
 from aa_detectron.evaluation.sem_seg import equal_share
-from aa_detectron.evaluation.visualize import draw_label_pair, draw_pair, save_image
+from aa_detectron.evaluation.visualize import (
+    draw_class_pair,
+    draw_label_pair,
+    draw_pair,
+    save_image,
+)
 
 from .trainer import build_consistency_evaluators
 
@@ -30,13 +37,17 @@ def choose_records(records: list[dict], count: int) -> list[dict]:
 def consistency(record: dict) -> float | None:
     """Share, 0 to 1, of a pair's instances or pixels that are consistent; None without any.
 
+    Of classes, 1 where both crops have the same, else 0.
+
     Raises:
-        InputError: the record has neither.
+        InputError: the record has none of these.
     """
     if "sem_seg" in record:
         return equal_share(record)
+    if "classification" in record:
+        return consistent(record)
     if "bbox" not in record and "segm" not in record:
-        raise InputError("these records have neither instances nor label maps to draw")
+        raise InputError("these records have neither instances, label maps nor classes to draw")
     instances = record["segm" if "segm" in record else "bbox"]["first"]
     return consistent_share(instances, THRESHOLDS["mAISC"]) if instances else None
 
@@ -58,18 +69,25 @@ def draw_pairs(
     paths = []
     for crops, outputs in _run(cfg, model, name, records):
         paths.append(os.path.join(folder, _file_name(crops[0])))
-        save_image(paths[-1], _draw(cfg, name, crops, outputs, "sem_seg" in records[0]))
+        save_image(paths[-1], _draw(cfg, name, crops, outputs, _kind(records[0])))
     return paths
 
 
-def _draw(cfg: CfgNode, name: str, crops: list[dict], outputs: list[dict], labels: bool):
+def _kind(record: dict) -> str:
+    return next((k for k in ("sem_seg", "classification") if k in record), "instances")
+
+
+def _draw(cfg: CfgNode, name: str, crops: list[dict], outputs: list[dict], kind: str):
     # Compared anew: on another device, say, the model may return instances in another order.
-    kind = "sem_seg" if labels else "instances"
     evaluator = next(e for e in build_consistency_evaluators(cfg, name) if e.kind == kind)
     record = evaluator.compare(crops[0], *outputs)
+    if kind == "classification":
+        images = [crop["image"].permute(1, 2, 0).numpy() for crop in crops]
+        images = [np.asarray(convert_image_to_rgb(i, cfg.INPUT.FORMAT), np.uint8) for i in images]
+        return draw_class_pair(images, record, get_metadata(name, "classes"))
     image = read_image({"file_name": crops[0]["file_name"]}, "RGB")
     images = [cut_crop(image, offset, record["size"]) for offset in record["offsets"]]
-    if labels:
+    if kind == "sem_seg":
         maps = [output["sem_seg"].argmax(dim=0).cpu().numpy() for output in outputs]
         return draw_label_pair(images, maps, record, get_metadata(name, "stuff_colors"))
     instances = [output["instances"].to("cpu") for output in outputs]

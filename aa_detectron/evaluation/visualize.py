@@ -9,6 +9,7 @@ from PIL import Image
 from aa_detectron.data.shifts import Box, overlap_in_crops
 from aa_detectron.utils.files import replacing
 
+from .classification import consistent
 from .instances import THRESHOLDS
 from .sem_seg import equal_share
 
@@ -104,6 +105,32 @@ def draw_label_pair(
         canvases[2].draw_text(f"{100 * share:.1f} % equal", (2, 2), horizontal_alignment="left")
     framed = zip(canvases, (*boxes, boxes[0]), strict=True)
     return side_by_side([_framed(canvas, box, factor) for canvas, box in framed])
+
+
+def draw_class_pair(
+    images: list[np.ndarray], record: dict, class_names: list[str] | None = None
+) -> np.ndarray:
+    """Both crops of a pair side by side, each with the predicted class; red where they differ.
+
+    Args:
+        images: the two crops, (H, W, 3) uint8 RGB.
+        record: of the pair, see :mod:`aa_detectron.evaluation.classification`.
+        class_names: None shows numbers.
+
+    Returns:
+        (H * f, 2 * W * f + gap, 3) uint8 RGB, f the factor of enlargement.
+    """
+    section = record["classification"]
+    colour = "w" if consistent(record) else INCONSISTENT
+    factor = max(1, SIDE // max(images[0].shape[:2]))
+    panels = []
+    for image, predicted in zip(images, (section["first"], section["second"]), strict=True):
+        canvas = Visualizer(enlarge(image, factor))
+        label = predicted["label"]
+        text = f"{class_names[label] if class_names else label} {100 * predicted['score']:.0f}%"
+        canvas.draw_text(text, (4, 4), horizontal_alignment="left", color=colour)
+        panels.append(canvas.get_output().get_image())
+    return side_by_side(panels)
 
 
 def _framed(canvas: Visualizer, box: Box, factor: int) -> np.ndarray:
