@@ -150,6 +150,8 @@ class _Reader:
         except (OSError, YAMLError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise InputError(f"{self.path}: {reason}") from error
+        except TypeError:  # fvcore's, for an empty file
+            content = None
         if not isinstance(content, dict):
             raise InputError(f"{self.path}: must be a mapping of {', '.join(KEYS)}")
         return content

@@ -4,7 +4,8 @@ A run's folder has, beside what tools/train_net.py leaves:
 
     run.yaml    the whole config, written before the first step
     steps.json  a line for each step that was finished: command, seconds, commit, machine
-    .lock       held while a process works on the run
+    .lock       held while a process works on the run; has its number
+    console.txt what the steps have printed
 
 A step that is in steps.json is not made again. One that was killed is started again with
 ``--resume``, which for a training means from the last checkpoint, with the same weights in the end.
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import torch
 import yaml
@@ -173,20 +174,21 @@ def _processor() -> str:
 
 
 @contextlib.contextmanager
-def locked(run: Run, on_wait: Callable[[str], None]):
-    """Holds the run's lock; yields its file descriptor, for the child that does the work.
+def locked(run: Run, say: Callable[[str], None]) -> Iterator[TextIO]:
+    """Holds the run's lock; yields its file, for the child that does the work.
 
-    The lock lasts as long as any process has it. A child that survived its parent's SIGKILL
+    The lock lasts as long as any process has the file. A child that survived its parent's SIGKILL
     finishes its step, and whoever comes next waits for it.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    with open(run.folder / ".lock", "w") as file:
+    with open(run.folder / ".lock", "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            on_wait(f"{run.name}: waiting for the process that works on it")
+            file.seek(0)
+            say(f"{run.name}: waiting for process {file.read().strip()}, which works on it")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
+        yield file
 
 
 class Executor:
@@ -217,7 +219,7 @@ class Executor:
                     made = self._execute(step, lock)
                     write_json(run.folder / STEPS, done | {step.evaluation: made})
 
-    def _execute(self, step: Step, lock: int) -> dict:
+    def _execute(self, step: Step, lock: TextIO) -> dict:
         arguments = step.arguments(self.num_gpus)
         folder = step.run.evaluation_folder(step.evaluation)
         folder.mkdir(parents=True, exist_ok=True)
@@ -231,17 +233,19 @@ class Executor:
                 stdout=output,
                 stderr=output,
                 env={"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
-                pass_fds=[lock],
+                pass_fds=[lock.fileno()],
                 start_new_session=True,
             )
         self.children.add(child)
+        lock.truncate(0)
+        print(child.pid, file=lock, flush=True)
         status = child.wait()
         self.children.discard(child)
         if self.stopped.is_set():
             raise KeyboardInterrupt
         if status:
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise InputError(f"{step.name}: failed with status {status}, see {log}: {last}")
+            raise InputError(f"{step.name}: failed, see {log}, which ends in: {''.join(last)}")
         command = ["tools/train_net.py", *arguments]
         return {
             "command": command,

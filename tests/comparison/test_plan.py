@@ -1,0 +1,126 @@
+from pathlib import Path
+
+import pytest
+from helpers import CONFIGS
+
+from aa_detectron.comparison.plan import plan_of_runs, read_plan
+from aa_detectron.comparison.runs import load_run_config
+from aa_detectron.errors import InputError
+
+COMPARISONS = sorted(CONFIGS.glob("comparisons/shapes_*.yaml"))
+VARIANT = "variants: {a: {config: a.yaml}, b: {config: a.yaml}}"
+LEGAL = f"output: out\nseeds: [1, 2]\n{VARIANT}\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "a.yaml").write_text("VERSION: 2\n")
+
+    def write(text):
+        path = tmp_path / "comparison.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
+def test_committed_comparisons(path):
+    """All their configs load, and differ between variants in filters alone."""
+    plan = read_plan(str(path))
+    assert len(plan.seeds) >= 3 and len(plan.runs) == len(plan.seeds) * len(plan.variants)
+    for runs in plan.variants.values():
+        configs = [load_run_config(run) for run in runs]
+        assert [cfg.SEED for cfg in configs] == list(plan.seeds)
+        for cfg in configs:
+            cfg.defrost()
+            cfg.SEED, cfg.OUTPUT_DIR, cfg.MODEL.ANTIALIAS = 0, "", None
+        assert len({cfg.dump() for cfg in configs}) == 1
+        first = load_run_config(next(iter(plan.variants.values()))[0])
+        first.defrost()
+        first.SEED, first.OUTPUT_DIR, first.MODEL.ANTIALIAS = 0, "", None
+        assert configs[0].dump() == first.dump()
+    if plan.start:
+        assert load_run_config(plan.start).MODEL.ANTIALIAS.NAME == "none"
+
+
+def test_runs_and_contrasts(write):
+    text = LEGAL + "opts: {A: 1}\nevaluations: {near by: {B: 2}}\nbaselines: [a, b]\n"
+    plan = read_plan(
+        write(text.replace("b: {config: a.yaml}", "b c: {config: a.yaml}, b: {runs: [x, y]}"))
+    )
+    names = [run.name for run in plan.runs]
+    assert names == [f"{v}/seed_{s}" for s in (1, 2) for v in ("a", "b c", "b")]
+    assert plan.contrasts == [("b c", "a"), ("b", "a"), ("b c", "b")]
+    run = plan.variants["b c"][1]
+    assert run.folder == Path("out/b_c/seed_2") and run.opts == ("A", "1", "SEED", "2")
+    assert run.inference("near by") == Path("out/b_c/seed_2/near_by/inference")
+    assert run.evaluations == {"near by": ("B", "2")}
+    read_only = plan.variants["b"][1]
+    assert read_only.folder == Path("y") and read_only.config_file is None
+    assert read_plan(write(text), output="other").output == Path("other")
+
+
+def test_all_runs_start_from_the_start(write):
+    text = LEGAL + "start: {config: a.yaml, output: begin, opts: {SOLVER.MAX_ITER: 9}}\n"
+    plan = read_plan(write(text))
+    assert plan.start.opts == ("SOLVER.MAX_ITER", "9")
+    assert plan.runs[0].opts[:2] == ("MODEL.WEIGHTS", "begin/model_final.pth")
+
+
+def test_takes_over_a_base(write, tmp_path):
+    (tmp_path / "base.yaml").write_text("seeds: [4, 5]\nopts: {A: 1, B: 2}\n")
+    text = "_BASE_: base.yaml\noutput: out\nopts: {B: 3}\n" + VARIANT
+    plan = read_plan(write(text))
+    assert plan.seeds == (4, 5) and plan.runs[0].opts[:4] == ("A", "1", "B", "3")
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("", "must be a mapping"),
+        ("[]", "must be a mapping"),
+        ("a: [", "while parsing"),
+        ("_BASE_: missing.yaml", "No such file"),
+        (f"seeds: [1]\n{VARIANT}", "output is missing"),
+        (f"output: o\n{VARIANT}", "seeds is missing"),
+        ("output: o\nseeds: [1]", "variants is missing"),
+        (LEGAL + "seed: 1", "unknown key 'seed'"),
+        (LEGAL.replace("[1, 2]", "[1, 1]"), "seeds is [1, 1]"),
+        (LEGAL.replace("[1, 2]", "3"), "seeds is 3"),
+        (LEGAL.replace("[1, 2]", "[true]"), "seeds is [True]"),
+        (LEGAL + "opts: [A, 1]", "opts is ['A', 1]"),
+        (LEGAL + "baselines: [c]", "baselines is ['c']"),
+        (LEGAL + "start: {config: a.yaml}", "start.output is missing"),
+        (LEGAL.replace("a.yaml}}", "missing.yaml}}"), "missing.yaml is no file"),
+        (LEGAL.replace("b: {config: a.yaml}", "b: {}"), "either config or runs"),
+        (LEGAL.replace("b: {config: a.yaml}", "b: {runs: [x]}"), "a list of 2 folders"),
+        (
+            LEGAL.replace("b: {c", "'a ': {c").replace("{a: {c", "{'a#': {c"),
+            "names whose folders differ",
+        ),
+        (LEGAL.replace(VARIANT, "variants: {}"), "one or more variants"),
+    ],
+)
+def test_refused_in_one_line(write, text, named):
+    path = write(text)
+    with pytest.raises(InputError) as refused:
+        read_plan(path)
+    line = str(refused.value)
+    assert line.startswith(path) and named in line and "\n" not in line
+
+
+def test_finished_runs():
+    plan = plan_of_runs(["a=x,y", "b=z,w"], "out", ["b"])
+    assert plan.seeds == (1, 2) and plan.contrasts == [("a", "b")]
+    assert [str(run.folder) for run in plan.runs] == ["x", "z", "y", "w"]
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [(["a=x", "b"], "b: must be"), (["a=x", "a=y"], "a=y"), (["a=x,y", "b=z"], "{'a': 2, 'b': 1}")],
+)
+def test_finished_runs_refused(arguments, named):
+    with pytest.raises(InputError, match=".") as refused:
+        plan_of_runs(arguments, "out")
+    assert named in str(refused.value)

@@ -1,0 +1,155 @@
+"""What is run, once, in which order; the real training is in tests/tools/test_compare.py."""
+
+import fcntl
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+from aa_detectron.comparison.plan import read_plan
+from aa_detectron.comparison.runs import (
+    environment,
+    finished_steps,
+    iterations_done,
+    locked,
+    train_missing,
+)
+from aa_detectron.errors import InputError
+
+FAKE = str(Path(__file__).with_name("fake_train_net.py"))
+CONFIG = ROOT / "configs/Shapes-Classification/resnet_R_18_plain.yaml"
+TEXT = f"""
+output: {{folder}}/out
+seeds: [1, 2]
+start: {{{{config: {CONFIG}, output: "{{folder}}/out/start/begin"}}}}
+evaluations: {{{{near: {{{{TEST.CONSISTENCY.MAX_SHIFT: 4}}}}}}}}
+opts: {{{{SOLVER.MAX_ITER: 7}}}}
+variants: {{{{a: {{{{config: {CONFIG}}}}}, b: {{{{config: {CONFIG}}}}}}}}}
+"""
+
+
+@pytest.fixture
+def plan(tmp_path):
+    path = tmp_path / "comparison.yaml"
+    path.write_text(TEXT.format(folder=tmp_path))
+    return read_plan(str(path))
+
+
+def calls(folder: Path) -> list[str]:
+    path = folder / "calls.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_every_step_is_made_once(plan, jobs):
+    for _ in range(2):
+        train_missing(plan, FAKE, jobs=jobs)
+    assert len(calls(plan.start.folder)) == 1
+    for run in plan.runs:
+        (training,), (test,) = calls(run.folder), calls(run.folder / "near")
+        assert training.startswith(
+            f"--config-file {CONFIG} --resume MODEL.WEIGHTS {plan.start.folder}"
+        )
+        assert "SOLVER.MAX_ITER 7" in training and f"OUTPUT_DIR {run.folder}" in training
+        assert f"--eval-only MODEL.WEIGHTS {plan.start.folder}" in test  # the later ones win:
+        assert f"MODEL.WEIGHTS {run.folder}/model_final.pth TEST.CONSISTENCY.MAX_SHIFT 4" in test
+        steps = finished_steps(run)
+        assert list(steps) == ["", "near"]
+        assert {"command", "seconds", "commit", "machine", "torch"} <= steps[""].keys()
+
+
+def test_gpus_are_passed_on(plan):
+    train_missing(plan, FAKE, num_gpus=2)
+    assert "--num-gpus 2" in calls(plan.runs[0].folder)[0]
+
+
+def test_a_failure_ends_in_one_line_and_is_tried_again(plan, tmp_path):
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "fail").touch()
+    with pytest.raises(InputError, match="start: failed, see .*console.txt, .*: error: no luck"):
+        train_missing(plan, FAKE)
+    assert not calls(plan.runs[0].folder) and not finished_steps(plan.start)
+    (tmp_path / "out" / "fail").unlink()
+    train_missing(plan, FAKE)
+    assert len(calls(plan.start.folder)) == 2 and len(calls(plan.runs[-1].folder)) == 1
+
+
+def test_another_config_is_refused_before_anything_runs(plan, tmp_path):
+    train_missing(plan, FAKE)
+    path = tmp_path / "comparison.yaml"
+    path.write_text(path.read_text().replace("MAX_ITER: 7", "MAX_ITER: 8"))
+    with pytest.raises(InputError) as refused:
+        train_missing(read_plan(str(path)), FAKE)
+    line = str(refused.value)
+    assert "SOLVER.MAX_ITER is 7, but 8 is asked for" in line and "\n" not in line
+    assert len(calls(plan.runs[0].folder)) == 1
+
+
+def test_a_training_of_somebody_else_is_refused(plan):
+    plan.runs[0].folder.mkdir(parents=True)
+    (plan.runs[0].folder / "last_checkpoint").write_text("model_0000001.pth")
+    with pytest.raises(InputError, match="holds a training that no comparison has made"):
+        train_missing(plan, FAKE)
+
+
+def test_waits_for_a_process_that_works_on_the_run(plan):
+    run, said = plan.runs[0], []
+    run.folder.mkdir(parents=True)
+    with open(run.folder / ".lock", "a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        print("1234", file=held, flush=True)
+
+        def enter():
+            with locked(run, said.append):
+                said.append("entered")
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        time.sleep(0.5)
+        assert said == ["a/seed_1: waiting for process 1234, which works on it"]
+        fcntl.flock(held, fcntl.LOCK_UN)
+    thread.join(10)
+    assert said[1:] == ["entered"]
+
+
+def test_interrupting_ends_the_children(plan, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "wait").touch()
+
+    def interrupt():
+        while not calls(plan.start.folder):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        train_missing(plan, FAKE)
+    child = int((plan.start.folder / ".lock").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert not finished_steps(plan.start)
+
+
+def test_a_broken_record_of_steps_is_refused(plan):
+    plan.start.folder.mkdir(parents=True)
+    (plan.start.folder / "steps.json").write_text("{")
+    with pytest.raises(InputError, match="steps.json: is broken"):
+        train_missing(plan, FAKE)
+
+
+def test_iterations_done(plan):
+    run = plan.runs[0]
+    assert iterations_done(run) == 0
+    run.folder.mkdir(parents=True)
+    (run.folder / "metrics.json").write_text('{"iteration": 19}\n{"iteration": 39, "a": 1}\n')
+    assert iterations_done(run) == 40
+
+
+def test_environment_has_no_path():
+    assert not any(os.sep + "site-packages" in text for text in environment().values())
+    json.dumps(environment())
