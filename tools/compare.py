@@ -2,12 +2,13 @@
 """Trains and compares variants over several seeds; what an earlier call has done is kept."""
 
 import argparse
+import shutil
 import signal
 from pathlib import Path
 
 from aa_detectron.comparison.plan import Plan, plan_of_runs, read_plan
 from aa_detectron.comparison.report import write_report
-from aa_detectron.comparison.results import as_markdown, collect, write_tables
+from aa_detectron.comparison.results import as_markdown, collect, provenance, write_tables
 from aa_detectron.comparison.runs import train_missing
 from aa_detectron.errors import InputError, exit_on_bad_input
 
@@ -29,6 +30,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", metavar="DIR", help="in place of the file's; needed for runs")
     parser.add_argument(
         "--baselines", nargs="+", metavar="NAME", help="of finished runs (default: the first)"
+    )
+    parser.add_argument(
+        "--results",
+        metavar="DIR",
+        help="also writes the tables and the plots of the main metrics there, without the runs",
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
     parser.add_argument("--num-gpus", type=int, default=0, help="of each run (default 0: CPU)")
@@ -55,8 +61,14 @@ def main() -> None:
     plan = make_plan(args)
     train_missing(plan, str(TRAIN_NET), jobs=args.jobs, num_gpus=args.num_gpus)
     results = collect(plan)
-    written = [*write_tables(results, plan.output), write_report(plan, results)]
+    report, plots = write_report(plan, results)
+    written = [*write_tables(results, plan.output), report]
+    if args.results:
+        folder = Path(args.results)
+        written += write_tables(results, folder)
+        written += [shutil.copy(plot, folder) for plot in plots]
     print(as_markdown(results))
+    print(provenance(results))
     print(*written, sep="\n")
 
 

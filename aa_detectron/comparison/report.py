@@ -13,7 +13,7 @@ from aa_detectron.utils.files import replacing
 from .pictures import Picture, draw_filters, draw_worst_pairs, load_first_runs
 from .plan import MAIN, Plan
 from .plots import plot_all
-from .results import explanation, format_difference, table_rows
+from .results import explanation, format_difference, provenance, table_rows
 from .runs import load_run_config
 
 HEADLINES = (
@@ -30,12 +30,15 @@ HEADLINES = (
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pycocotools", "fvcore", "matplotlib")
 
 
-def write_report(plan: Plan, results: dict) -> Path:
+def write_report(plan: Plan, results: dict) -> tuple[Path, list[Path]]:
     """Draws plots and pictures to <output>/figures, and writes <output>/report.html.
 
     Args:
         plan: the comparison, all of whose runs are finished.
         results: of :func:`.results.collect`.
+
+    Returns:
+        the page's path, and those of its first plots: of the main metrics, by shift, of training.
     """
     folder = plan.output / "figures"
     plots = plot_all(plan, results, folder)
@@ -47,7 +50,17 @@ def write_report(plan: Plan, results: dict) -> Path:
     path = plan.output / "report.html"
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    return path
+    metrics = _metrics(results)
+    return path, [p for title, p in plots.items() if is_headline(title) or title not in metrics]
+
+
+def _metrics(results: dict) -> list[str]:
+    return list(next(iter(results["variants"].values()))["scores"])
+
+
+def is_headline(metric: str) -> bool:
+    """Whether it is one of :data:`HEADLINES`, of whichever evaluation."""
+    return metric.partition(",")[0] in HEADLINES
 
 
 def render(
@@ -73,20 +86,15 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"embedded": embedded, "difference": format_difference}
-    metrics = list(next(iter(results["variants"].values()))["scores"])
-    headlines = [metric for metric in metrics if metric.partition(",")[0] in HEADLINES]
-    rows = table_rows(results)
+    metrics, rows = _metrics(results), table_rows(results)
     return environment.get_template("report.html.j2").render(
         results=results,
         explanation=explanation(results),
-        headlines=[row for row in rows if row["metric"] in headlines],
-        others=[row for row in rows if row["metric"] not in headlines],
-        plots={title: path for title, path in plots.items() if title in headlines},
-        more_plots={
-            title: path
-            for title, path in plots.items()
-            if title in metrics and title not in headlines
-        },
+        provenance=provenance(results),
+        headlines=[row for row in rows if is_headline(row["metric"])],
+        others=[row for row in rows if not is_headline(row["metric"])],
+        plots={m: plots[m] for m in metrics if is_headline(m)},
+        more_plots={m: plots[m] for m in metrics if not is_headline(m)},
         curves={title: path for title, path in plots.items() if title not in metrics},
         pictures=pictures,
         evaluation=evaluation,

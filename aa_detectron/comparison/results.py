@@ -181,6 +181,20 @@ def explanation(results: dict) -> str:
     )
 
 
+def provenance(results: dict) -> str:
+    """How many steps were made, in which time, at which commits, on which machines."""
+    runs = [run for variant in results["variants"].values() for run in variant["runs"]]
+    runs += [results["start"]] if results["start"] else []
+    steps = [step for run in runs for step in run["steps"].values()]
+    if not steps:
+        return f"{len(runs)} runs that were there"
+    hours = sum(step["seconds"] for step in steps) / 3600
+    commits, machines = (
+        ", ".join(sorted({s[key] for s in steps})) for key in ("commit", "machine")
+    )
+    return f"{len(runs)} runs, {hours:.1f} hours of them together; commit {commits}; {machines}"
+
+
 def as_csv(results: dict) -> str:
     """The table for programs, a row for each metric, variant and baseline."""
     text = io.StringIO()
