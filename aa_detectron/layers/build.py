@@ -54,6 +54,7 @@ def build_lowpass(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
 
     Its random start does not move the CPU's global generator: whatever the filter, the layers
     built after it start with the same weights, so that one seed pairs the variants of a network.
+    Filters of one size with nothing drawn between them start alike.
 
     Raises:
         InvalidOption: naming the config key, the value found and the legal values.

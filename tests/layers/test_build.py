@@ -67,3 +67,17 @@ def test_own_filter():
 
     pool = build_lowpass(config(NAME="test_mean"), 4, 2)
     assert pool(torch.ones(1, 4, 7, 8)).shape == (1, 4, 4, 4)
+
+
+def test_the_filter_leaves_the_generator_alone():
+    """So that what is built after it starts the same, whichever filter it is."""
+    after, filters = [], []
+    for name in ("blur", "adaptive"):
+        torch.manual_seed(0)
+        filters.append(build_lowpass(config(NAME=name), 16, 2))
+        after.append(nn.Conv2d(3, 3, 3).weight)
+    assert torch.equal(*after)
+    for seed, same in ((0, True), (1, False)):
+        torch.manual_seed(seed)
+        other = build_lowpass(config(NAME="adaptive"), 16, 2)
+        assert torch.equal(other.predictor.weight, filters[1].predictor.weight) == same

@@ -323,3 +323,14 @@ def test_deformable(modulated, monkeypatch):
 def test_refused_when_built(cfg, message):
     with pytest.raises(InvalidOption, match=message):
         build_backbone(cfg)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_seed_pairs_the_kinds(depth):
+    """All that they share starts with the same weights."""
+    nets = []
+    for name in NAMES:
+        torch.manual_seed(0)
+        nets.append(build_backbone(config(name, PAIRS[1][0], depth)).state_dict())
+    for net in nets[1:]:
+        assert all(torch.equal(net[key], value) for key, value in nets[0].items())
