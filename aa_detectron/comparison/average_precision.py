@@ -55,8 +55,6 @@ def compare_detections(annotations: str, detections: str, task: str) -> Comparis
         found = json.load(file)
     if not found:
         return None
-    if task == "segm":  # then areas are those of the masks
-        found = [{k: v for k, v in detection.items() if k != "bbox"} for detection in found]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(annotations)
         evaluation = COCOeval(truth, truth.loadRes(found), task)

@@ -32,7 +32,7 @@ def files(tmp_path_factory):
                     "category_id": category,
                     "bbox": box,
                     "area": box[2] * box[3],
-                    "iscrowd": int(rng.random() < 0.1),
+                    "iscrowd": int(rng.random() < 0.3),
                     "segmentation": outline(box),
                 }
             )
