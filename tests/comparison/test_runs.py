@@ -63,6 +63,17 @@ def test_every_step_is_made_once(plan, jobs):
         assert {"command", "seconds", "commit", "machine", "torch"} <= steps[""].keys()
 
 
+def test_only_what_is_missing_of_a_run_is_made(plan):
+    train_missing(plan, FAKE)
+    run = plan.runs[0]
+    steps = finished_steps(run)
+    del steps["near"]
+    (run.folder / "steps.json").write_text(json.dumps(steps))
+    train_missing(plan, FAKE)
+    assert len(calls(run.folder)) == 1 and len(calls(run.folder / "near")) == 2
+    assert list(finished_steps(run)) == ["", "near"]
+
+
 def test_gpus_are_passed_on(plan):
     train_missing(plan, FAKE, num_gpus=2)
     assert "--num-gpus 2" in calls(plan.runs[0].folder)[0]
