@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -126,6 +128,29 @@ def test_waits_for_a_process_that_works_on_the_run(plan):
         fcntl.flock(held, fcntl.LOCK_UN)
     thread.join(10)
     assert said[1:] == ["entered"]
+
+
+def test_the_lock_outlives_a_killed_tool(plan, tmp_path):
+    """For its child goes on with the step."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "wait").touch()
+    code = (
+        "import sys; from aa_detectron.comparison.plan import read_plan;"
+        "from aa_detectron.comparison.runs import train_missing;"
+        "train_missing(read_plan(sys.argv[1]), sys.argv[2])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "comparison.yaml"), FAKE]
+    tool = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not calls(plan.start.folder):
+        assert tool.poll() is None
+        time.sleep(0.1)
+    tool.kill()
+    tool.wait()
+    with open(plan.start.folder / ".lock") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(int(lock.read()), signal.SIGKILL)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def test_interrupting_ends_the_children(plan, tmp_path):
