@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from aa_detectron.utils.keyed_random import hash_key, keyed_random, seed_generators
+from aa_detectron.utils.keyed_random import hash_key, keyed_random, own_random, seed_generators
 
 
 def draw():
@@ -50,3 +50,17 @@ def test_golden():
 
 
 GOLDEN = 8972393773670592766586089291913064450
+
+
+def test_own_random_follows_from_the_generator_and_leaves_it():
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        with own_random():
+            inside = torch.rand(5)
+        after = torch.rand(5)
+        torch.manual_seed(seed)
+        assert torch.equal(after, torch.rand(5))
+        assert not torch.equal(inside, after)
+        drawn.append(inside)
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[1], drawn[2])
