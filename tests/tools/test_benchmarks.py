@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -69,3 +70,27 @@ def make_additions(mib):
         x.clone()
 
     return take
+
+
+def test_intervals(tmp_path):
+    """Made-up records of four models, whose second measurement differs by chance alone."""
+    rng = np.random.default_rng(0)
+    files = {"--records": [], "--others": []}
+    hardness = rng.integers(20, 60, 200)
+    for option, paths in files.items():
+        for model in range(4):
+            equal = np.clip(hardness + rng.integers(-9, 10, 200), 0, 100).tolist()
+            pairs = [
+                {"image_id": i, "pair": 0, "sem_seg": {"pixels": 100, "equal": e}}
+                for i, e in enumerate(equal)
+            ]
+            paths.append(str(tmp_path / f"{option}{model}.json"))
+            Path(paths[-1]).write_text(json.dumps({"pairs": pairs}))
+    options = [text for option, paths in files.items() for text in (option, *paths)]
+    command = [sys.executable, BENCHMARKS / "intervals.py", *options, "--metrics", "mASSC"]
+    done = subprocess.run([*command, "--trials", "150"], capture_output=True, text=True, check=True)
+    rows = [line.split("|") for line in done.stdout.splitlines()[2:]]
+    held = {float(planted): float(share) for _, _, _, planted, share, _ in rows}
+    assert held[0] > 90 and held[3] < 10
+    refused = subprocess.run(command[:3] + command[4:], capture_output=True, text=True)
+    assert refused.returncode == 1 and "must be as many" in refused.stderr

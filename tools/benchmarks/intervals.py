@@ -1,0 +1,82 @@
+#!/usr/bin/env python
+"""How often the intervals of a comparison are right, on records of real models.
+
+Both --records and --others have the pairs of the same models on the same images, but cut at other
+offsets (TEST.CONSISTENCY.SEED). In every trial images are drawn with replacement, and of each the
+two measurements go to two "copies" of the model by chance: these do not differ, and the interval of
+their difference should hold zero in 95 of 100 trials. With points added to one of them, it should
+not.
+"""
+
+import argparse
+import json
+
+import numpy as np
+from tabulate import tabulate
+
+from aa_detectron.comparison.intervals import paired_difference
+from aa_detectron.comparison.resampling import image_weights
+from aa_detectron.comparison.scores import CONSISTENCY
+from aa_detectron.errors import InputError, exit_on_bad_input
+
+METRICS = {name: share for kind in CONSISTENCY.values() for name, share in kind.items()}
+
+
+def read_shares(path: str, metric: str) -> dict[tuple, float]:
+    """The shares of all pairs that count, by image and number."""
+    section, share = METRICS[metric]
+    with open(path, encoding="utf-8") as file:
+        records = json.load(file)["pairs"]
+    shares = {(r["image_id"], r["pair"]): share(r) for r in records if section in r}
+    return {key: value for key, value in shares.items() if value is not None}
+
+
+def gather(paths: list[list[str]], metric: str) -> np.ndarray:
+    """(2, models, pairs) percent, of the pairs that count everywhere."""
+    shares = [[read_shares(path, metric) for path in side] for side in paths]
+    keys = sorted(set.intersection(*(set(s) for side in shares for s in side)))
+    if len(keys) < 2:
+        raise InputError(f"--records, --others: have no pairs with {metric} in common")
+    return 100 * np.array([[[s[key] for key in keys] for s in side] for side in shares])
+
+
+def held_zero(sides: np.ndarray, planted: float, trials: int, resamples: int) -> float:
+    """Share, in percent, of the trials whose interval holds zero."""
+    rng = np.random.default_rng(0)
+    pairs = sides.shape[2]
+    weights = image_weights(pairs, resamples) / pairs
+    held = 0
+    for _ in range(trials):
+        drawn, swapped = rng.integers(0, pairs, pairs), rng.random(pairs) < 0.5
+        first, second = (
+            np.where(swapped, *side) for side in (sides[:, :, drawn], sides[::-1, :, drawn])
+        )
+        interval = paired_difference((first + planted) @ weights.T, second @ weights.T, pairs)
+        held += interval.holds_zero
+    return 100 * held / trials
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--records", nargs="+", required=True, help="of each model")
+    parser.add_argument("--others", nargs="+", required=True, help="of the same models, in order")
+    parser.add_argument("--metrics", nargs="+", choices=list(METRICS), default=["mask mAISC"])
+    parser.add_argument("--planted", nargs="+", type=float, default=[0, 3], help="points")
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--resamples", type=int, default=300)
+    args = parser.parse_args()
+    if len(args.records) != len(args.others):
+        raise InputError("--others: must be as many as --records")
+    rows = []
+    for metric in args.metrics:
+        sides = gather([args.records, args.others], metric)
+        for planted in args.planted:
+            share = held_zero(sides, planted, args.trials, args.resamples)
+            rows.append([metric, sides.shape[2], planted, share])
+    headers = ["metric", "pairs", "planted difference", "intervals that hold zero (%)"]
+    print(tabulate(rows, headers, "github"))
+
+
+if __name__ == "__main__":
+    with exit_on_bad_input():
+        main()
