@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import platform
+import queue
 import signal
 import subprocess
 import sys
@@ -60,7 +61,8 @@ class Step(NamedTuple):
             options += ["MODEL.WEIGHTS", str(run.folder / "model_final.pth")]
             options += run.evaluations[self.evaluation]
         options += ["OUTPUT_DIR", str(run.evaluation_folder(self.evaluation))]
-        gpus = ["--num-gpus", str(num_gpus)] if num_gpus else []
+        # "auto": the port that Detectron2 takes else is the same for all runs of a user.
+        gpus = ["--num-gpus", str(num_gpus), "--dist-url", "auto"] if num_gpus else []
         return [
             *("--config-file", run.config_file),
             "--eval-only" if self.evaluation else "--resume",
@@ -196,13 +198,17 @@ class Executor:
 
     Args:
         command: what starts tools/train_net.py.
-        jobs: runs at a time.
-        num_gpus: of each step; 0 for none.
+        jobs: runs at a time; they share the CPU's cores.
+        num_gpus: of each step; 0 for none. Runs at a time have GPUs of their own as far as there
+            are enough.
         say: prints a line.
     """
 
     def __init__(self, command: list[str], jobs: int, num_gpus: int, say: Callable[[str], None]):
         self.command, self.jobs, self.num_gpus, self.say = command, jobs, num_gpus, say
+        self.slots = queue.SimpleQueue()
+        for slot in range(jobs):
+            self.slots.put(slot)
         self.children = set()
         self.stopped = threading.Event()
 
@@ -212,19 +218,33 @@ class Executor:
         Raises:
             InputError: a step has failed; the line names its log.
         """
-        with locked(run, self.say) as lock:
-            for step in steps_of(run):
-                done = finished_steps(run)
-                if step.evaluation not in done and not self.stopped.is_set():
-                    made = self._execute(step, lock)
-                    write_json(run.folder / STEPS, done | {step.evaluation: made})
+        slot = self.slots.get()
+        try:
+            with locked(run, self.say) as lock:
+                for step in steps_of(run):
+                    done = finished_steps(run)
+                    if step.evaluation not in done and not self.stopped.is_set():
+                        made = self._execute(step, lock, slot)
+                        write_json(run.folder / STEPS, done | {step.evaluation: made})
+        finally:
+            self.slots.put(slot)
 
-    def _execute(self, step: Step, lock: TextIO) -> dict:
+    def _environment(self, slot: int) -> dict[str, str]:
+        threads = max(1, (os.cpu_count() or 1) // self.jobs)
+        added = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+        all_gpus = map(str, range(torch.cuda.device_count()))
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(all_gpus)).split(",")
+        if 0 < self.num_gpus <= len(gpus) and gpus[0]:
+            first = slot * self.num_gpus
+            own = [gpus[i % len(gpus)] for i in range(first, first + self.num_gpus)]
+            added["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+        return added
+
+    def _execute(self, step: Step, lock: TextIO, slot: int) -> dict:
         arguments = step.arguments(self.num_gpus)
         folder = step.run.evaluation_folder(step.evaluation)
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "console.txt"
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
         started = time.time()
         with open(log, "a") as output:
             child = subprocess.Popen(
@@ -232,7 +252,7 @@ class Executor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
+                env=self._environment(slot),
                 pass_fds=[lock.fileno()],
                 start_new_session=True,
             )

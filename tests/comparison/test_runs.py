@@ -76,9 +76,15 @@ def test_only_what_is_missing_of_a_run_is_made(plan):
     assert list(finished_steps(run)) == ["", "near"]
 
 
-def test_gpus_are_passed_on(plan):
-    train_missing(plan, FAKE, num_gpus=2)
-    assert "--num-gpus 2" in calls(plan.runs[0].folder)[0]
+@pytest.mark.parametrize(
+    "jobs, each, expected", [(1, 2, {"4,5"}), (2, 1, {"4", "5"}), (2, 2, {"4,5", "6,4"})]
+)
+def test_runs_at_a_time_have_gpus_of_their_own(plan, monkeypatch, jobs, each, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    train_missing(plan, FAKE, jobs=jobs, num_gpus=each)
+    lines = [line for run in plan.runs for line in calls(run.folder)]
+    assert all(f"--num-gpus {each} --dist-url auto" in line for line in lines)
+    assert {line.split("GPUs ")[1] for line in lines} == expected
 
 
 def test_a_failure_ends_in_one_line_and_is_tried_again(plan, tmp_path):
