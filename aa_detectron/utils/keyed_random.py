@@ -44,7 +44,7 @@ def own_random():
     """
     state = torch.get_rng_state()
     try:
-        torch.default_generator.manual_seed(int(torch.randint(2**63 - 1, ())))
+        torch.default_generator.manual_seed(int(torch.randint(2**63 - 1, (), device="cpu")))
         yield
     finally:
         torch.set_rng_state(state)

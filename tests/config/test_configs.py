@@ -16,7 +16,8 @@ from helpers import CONFIGS, ROOT
 from aa_detectron import add_aa_config
 from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
 
-LEAVES = sorted(p for p in CONFIGS.rglob("*.yaml") if p.parent != CONFIGS)
+NO_LEAVES = (CONFIGS, CONFIGS / "comparisons")  # bases; what tools/compare.py reads
+LEAVES = sorted(p for p in CONFIGS.rglob("*.yaml") if p.parent not in NO_LEAVES)
 
 
 def load(path):
