@@ -168,9 +168,14 @@ def test_interrupting_ends_the_children(plan, tmp_path):
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # Ignored in processes that a shell has started in the background, and inherited by the tests.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        train_missing(plan, FAKE)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_missing(plan, FAKE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     child = int((plan.start.folder / ".lock").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)

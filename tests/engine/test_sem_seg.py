@@ -116,10 +116,9 @@ def test_no_image(tmp_path, shapes, only_pairs):
     assert "holds no image of shapes_sem_seg_val" in message and "\n" not in message
 
 
-def test_classification_has_nothing_to_draw():
-    records = [{"classification": {}}]
-    with pytest.raises(InputError, match="neither instances nor label maps"):
-        choose_records(records, 1)
+def test_other_records_have_nothing_to_draw():
+    with pytest.raises(InputError, match="neither instances, label maps nor classes"):
+        choose_records([{"worst_shift": {}}], 1)
 
 
 def test_number_of_classes(tmp_path):

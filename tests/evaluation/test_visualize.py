@@ -5,7 +5,13 @@ from PIL import Image
 
 from aa_detectron.engine.pictures import choose_records
 from aa_detectron.evaluation import label_pair_record, pair_record
-from aa_detectron.evaluation.visualize import GAP, draw_label_pair, draw_pair, save_image
+from aa_detectron.evaluation.visualize import (
+    GAP,
+    draw_class_pair,
+    draw_label_pair,
+    draw_pair,
+    save_image,
+)
 
 
 def square(y0, x0, side, masks=True):
@@ -71,3 +77,14 @@ def test_different_labels_are_red():
     blue = panels[1][..., 2] - panels[1][..., 0] > 100
     assert blue[10 * 8 : 20 * 8, 5 * 8 : 25 * 8].mean() > 0.98
     assert not (panels[0][..., 2] - panels[0][..., 0] > 100).any()
+
+
+def test_different_classes_are_red():
+    grey = [np.full((60, 60, 3), 128, np.uint8)] * 2
+    for labels, is_red in (((0, 1), True), ((1, 1), False)):
+        sides = [{"label": label, "score": 0.5} for label in labels]
+        section = {"first": sides[0], "second": sides[1], "category": None}
+        picture = draw_class_pair(grey, {"classification": section}, ["cat", "dog"]).astype(int)
+        assert picture.shape == (60 * 8, 2 * 60 * 8 + GAP, 3)
+        red = (picture[..., 0] - picture[..., 1:].max(-1)) > 60
+        assert red.any() == is_red
