@@ -112,9 +112,14 @@ def _read_miou(path: Path, name: str) -> dict[str, Score]:
 def read_confusion(path: Path, name: str) -> dict[str, np.ndarray]:
     """Of every image (classes, classes) pixels, predicted by annotated; ignored ones left out.
 
+    Images are known by the names of their files, so that a data set may have been moved.
+
     Args:
         path: sem_seg_predictions.json of Detectron2's SemSegEvaluator.
         name: of the data set.
+
+    Raises:
+        ValueError: two images have one name.
     """
     metadata = MetadataCatalog.get(name)
     classes = len(metadata.stuff_classes)
@@ -122,16 +127,22 @@ def read_confusion(path: Path, name: str) -> dict[str, np.ndarray]:
     predicted = {}
     for entry in json.loads(path.read_text()):
         mask = mask_util.decode(entry["segmentation"]).astype(bool)
-        labels = predicted.setdefault(entry["file_name"], np.zeros(mask.shape, np.uint8))
+        labels = predicted.setdefault(_file(entry), np.zeros(mask.shape, np.uint8))
         labels[mask] = contiguous[entry["category_id"]]
     confusion = {}
     for item in DatasetCatalog.get(name):
+        if _file(item) in confusion:
+            raise ValueError(f"{name} has two images named {_file(item)}")
         truth = read_label_map(item["sem_seg_file_name"])
         counted = truth != metadata.ignore_label
-        pairs = predicted[item["file_name"]][counted].astype(int) * classes + truth[counted]
+        pairs = predicted[_file(item)][counted].astype(int) * classes + truth[counted]
         counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-        confusion[os.path.basename(item["file_name"])] = counts
+        confusion[_file(item)] = counts
     return dict(sorted(confusion.items()))
+
+
+def _file(item: dict) -> str:
+    return os.path.basename(item["file_name"])
 
 
 def miou(confusion: np.ndarray) -> np.ndarray:

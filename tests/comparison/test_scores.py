@@ -65,6 +65,13 @@ def test_miou_is_that_of_detectron2(data, tmp_path):
     assert score.resampled[0] == pytest.approx(expected) and expected < 60
     assert score.resampled.std() > 1
 
+    for item in items:  # the same data at another place
+        item["file_name"] = str(tmp_path / "moved" / Path(item["file_name"]).name)
+    np.testing.assert_array_equal(read_scores(run)["mIoU"].resampled, score.resampled)
+    items[1]["file_name"] = str(tmp_path / "other" / "0.png")
+    with pytest.raises(InputError, match="two images named 0.png"):
+        read_scores(run)
+
 
 def test_miou_leaves_out_classes_that_are_not_annotated():
     confusion = np.array([[[4, 1, 0], [1, 4, 0], [2, 0, 0]]])  # the third is predicted, never there
