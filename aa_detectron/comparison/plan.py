@@ -15,6 +15,7 @@
       blur: {config: ..., opts: {MODEL.ANTIALIAS.KERNEL_SIZE: 5}}
       trained before: {runs: [output/a, output/b, output/c]}  # finished runs, one for each seed
     baselines: [plain, blur]           # the others are compared with each of these
+    pool_seeds: true                   # optional: one spread between seeds for all variants
 
 Paths of configs are relative to the file that names them, all others to the current folder. As in
 Detectron2's configs, ``_BASE_`` names a file whose keys are taken over; its paths, too, are then
@@ -31,7 +32,10 @@ from yaml import YAMLError
 
 from aa_detectron.errors import InputError
 
-KEYS = ("title", "output", "seeds", "start", "opts", "evaluations", "variants", "baselines")
+KEYS = (
+    *("title", "output", "seeds", "start", "opts", "evaluations", "variants", "baselines"),
+    "pool_seeds",
+)
 MAIN = ""
 """The name of the evaluation that ends a training."""
 
@@ -69,6 +73,8 @@ class Plan:
     variants: dict[str, tuple[Run, ...]]
     """For each variant a run for each seed, in the order of ``seeds``."""
     baselines: tuple[str, ...]
+    pool_seeds: bool = False
+    """Whether the spread between seeds is taken from all variants; see :mod:`.intervals`."""
 
     @property
     def runs(self) -> list[Run]:
@@ -198,8 +204,11 @@ class _Reader:
         baselines = content.get("baselines", [next(iter(variants))])
         if not isinstance(baselines, list) or not all(b in variants for b in baselines):
             self._refuse("baselines", baselines, "a list of variants: " + ", ".join(variants))
+        pool = content.get("pool_seeds", False)
+        if type(pool) is not bool or (pool and min(len(seeds), len(variants)) < 2):
+            self._refuse("pool_seeds", pool, "true (with two or more seeds and variants) or false")
         title = str(content.get("title", folder.name))
-        return Plan(title, folder, tuple(seeds), start, variants, tuple(baselines))
+        return Plan(title, folder, tuple(seeds), start, variants, tuple(baselines), pool)
 
     def _start(self, start) -> Run:
         start = self._mapping("start", start, ("config", "output", "opts"))

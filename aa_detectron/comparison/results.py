@@ -12,7 +12,7 @@ from tqdm import tqdm
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing, write_json
 
-from .intervals import Interval, deviation, mean_interval, paired_difference
+from .intervals import Interval, deviation, mean_interval, paired_difference, pooled_spread
 from .plan import Plan, Run
 from .runs import environment, finished_steps
 from .scores import RESAMPLES, Score, read_scores
@@ -22,11 +22,11 @@ def collect(plan: Plan) -> dict:
     """Reads all runs and compares them.
 
     Returns:
-        {"title", "seeds", "baselines", "resamples", "environment", "variants": {name: {"runs":
-        [{"folder", "steps", "scores": {metric: percent}}, ...], "scores": {metric: {"mean",
-        "deviation", "low", "high", "images", "pairs"}}}}, "differences": [{"metric", "variant",
-        "baseline", "value", "low", "high", "holds_zero"}, ...]}; see :mod:`.intervals`. "pairs" is
-        the mean over seeds of those that count.
+        {"title", "seeds", "baselines", "pool_seeds", "resamples", "environment", "start",
+        "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}}, ...],
+        "scores": {metric: {"mean", "deviation", "low", "high", "images", "pairs"}}}},
+        "differences": [{"metric", "variant", "baseline", "value", "low", "high", "holds_zero"},
+        ...]}; see :mod:`.intervals`. "pairs" is the mean over seeds of those that count.
 
     Raises:
         InputError: results are missing, or runs were not tested on the same images.
@@ -41,15 +41,19 @@ def collect(plan: Plan) -> dict:
     images = {metric: len(next(iter(scores.values()))[metric].image_ids) for metric in metrics}
     differences = []
     for metric in metrics:
+        spread = None
+        if plan.pool_seeds:
+            spread = pooled_spread(np.stack([g[metric][:, 0] for g in gathered.values()]))
         for variant, baseline in plan.contrasts:
             pair = gathered[variant][metric], gathered[baseline][metric]
-            difference = paired_difference(*pair, images[metric])
+            difference = paired_difference(*pair, images[metric], spread)
             names = {"metric": metric, "variant": variant, "baseline": baseline}
             differences.append(names | _as_dict(difference))
     return {
         "title": plan.title,
         "seeds": list(plan.seeds),
         "baselines": list(plan.baselines),
+        "pool_seeds": plan.pool_seeds,
         "resamples": RESAMPLES,
         "environment": environment(),
         "start": _describe_run(plan.start, {}) if plan.start else None,
@@ -174,10 +178,11 @@ def explanation(results: dict) -> str:
         if seeds > 1
         else "images alone: a single seed says nothing about the spread between trainings"
     )
+    pooled = " (whose spread is taken from all variants together)" if results["pool_seeds"] else ""
     return (
         "Percent. Differences are paired by seed and image; in brackets their 95 % interval over "
-        f'{over}. "Holds zero": it may as well be none. Of pairs, those that count (mean over '
-        "seeds)."
+        f'{over}{pooled}. "Holds zero": it may as well be none. Of pairs, those that count (mean '
+        "over seeds)."
     )
 
 

@@ -59,6 +59,7 @@ def test_runs_and_contrasts(write):
     read_only = plan.variants["b"][1]
     assert read_only.folder == Path("y") and read_only.config_file is None
     assert read_plan(write(text), output="other").output == Path("other")
+    assert not plan.pool_seeds and read_plan(write(LEGAL + "pool_seeds: true")).pool_seeds
 
 
 def test_all_runs_start_from_the_start(write):
@@ -91,6 +92,8 @@ def test_takes_over_a_base(write, tmp_path):
         (LEGAL.replace("[1, 2]", "[true]"), "seeds is [True]"),
         (LEGAL + "opts: [A, 1]", "opts is ['A', 1]"),
         (LEGAL + "baselines: [c]", "baselines is ['c']"),
+        (LEGAL + "pool_seeds: 1", "pool_seeds is 1"),
+        (LEGAL.replace("[1, 2]", "[1]") + "pool_seeds: true", "two or more seeds"),
         (LEGAL + "start: {config: a.yaml}", "start.output is missing"),
         (LEGAL.replace("a.yaml}}", "missing.yaml}}"), "missing.yaml is no file"),
         (LEGAL.replace("b: {config: a.yaml}", "b: {}"), "either config or runs"),

@@ -4,13 +4,14 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers import ROOT
 
 from aa_detectron.comparison import plots, report, results
-from aa_detectron.comparison.intervals import paired_difference
+from aa_detectron.comparison.intervals import paired_difference, pooled_spread
 from aa_detectron.comparison.pictures import Picture, worst_pairs
 from aa_detectron.comparison.plan import read_plan
 from aa_detectron.comparison.resampling import image_weights
@@ -68,6 +69,25 @@ def test_numbers(collected, plan):
         expected = paired_difference(variants[variant], variants[baseline], len(IMAGES))
         assert (difference["value"], difference["low"], difference["high"]) == expected[:3]
         assert difference["holds_zero"] == (variant == "same")
+
+
+def test_spread_of_all_variants(plan, monkeypatch):
+    monkeypatch.setattr(results, "read_scores", made_up_scores)
+    collected = results.collect(replace(plan, pool_seeds=True))
+    variants = {
+        name: np.stack([made_up_scores(run)["mask AP"].resampled for run in runs])
+        for name, runs in plan.variants.items()
+    }
+    spread = pooled_spread(np.stack([scores[:, 0] for scores in variants.values()]))
+    expected = paired_difference(variants["better"], variants["plain"], len(IMAGES), spread)
+    (found,) = (
+        d
+        for d in collected["differences"]
+        if (d["metric"], d["variant"], d["baseline"]) == ("mask AP", "better", "plain")
+    )
+    assert (found["value"], found["low"], found["high"]) == expected[:3]
+    assert "from all variants together" in results.as_markdown(collected)
+    assert "from all variants" not in results.as_markdown(collected | {"pool_seeds": False})
 
 
 def test_tables_say_what_holds_zero(collected, tmp_path):
