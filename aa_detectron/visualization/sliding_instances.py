@@ -112,7 +112,7 @@ def draw_counts(models: dict[str, dict], offsets: list[Offset]) -> Figure:
             below.bar(at, heights, width, color=line.get_color())
     above.set_ylabel("instances")
     above.yaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper center", fontsize=8, ncols=4)
+    figure.legend(loc="outside upper center", fontsize=8, ncols=2)
     below.set_ylabel("appeared (above 0),\nvanished (below)", size=8)
     below.yaxis.set_major_locator(MaxNLocator(integer=True))
     below.axhline(0, color="k", linewidth=0.6)
@@ -216,7 +216,11 @@ def save_animation(path, frames: list[np.ndarray], milliseconds: int = FRAME_MS)
     Raises:
         InputError: the file cannot be written.
     """
-    images = [Image.fromarray(frame) for frame in frames]
+    # One palette without dithering: what stands still has the same pixels, and takes no space.
+    every = Image.fromarray(np.concatenate(frames))
+    palette = every.quantize(256, method=Image.Quantize.MAXCOVERAGE)  # keeps rare colours: outlines
+    still = {"palette": palette, "dither": Image.Dither.NONE}
+    images = [Image.fromarray(frame).quantize(**still) for frame in frames]
     with replacing(path) as temporary:
         images[0].save(
             temporary,

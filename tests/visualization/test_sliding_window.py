@@ -12,7 +12,11 @@ from aa_detectron.visualization.sliding_instances import (
     follow_instances,
     save_animation,
 )
-from aa_detectron.visualization.sliding_window import follow_class, row_of_offsets
+from aa_detectron.visualization.sliding_window import (
+    draw_probability,
+    follow_class,
+    row_of_offsets,
+)
 
 
 def test_offsets():
@@ -91,6 +95,30 @@ def test_counts():
     above, below = draw_counts({"a": follow_instances(outputs, OFFSETS)}, OFFSETS).axes
     assert above.lines[0].get_ydata().tolist() == [2, 2, 1, 2]
     assert [bar.get_height() for bar in below.patches] == [0, 0, 0, 2, 0, 0, -1, -1]
+
+
+def test_legends_of_four_models_fit():
+    outputs = [windowed(o, *s) for o, s in zip(OFFSETS, SEEN, strict=True)]
+    followed = follow_instances(outputs, OFFSETS)
+    names = ["plain", "blur", "adaptive", "adaptive, k 5"]
+    counts = draw_counts(dict.fromkeys(names, followed), OFFSETS)
+    found = follow_class(dict.fromkeys(names, np.eye(4))) | {"class_name": "rectangle"}
+    probability = draw_probability(np.zeros((64, 64, 3), np.uint8), (40, 40), found, OFFSETS)
+    for figure in (counts, probability):
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert 0 <= box.x0 and box.x1 <= figure.bbox.x1
+
+
+def test_rare_colours_stay_in_an_animation(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 120, (60, 80, 3), dtype=np.uint8) for _ in range(3)]
+    frames[1][20:23, 30:40] = (227, 26, 28)
+    save_animation(tmp_path / "a.gif", frames)
+    with Image.open(tmp_path / "a.gif") as image:
+        image.seek(1)
+        found = np.asarray(image.convert("RGB")).astype(int)[21, 35]
+    assert np.abs(found - (227, 26, 28)).max() < 12
 
 
 def test_animation_is_whole_or_not_there(tmp_path):
