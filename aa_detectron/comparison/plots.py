@@ -59,7 +59,8 @@ def _draw_scores(axes: Axes, results: dict, metric: str) -> None:
         offsets = np.linspace(-0.22, 0.22, len(seeds)) if len(seeds) > 1 else [0.0]
         axes.scatter(seeds, row + np.array(offsets), s=9, color=colour(row), alpha=0.55, zorder=3)
     _label_rows(axes, names)
-    axes.set_title(f"{metric} (%): seeds, mean, 95 % interval", size=9, loc="left")
+    interval = "" if math.isnan(summary["low"]) else ", 95 % interval"
+    axes.set_title(f"{metric} (%): seeds, mean{interval}", size=9, loc="left")
 
 
 def _draw_differences(axes: Axes, differences: list[dict], colours: dict[str, str]) -> None:

@@ -26,7 +26,8 @@ def collect(plan: Plan) -> dict:
         "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}}, ...],
         "scores": {metric: {"mean", "deviation", "low", "high", "images", "pairs"}}}},
         "differences": [{"metric", "variant", "baseline", "value", "low", "high", "holds_zero"},
-        ...]}; see :mod:`.intervals`. "pairs" is the mean over seeds of those that count.
+        ...]}; see :mod:`.intervals`. "pairs" is the mean over seeds of those that count. NaN where
+        there is nothing to tell an interval from, and for means where the seeds are pooled.
 
     Raises:
         InputError: results are missing, or runs were not tested on the same images.
@@ -61,7 +62,9 @@ def collect(plan: Plan) -> dict:
             variant: {
                 "runs": [_describe_run(run, scores[run]) for run in runs],
                 "scores": {
-                    metric: _summary(gathered[variant][metric], [scores[r][metric] for r in runs])
+                    metric: _summary(
+                        gathered[variant][metric], [scores[r][metric] for r in runs], plan
+                    )
                     for metric in metrics
                 },
             }
@@ -98,15 +101,18 @@ def _describe_run(run: Run, scores: dict[str, Score]) -> dict:
     }
 
 
-def _summary(gathered: np.ndarray, scores: list[Score]) -> dict:
-    interval = mean_interval(gathered, len(scores[0].image_ids))
+def _summary(gathered: np.ndarray, scores: list[Score], plan: Plan) -> dict:
+    images = len(scores[0].image_ids)
+    interval = mean_interval(gathered, images)
+    if plan.pool_seeds:  # only differences have a pooled spread: seeds move all variants together
+        interval = interval._replace(low=math.nan, high=math.nan)
     pairs = [score.pairs for score in scores if score.pairs is not None]
     return {
         "mean": interval.value,
         "deviation": deviation(gathered),
         "low": interval.low,
         "high": interval.high,
-        "images": len(scores[0].image_ids),
+        "images": images,
         "pairs": sum(pairs) / len(pairs) if pairs else None,
     }
 

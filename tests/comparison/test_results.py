@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import replace
 
@@ -86,6 +87,7 @@ def test_spread_of_all_variants(plan, monkeypatch):
         if (d["metric"], d["variant"], d["baseline"]) == ("mask AP", "better", "plain")
     )
     assert (found["value"], found["low"], found["high"]) == expected[:3]
+    assert math.isnan(collected["variants"]["better"]["scores"]["mask AP"]["low"])
     assert "from all variants together" in results.as_markdown(collected)
     assert "from all variants" not in results.as_markdown(collected | {"pool_seeds": False})
 
