@@ -41,23 +41,19 @@ class Comparison(NamedTuple):
     """(T,) of IoU."""
 
 
-def compare_detections(annotations: str, detections: str, task: str) -> Comparison | None:
+def compare_detections(annotations: str, detections: str, task: str) -> Comparison:
     """Compares detections with ground truth as Detectron2's COCOEvaluator does.
 
     Args:
         annotations, detections: JSON files, of COCO and of its results.
         task: "bbox" or "segm".
-
-    Returns:
-        None without any detection, where Detectron2 has no AP either.
     """
     with open(detections, encoding="utf-8") as file:
         found = json.load(file)
-    if not found:
-        return None
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(annotations)
-        evaluation = COCOeval(truth, truth.loadRes(found), task)
+        results = truth.loadRes(found) if found else COCO()  # loadRes wants at least one
+        evaluation = COCOeval(truth, results, task)
         params = evaluation.params
         params.maxDets, params.areaRng, params.areaRngLbl = [MAX_DETECTIONS], [[0, 1e10]], ["all"]
         evaluation.evaluate()

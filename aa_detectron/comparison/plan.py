@@ -36,6 +36,8 @@ KEYS = (
     *("title", "output", "seeds", "start", "opts", "evaluations", "variants", "baselines"),
     "pool_seeds",
 )
+RESERVED = ("inference", "figures")
+"""Folders that evaluations and reports make."""
 MAIN = ""
 """The name of the evaluation that ends a training."""
 
@@ -127,7 +129,10 @@ def plan_of_runs(arguments: list[str], output: str, baselines: list[str] | None 
         name, equals, folders = argument.partition("=")
         if not (name and equals and folders) or name in variants:
             raise InputError(f"{argument}: must be NAME=FOLDER[,FOLDER...], each NAME once")
-        variants[name] = {"runs": folders.split(",")}
+        runs = folders.split(",")
+        if "" in runs or len({os.path.abspath(folder) for folder in runs}) < len(runs):
+            raise InputError(f"{argument}: must name different folders")
+        variants[name] = {"runs": runs}
     counts = {name: len(variant["runs"]) for name, variant in variants.items()}
     if len(set(counts.values())) > 1:
         raise InputError(f"all variants must have as many runs, but there are {counts}")
@@ -156,7 +161,7 @@ class _Reader:
         except (OSError, YAMLError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise InputError(f"{self.path}: {reason}") from error
-        except TypeError:  # fvcore's, for an empty file
+        except (AssertionError, AttributeError, TypeError):  # fvcore's, for what is no mapping
             content = None
         if not isinstance(content, dict):
             raise InputError(f"{self.path}: must be a mapping of {', '.join(KEYS)}")
@@ -181,7 +186,7 @@ class _Reader:
         for key in ("output", "seeds", "variants"):
             if key not in content and not (key == "output" and output):
                 raise InputError(f"{self.path}: {key} is missing")
-        folder = Path(output or content["output"])
+        folder = self._path("output", output or content["output"])
         seeds = content["seeds"]
         if (
             not isinstance(seeds, list)
@@ -194,15 +199,14 @@ class _Reader:
         variants = self._mapping("variants", content["variants"])
         if not variants:
             self._refuse("variants", variants, "one or more variants")
-        names = {file_name(str(name)) for name in variants}
-        if len(names) < len(variants):
-            self._refuse("variants", list(variants), "names whose folders differ")
+        self._names("variants", variants)
+        self._names("evaluations", self._mapping("evaluations", content.get("evaluations", {})))
         variants = {
             str(name): self._variant(str(name), variant or {}, folder, seeds, start)
             for name, variant in variants.items()
         }
         baselines = content.get("baselines", [next(iter(variants))])
-        if not isinstance(baselines, list) or not all(b in variants for b in baselines):
+        if not isinstance(baselines, list) or not all(b in list(variants) for b in baselines):
             self._refuse("baselines", baselines, "a list of variants: " + ", ".join(variants))
         pool = content.get("pool_seeds", False)
         if type(pool) is not bool or (pool and min(len(seeds), len(variants)) < 2):
@@ -210,13 +214,25 @@ class _Reader:
         title = str(content.get("title", folder.name))
         return Plan(title, folder, tuple(seeds), start, variants, tuple(baselines), pool)
 
+    def _path(self, key: str, found) -> Path:
+        if not isinstance(found, str) or not found:
+            self._refuse(key, found, "a folder")
+        return Path(found)
+
+    def _names(self, key: str, names) -> None:
+        folders = [file_name(str(name)) for name in names]
+        if len(set(folders)) < len(folders) or {"", ".", "..", *RESERVED} & set(folders):
+            legal = "names whose folders differ, and none of " + ", ".join(RESERVED)
+            self._refuse(key, list(names), legal)
+
     def _start(self, start) -> Run:
         start = self._mapping("start", start, ("config", "output", "opts"))
         for key in ("config", "output"):
             if key not in start:
                 raise InputError(f"{self.path}: start.{key} is missing")
         opts = self._opts("start.opts", start.get("opts", {}))
-        return Run("start", Path(start["output"]), self._config("start", start), opts)
+        folder = self._path("start.output", start["output"])
+        return Run("start", folder, self._config("start", start), opts)
 
     def _variant(self, name: str, variant, folder: Path, seeds, start) -> tuple[Run, ...]:
         key = f"variants.{name}"

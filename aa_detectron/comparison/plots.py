@@ -15,7 +15,7 @@ from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.utils.files import replacing
 
 from .plan import MAIN, Plan, Run
-from .runs import load_run_config
+from .runs import data_sets
 from .scores import CONSISTENCY
 
 WIDTH = 5.2  # inches; about what a phone shows without shrinking the letters
@@ -132,8 +132,7 @@ def draw_shift_lengths(plan: Plan, evaluation: str = MAIN) -> Figure | None:
 
 def read_records(run: Run, evaluation: str = MAIN) -> list[dict]:
     """The records of all pairs of an evaluation; empty without any."""
-    cfg = load_run_config(run, evaluation, eval_only=True)
-    name = (cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST)[0]
+    _, name = data_sets(run, evaluation)
     for kind in CONSISTENCY:
         path = Path(records_path(str(run.inference(evaluation)), kind, name))
         if path.exists():

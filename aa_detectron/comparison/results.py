@@ -22,19 +22,19 @@ def collect(plan: Plan) -> dict:
     """Reads all runs and compares them.
 
     Returns:
-        {"title", "seeds", "baselines", "pool_seeds", "resamples", "environment", "start",
-        "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}}, ...],
-        "scores": {metric: {"mean", "deviation", "low", "high", "images", "pairs"}}}},
+        {"title", "seeds", "baselines", "pool_seeds", "left_out", "resamples", "environment",
+        "start", "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}},
+        ...], "scores": {metric: {"mean", "deviation", "low", "high", "images", "pairs"}}}},
         "differences": [{"metric", "variant", "baseline", "value", "low", "high", "holds_zero"},
         ...]}; see :mod:`.intervals`. "pairs" is the mean over seeds of those that count. NaN where
         there is nothing to tell an interval from, and for means where the seeds are pooled.
 
     Raises:
-        InputError: results are missing, or runs were not tested on the same images.
+        InputError: results are missing, or runs were not tested on the same images and pairs.
     """
     runs = tqdm(plan.runs, desc="scores", unit="run")
     scores = {run: read_scores(run) for run in runs}
-    metrics = _common_metrics(scores)
+    metrics, left_out = _common_metrics(scores)
     gathered = {
         variant: {metric: _gather([scores[run][metric] for run in runs]) for metric in metrics}
         for variant, runs in plan.variants.items()
@@ -55,6 +55,7 @@ def collect(plan: Plan) -> dict:
         "seeds": list(plan.seeds),
         "baselines": list(plan.baselines),
         "pool_seeds": plan.pool_seeds,
+        "left_out": left_out,
         "resamples": RESAMPLES,
         "environment": environment(),
         "start": _describe_run(plan.start, {}) if plan.start else None,
@@ -74,18 +75,29 @@ def collect(plan: Plan) -> dict:
     }
 
 
-def _common_metrics(scores: dict[Run, dict[str, Score]]) -> list[str]:
-    """The metrics of all runs, in the order of the first; they must be of the same images."""
+def _common_metrics(scores: dict[Run, dict[str, Score]]) -> tuple[list[str], list[str]]:
+    """The metrics of all runs, in the order of the first, and those that not all of them have.
+
+    Raises:
+        InputError: two runs were not tested on the same images and pairs, or have no metric in
+            common.
+    """
     (first, known), *others = scores.items()
     for run, other in others:
         for metric in known.keys() & other.keys():
+            those = f"as that of {first.folder}"
             if other[metric].image_ids != known[metric].image_ids:
-                those = f"as that of {first.folder}"
                 raise InputError(f"{run.folder}: its {metric} is not of the same images {those}")
+            if other[metric].tested != known[metric].tested:
+                raise InputError(
+                    f"{run.folder}: its {metric} is not of the same pairs and settings "
+                    f"(TEST.CONSISTENCY) {those}"
+                )
     metrics = [metric for metric in known if all(metric in other for _, other in others)]
     if not metrics:
         raise InputError(f"{others[0][0].folder}: has no score in common with {first.folder}")
-    return metrics
+    every = dict.fromkeys(metric for found in scores.values() for metric in found)
+    return metrics, [metric for metric in every if metric not in metrics]
 
 
 def _gather(scores: list[Score]) -> np.ndarray:
@@ -184,11 +196,13 @@ def explanation(results: dict) -> str:
         if seeds > 1
         else "images alone: a single seed says nothing about the spread between trainings"
     )
+    missing = ", ".join(results["left_out"])
+    missing = f" Not of all runs, and so left out: {missing}." if missing else ""
     pooled = " (whose spread is taken from all variants together)" if results["pool_seeds"] else ""
     return (
         "Percent. Differences are paired by seed and image; in brackets their 95 % interval over "
         f'{over}{pooled}. "Holds zero": it may as well be none. Of pairs, those that count (mean '
-        "over seeds)."
+        f"over seeds).{missing}"
     )
 
 
@@ -203,7 +217,9 @@ def provenance(results: dict) -> str:
     commits, machines = (
         ", ".join(sorted({s[key] for s in steps})) for key in ("commit", "machine")
     )
-    return f"{len(runs)} runs, {hours:.1f} hours of them together; commit {commits}; {machines}"
+    # Of a step that was interrupted, only the last part is known.
+    time = f"{hours:.1f} hours or more of them together"
+    return f"{len(runs)} runs, {time}; commit {commits}; {machines}"
 
 
 def as_csv(results: dict) -> str:

@@ -1,18 +1,20 @@
 """Trains and evaluates what is missing, each step in a process of its own.
 
-A run's folder has, beside what tools/train_net.py leaves:
+A run's folder, and in it that of each further evaluation, has beside what tools/train_net.py leaves
 
-    run.yaml    the whole config, written before the first step
-    steps.json  a line for each step that was finished: command, seconds, commit, machine
-    .lock       held while a process works on the run; has its number
-    console.txt what the steps have printed
+    run.yaml    the whole config, written before the step; of a training that starts from another
+                one, that one's, too
+    step.json   written after the step: command, seconds, commit, machine
+    console.txt what the step has printed
+    .lock       (the run's only) held while a process works on the run; has its number
 
-A step that is in steps.json is not made again. One that was killed is started again with
+A step that has its step.json is not made again. One that was killed is started again with
 ``--resume``, which for a training means from the last checkpoint, with the same weights in the end.
 """
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -30,17 +32,21 @@ from typing import NamedTuple, TextIO
 
 import torch
 import yaml
+from detectron2.config import get_cfg
 from tqdm import tqdm
 
 from aa_detectron import compat
+from aa_detectron.config import add_aa_config
 from aa_detectron.engine.launch import load_config
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing, write_json
 
 from .plan import MAIN, Plan, Run
 
-STEPS = "steps.json"
+STEP = "step.json"
 CONFIG = "run.yaml"
+START = "START"
+"""The key in run.yaml of the config of the training that a run starts from."""
 
 
 class Step(NamedTuple):
@@ -79,11 +85,21 @@ def steps_of(run: Run) -> list[Step]:
 
 def finished_steps(run: Run) -> dict[str, dict]:
     """What is known of the finished steps, by evaluation."""
-    path = run.folder / STEPS
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise InputError(f"{path}: is broken ({error}); remove it and start again") from error
+    steps = {}
+    for evaluation in (MAIN, *run.evaluations):
+        path = run.evaluation_folder(evaluation) / STEP
+        try:
+            if path.exists():
+                steps[evaluation] = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path}: is broken ({error}); remove it and start again") from error
+    return steps
+
+
+def missing_steps(run: Run) -> list[Step]:
+    """Those of :func:`steps_of` that are not finished."""
+    done = finished_steps(run)
+    return [step for step in steps_of(run) if step.evaluation not in done]
 
 
 def load_run_config(run: Run, evaluation: str = MAIN, *, eval_only: bool = False):
@@ -105,39 +121,73 @@ def _load(config_file: str, opts: list[str], *, eval_only: bool = True):
     return load_config(SimpleNamespace(config_file=config_file, opts=opts, eval_only=eval_only))
 
 
-def prepare(run: Run) -> int:
-    """Checks a run's config, and keeps it in its folder.
+def data_sets(run: Run, evaluation: str = MAIN) -> tuple[str, str]:
+    """The data sets of an evaluation: that of accuracy, and that of consistency.
+
+    Raises:
+        InputError: there is not exactly one of each.
+    """
+    cfg = load_run_config(run, evaluation, eval_only=True)
+    pairs = cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST
+    for key, names in (("DATASETS.TEST", cfg.DATASETS.TEST), ("TEST.CONSISTENCY.DATASETS", pairs)):
+        if len(names) != 1:
+            raise InputError(f"{run.folder}: {key} is {tuple(names)}, but must be one data set")
+    return cfg.DATASETS.TEST[0], pairs[0]
+
+
+def prepare(run: Run, start: Run | None = None) -> int:
+    """Checks the configs of a run's steps, and keeps them in their folders.
+
+    Args:
+        run: with a config.
+        start: the training that it starts from.
 
     Returns:
         the iterations of its training.
 
     Raises:
-        InputError, InvalidOption: a config that cannot be used, or differs from that of the run
+        InputError, InvalidOption: a config that cannot be used, or differs from that of the step
             which is in the folder.
     """
-    for evaluation in run.evaluations:
-        load_run_config(run, evaluation, eval_only=True)
-    cfg = load_run_config(run)
-    asked = cfg.dump()
-    path = run.folder / CONFIG
+    for evaluation in (MAIN, *run.evaluations):
+        data_sets(run, evaluation)
+        cfg = load_run_config(run, evaluation, eval_only=bool(evaluation))
+        asked = yaml.safe_load(cfg.dump())
+        if start and not evaluation:
+            asked[START] = yaml.safe_load(load_run_config(start).dump())
+        _keep(run.evaluation_folder(evaluation), asked)
+    return load_run_config(run).SOLVER.MAX_ITER
+
+
+def _keep(folder: Path, asked: dict) -> None:
+    path = folder / CONFIG
     if path.exists():
-        _check_same(run, path, asked)
-    elif (run.folder / "last_checkpoint").exists():
-        raise InputError(f"{run.folder}: holds a training that no comparison has made")
+        _check_same(folder, yaml.safe_load(path.read_text()), asked)
+    elif (folder / "last_checkpoint").exists():
+        raise InputError(f"{folder}: holds a training that no comparison has made")
     else:
         with replacing(path) as temporary:
-            temporary.write_text(asked)
-    return cfg.SOLVER.MAX_ITER
+            temporary.write_text(yaml.safe_dump(asked))
 
 
-def _check_same(run: Run, path: Path, asked: str) -> None:
-    kept, asked = (dict(_leaves(yaml.safe_load(text))) for text in (path.read_text(), asked))
-    for key in sorted(kept.keys() | asked.keys()):
-        if kept.get(key) != asked.get(key):
+def _check_same(folder: Path, kept: dict, asked: dict) -> None:
+    """Keys that were added since have had their defaults; the device decides nothing."""
+    kept, asked, default = (dict(_leaves(node)) for node in (kept, asked, default_config()))
+    for key in sorted(asked.keys() - {"MODEL.DEVICE", f"{START}.MODEL.DEVICE"}):
+        found = kept.get(key, default.get(key, asked[key]))
+        if found != asked[key]:
             raise InputError(
-                f"{run.folder}: holds a run whose {key} is {kept.get(key)!r}, but "
-                f"{asked.get(key)!r} is asked for; remove it or choose another output"
+                f"{folder}: holds a run whose {key} is {found!r}, but "
+                f"{asked[key]!r} is asked for; remove it or choose another output"
             )
+
+
+@functools.cache
+def default_config() -> dict:
+    """The config without any file."""
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    return yaml.safe_load(cfg.dump())
 
 
 def _leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -176,21 +226,35 @@ def _processor() -> str:
 
 
 @contextlib.contextmanager
-def locked(run: Run, say: Callable[[str], None]) -> Iterator[TextIO]:
+def locked(
+    run: Run, say: Callable[[str], None], stopped: threading.Event | None = None
+) -> Iterator[TextIO]:
     """Holds the run's lock; yields its file, for the child that does the work.
 
     The lock lasts as long as any process has the file. A child that survived its parent's SIGKILL
     finishes its step, and whoever comes next waits for it.
+
+    Raises:
+        KeyboardInterrupt: ``stopped`` was set while waiting.
     """
+    stopped = stopped or threading.Event()
     run.folder.mkdir(parents=True, exist_ok=True)
     with open(run.folder / ".lock", "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _acquired(file):
             file.seek(0)
             say(f"{run.name}: waiting for process {file.read().strip()}, which works on it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not _acquired(file):
+                if stopped.wait(0.5):
+                    raise KeyboardInterrupt
         yield file
+
+
+def _acquired(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 class Executor:
@@ -220,12 +284,11 @@ class Executor:
         """
         slot = self.slots.get()
         try:
-            with locked(run, self.say) as lock:
-                for step in steps_of(run):
-                    done = finished_steps(run)
-                    if step.evaluation not in done and not self.stopped.is_set():
+            with locked(run, self.say, self.stopped) as lock:
+                for step in missing_steps(run):
+                    if not self.stopped.is_set():
                         made = self._execute(step, lock, slot)
-                        write_json(run.folder / STEPS, done | {step.evaluation: made})
+                        write_json(run.evaluation_folder(step.evaluation) / STEP, made)
         finally:
             self.slots.put(slot)
 
@@ -245,7 +308,7 @@ class Executor:
         folder = step.run.evaluation_folder(step.evaluation)
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "console.txt"
-        started = time.time()
+        started, made_in = time.time(), environment()
         with open(log, "a") as output:
             child = subprocess.Popen(
                 [*self.command, *arguments],
@@ -257,6 +320,8 @@ class Executor:
                 start_new_session=True,
             )
         self.children.add(child)
+        if self.stopped.is_set():  # in between, and has not seen this child
+            self.stop()
         lock.truncate(0)
         print(child.pid, file=lock, flush=True)
         status = child.wait()
@@ -270,7 +335,7 @@ class Executor:
         return {
             "command": command,
             "seconds": round(time.time() - started, 1),
-            **environment(),
+            **made_in,
         }
 
     def stop(self) -> None:
@@ -350,11 +415,14 @@ def train_missing(plan: Plan, train_net: str, *, jobs: int = 1, num_gpus: int = 
             step that has failed.
     """
     groups = [[plan.start] if plan.start else [], [run for run in plan.runs if run.config_file]]
-    iterations = {run: prepare(run) for group in groups for run in group}
+    starts, runs = groups
+    iterations = {run: prepare(run) for run in starts}
+    iterations |= {run: prepare(run, plan.start) for run in runs}
     for run in plan.runs:
-        if run.config_file is None:
-            load_run_config(run)  # to say at once what is missing
-    todo = [[r for r in group if len(finished_steps(r)) < len(steps_of(r))] for group in groups]
+        if run.config_file is None:  # to say at once what is missing
+            for evaluation in (MAIN, *run.evaluations):
+                data_sets(run, evaluation)
+    todo = [[run for run in group if missing_steps(run)] for group in groups]
     if not any(todo):
         return
     with progress(iterations) as say:

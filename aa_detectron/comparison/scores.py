@@ -1,5 +1,6 @@
 """All scores of a run, on its images and on resamples of them, from the files that tests leave."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -21,9 +22,11 @@ from aa_detectron.evaluation.sem_seg import equal_share
 from .average_precision import average_precision, compare_detections
 from .plan import MAIN, Run
 from .resampling import image_weights, weighted_mean
-from .runs import load_run_config
+from .runs import data_sets
 
 RESAMPLES = 1000
+READ_ERRORS = (AssertionError, AttributeError, LookupError, OSError, ValueError)
+"""Of files that are broken, or of another data set."""
 Share = Callable[[dict], float | None]
 """Of a record, 0 to 1; None where its pair does not count."""
 
@@ -36,6 +39,8 @@ class Score(NamedTuple):
     image_ids: list[str]
     pairs: int | None = None
     """That count; None of what is not measured on pairs."""
+    tested: str = ""
+    """What decides which pairs were tested, and how."""
 
 
 def read_scores(run: Run) -> dict[str, Score]:
@@ -49,27 +54,21 @@ def read_scores(run: Run) -> dict[str, Score]:
     """
     scores = {}
     for evaluation in (MAIN, *run.evaluations):
-        cfg = load_run_config(run, evaluation, eval_only=True)
-        name = _single(run, "DATASETS.TEST", cfg.DATASETS.TEST)
-        pairs = _single(run, "TEST.CONSISTENCY.DATASETS", cfg.TEST.CONSISTENCY.DATASETS or [name])
+        name, pairs = data_sets(run, evaluation)
         folder = run.inference(evaluation)
         try:
             if evaluation == MAIN:
                 scores |= read_accuracy(folder, name)
             read = read_consistency(folder, pairs)
-        except (KeyError, OSError, ValueError) as error:
+        except READ_ERRORS as error:
             raise InputError(f"{folder}: its results cannot be read ({error!r})") from error
+        if evaluation and not read:
+            raise InputError(f"{folder}: has no consistency of {pairs}")
         suffix = f", {evaluation}" if evaluation else ""
         scores |= {metric + suffix: score for metric, score in read.items()}
     if not scores:
         raise InputError(f"{run.folder}: has no results to compare in {run.inference()}")
     return scores
-
-
-def _single(run: Run, key: str, names) -> str:
-    if len(names) != 1:
-        raise InputError(f"{run.folder}: {key} is {tuple(names)}, but must be one data set")
-    return names[0]
 
 
 def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
@@ -88,13 +87,13 @@ def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
 
 def _read_ap(path: Path, name: str) -> dict[str, Score]:
     annotations = MetadataCatalog.get(name).json_file
-    has_masks = '"segmentation"' in path.read_text()
+    detections = json.loads(path.read_text())
+    # Of a network that finds nothing, AP is 0, whatever it looks for.
+    has_masks = not detections or "segmentation" in detections[0]
     scores = {}
     for task, label in (("bbox", "box"), ("segm", "mask")):
-        compared = None
         if task == "bbox" or has_masks:
             compared = compare_detections(annotations, str(path), task)
-        if compared:
             weights = image_weights(len(compared.image_ids), RESAMPLES)
             ids = [str(i) for i in compared.image_ids]
             for metric, resampled in average_precision(compared, weights).items():
@@ -170,13 +169,22 @@ def read_consistency(folder: Path, name: str) -> dict[str, Score]:
         path = Path(records_path(str(folder), kind, name))
         if not path.exists():
             continue
-        records = json.loads(path.read_text())["pairs"]
+        report = json.loads(path.read_text())
+        records = report["pairs"]
+        tested = _tested(report)
         for metric, (section, share) in metrics.items():
             if section in records[0]:
                 shares = [share(record) for record in records]
                 counted = sum(s is not None for s in shares)
-                scores[metric] = _over_pairs(records, shares, counted)
+                scores[metric] = _over_pairs(records, shares, counted)._replace(tested=tested)
     return scores
+
+
+def _tested(report: dict) -> str:
+    """A digest of the pairs' offsets and of the settings under which they were compared."""
+    settings = {key: report.get(key) for key in ("score_thresh", "match_class", "ignore_label")}
+    pairs = [[r[key] for key in ("image_id", "pair", "offsets", "size")] for r in report["pairs"]]
+    return hashlib.sha256(json.dumps([settings, sorted(pairs, key=str)]).encode()).hexdigest()
 
 
 def _over_pairs(records: list[dict], shares: list[float | None], pairs: int | None) -> Score:

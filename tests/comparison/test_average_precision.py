@@ -117,4 +117,7 @@ def test_equals_coco(files, task):
 def test_without_detections(files, tmp_path):
     (tmp_path / "none.json").write_text("[]")
     arguments = str(files[0] / "truth.json"), str(tmp_path / "none.json")
-    assert compare_detections(*arguments, "bbox") is None
+    for task in ("bbox", "segm"):
+        scores = average_precision(compare_detections(*arguments, task), image_weights(12, 15))
+        assert list(scores) == ["AP", "AP50", "AP75"]
+        assert all((found == 0).all() and found.shape == (16,) for found in scores.values())

@@ -15,6 +15,7 @@ LEGAL = f"output: out\nseeds: [1, 2]\n{VARIANT}\n"
 @pytest.fixture
 def write(tmp_path):
     (tmp_path / "a.yaml").write_text("VERSION: 2\n")
+    (tmp_path / "list.yaml").write_text("[a, b]\n")
 
     def write(text):
         path = tmp_path / "comparison.yaml"
@@ -103,6 +104,18 @@ def test_takes_over_a_base(write, tmp_path):
             "names whose folders differ",
         ),
         (LEGAL.replace(VARIANT, "variants: {}"), "one or more variants"),
+        (LEGAL.replace("a: {c", "figures: {c"), "none of inference, figures"),
+        (LEGAL.replace("a: {c", "..: {c"), "names whose folders differ"),
+        (LEGAL + "evaluations: {inference: {A: 1}}", "evaluations is ['inference']"),
+        (LEGAL + "evaluations: {a b: {A: 1}, a/b: {A: 1}}", "evaluations is ['a b', 'a/b']"),
+        (LEGAL + "evaluations: [near]", "evaluations is ['near']"),
+        (LEGAL.replace("output: out", "output: 3"), "output is 3"),
+        (LEGAL.replace("output: out", "output: ''"), "output is ''"),
+        (LEGAL + "start: {config: a.yaml, output: [b]}", "start.output is ['b']"),
+        (LEGAL + "baselines: [[a]]", "baselines is [['a']]"),
+        ("just words", "must be a mapping"),
+        ("_BASE_: list.yaml", "must be a mapping"),
+        ("_BASE_: 3", "must be a mapping"),
     ],
 )
 def test_refused_in_one_line(write, text, named):
@@ -121,7 +134,13 @@ def test_finished_runs():
 
 @pytest.mark.parametrize(
     "arguments, named",
-    [(["a=x", "b"], "b: must be"), (["a=x", "a=y"], "a=y"), (["a=x,y", "b=z"], "{'a': 2, 'b': 1}")],
+    [
+        (["a=x", "b"], "b: must be"),
+        (["a=x", "a=y"], "a=y"),
+        (["a=x,y", "b=z"], "{'a': 2, 'b': 1}"),
+        (["a=x,./x"], "a=x,./x: must name different folders"),
+        (["a=x,"], "a=x,: must name different folders"),
+    ],
 )
 def test_finished_runs_refused(arguments, named):
     with pytest.raises(InputError, match=".") as refused:

@@ -100,6 +100,7 @@ def test_tables_say_what_holds_zero(collected, tmp_path):
     (same,) = (line for line in lines if line.startswith("| mask AP ") and "| same " in line)
     (better,) = (line for line in lines if line.startswith("| mask AP ") and "| better " in line)
     assert same.count("holds zero") == 1 and better.count("holds zero") == 0
+    assert "left out" not in paths[2].read_text()
     assert re.search(r"\| \+[456]\.\d\d \([2-6]\.\d\d to [4-9]\.\d\d\)", better)
     rows = list(csv.DictReader(io.StringIO(paths[1].read_text())))
     assert len(rows) == 2 * (1 + 1 + 2)
@@ -130,13 +131,27 @@ def test_other_images_are_refused(plan, monkeypatch):
         results.collect(plan)
 
 
+def test_other_pairs_are_refused(plan, monkeypatch):
+    def other_pairs(run):
+        scores = made_up_scores(run)
+        if run.name == "better/seed_2":
+            scores["mask mAISC"] = scores["mask mAISC"]._replace(tested="other offsets")
+        return scores
+
+    monkeypatch.setattr(results, "read_scores", other_pairs)
+    with pytest.raises(InputError, match="better/seed_2: its mask mAISC is not of the same pairs"):
+        results.collect(plan)
+
+
 def test_only_common_metrics_are_compared(plan, monkeypatch):
     def some(run):
         scores = made_up_scores(run)
         return {"mask AP": scores["mask AP"]} if run.name.startswith("same") else scores
 
     monkeypatch.setattr(results, "read_scores", some)
-    assert {d["metric"] for d in results.collect(plan)["differences"]} == {"mask AP"}
+    collected = results.collect(plan)
+    assert {d["metric"] for d in collected["differences"]} == {"mask AP"}
+    assert "Not of all runs, and so left out: mask mAISC." in results.as_markdown(collected)
     monkeypatch.setattr(
         results, "read_scores", lambda run: {run.name: made_up_scores(run)["mask AP"]}
     )

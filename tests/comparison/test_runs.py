@@ -8,13 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers import ROOT
 
+from aa_detectron.comparison import runs
 from aa_detectron.comparison.plan import read_plan
 from aa_detectron.comparison.runs import (
+    Executor,
     environment,
     finished_steps,
     iterations_done,
@@ -68,9 +72,7 @@ def test_every_step_is_made_once(plan, jobs):
 def test_only_what_is_missing_of_a_run_is_made(plan):
     train_missing(plan, FAKE)
     run = plan.runs[0]
-    steps = finished_steps(run)
-    del steps["near"]
-    (run.folder / "steps.json").write_text(json.dumps(steps))
+    (run.folder / "near" / "step.json").unlink()
     train_missing(plan, FAKE)
     assert len(calls(run.folder)) == 1 and len(calls(run.folder / "near")) == 2
     assert list(finished_steps(run)) == ["", "near"]
@@ -109,6 +111,70 @@ def test_another_config_is_refused_before_anything_runs(plan, tmp_path):
     assert len(calls(plan.runs[0].folder)) == 1
 
 
+@pytest.mark.parametrize(
+    "old, new, where",
+    [
+        ("MAX_SHIFT: 4", "MAX_SHIFT: 5", "near: holds a run whose TEST.CONSISTENCY.MAX_SHIFT is 4"),
+        (
+            'begin"',
+            'begin", opts: {SOLVER.MAX_ITER: 3}',
+            "begin: holds a run whose SOLVER.MAX_ITER is 1200, but 3",
+        ),
+    ],
+)
+def test_another_evaluation_or_start_is_refused(plan, tmp_path, old, new, where):
+    train_missing(plan, FAKE)
+    path = tmp_path / "comparison.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputError, match=where):
+        train_missing(read_plan(str(path)), FAKE)
+
+
+def test_runs_of_another_start_are_refused(plan, tmp_path):
+    """The start was trained again, in the same folder: what came from it must be, too."""
+    train_missing(plan, FAKE)
+    for name in ("run.yaml", "step.json"):
+        (plan.start.folder / name).unlink()
+    again = replace(plan, start=replace(plan.start, opts=("SOLVER.MAX_ITER", "3")))
+    with pytest.raises(InputError, match="a/seed_1: holds a run whose START.SOLVER.MAX_ITER is"):
+        train_missing(again, FAKE)
+
+
+def test_a_new_evaluation_is_made_of_finished_runs(plan, tmp_path):
+    train_missing(plan, FAKE)
+    path = tmp_path / "comparison.yaml"
+    path.write_text(
+        path.read_text().replace("near: {", "far: {DATALOADER.NUM_WORKERS: 0}, near: {")
+    )
+    train_missing(read_plan(str(path)), FAKE)
+    assert [len(calls(plan.runs[0].folder / name)) for name in ("", "near", "far")] == [1, 1, 1]
+
+
+def test_another_device_and_keys_added_since_are_accepted(plan):
+    train_missing(plan, FAKE)
+    path = plan.runs[0].folder / "run.yaml"
+    kept = yaml.safe_load(path.read_text())
+    kept["MODEL"]["DEVICE"] = kept["START"]["MODEL"]["DEVICE"] = "elsewhere"
+    del kept["TEST"]["CONSISTENCY"]["SEED"]
+    path.write_text(yaml.safe_dump(kept))
+    train_missing(plan, FAKE)
+    assert len(calls(plan.runs[0].folder)) == 1
+
+    del kept["SOLVER"]["MAX_ITER"]  # asked for is another than the default
+    path.write_text(yaml.safe_dump(kept))
+    with pytest.raises(InputError, match="SOLVER.MAX_ITER is 40000, but 7 is asked for"):
+        train_missing(plan, FAKE)
+
+
+def test_two_data_sets_are_refused_before_anything_runs(plan):
+    opts = ("DATASETS.TEST", "('shapes_classification_val','shapes_classification_train')")
+    two = tuple(replace(run, opts=run.opts + opts) for run in plan.variants["b"])
+    plan = replace(plan, variants=plan.variants | {"b": two})
+    with pytest.raises(InputError, match="DATASETS.TEST is .*, but must be one data set"):
+        train_missing(plan, FAKE)
+    assert not calls(plan.start.folder)
+
+
 def test_a_training_of_somebody_else_is_refused(plan):
     plan.runs[0].folder.mkdir(parents=True)
     (plan.runs[0].folder / "last_checkpoint").write_text("model_0000001.pth")
@@ -134,6 +200,33 @@ def test_waits_for_a_process_that_works_on_the_run(plan):
         fcntl.flock(held, fcntl.LOCK_UN)
     thread.join(10)
     assert said[1:] == ["entered"]
+
+
+def test_waiting_can_be_stopped(plan):
+    run, stopped = plan.runs[0], threading.Event()
+    run.folder.mkdir(parents=True)
+    with open(run.folder / ".lock", "a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        threading.Timer(0.2, stopped.set).start()
+        with pytest.raises(KeyboardInterrupt), locked(run, lambda line: None, stopped):
+            pass
+
+
+def test_a_child_that_starts_while_all_are_stopped_is_ended(plan, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "wait").touch()
+    executor = Executor([sys.executable, FAKE], 1, 0, lambda line: None)
+    start = subprocess.Popen
+
+    def stop_before(*args, **kwargs):
+        executor.stop()
+        return start(*args, **kwargs)
+
+    monkeypatch.setattr(subprocess, "Popen", stop_before)
+    monkeypatch.setattr(runs, "environment", dict)  # starts a process, too
+    with pytest.raises(KeyboardInterrupt):
+        executor.finish(plan.start)
+    assert not finished_steps(plan.start)
 
 
 def test_the_lock_outlives_a_killed_tool(plan, tmp_path):
@@ -184,8 +277,8 @@ def test_interrupting_ends_the_children(plan, tmp_path):
 
 def test_a_broken_record_of_steps_is_refused(plan):
     plan.start.folder.mkdir(parents=True)
-    (plan.start.folder / "steps.json").write_text("{")
-    with pytest.raises(InputError, match="steps.json: is broken"):
+    (plan.start.folder / "step.json").write_text("{")
+    with pytest.raises(InputError, match="step.json: is broken"):
         train_missing(plan, FAKE)
 
 

@@ -13,7 +13,7 @@ from helpers import small_config
 from PIL import Image
 
 from aa_detectron.comparison.plan import plan_of_runs
-from aa_detectron.comparison.scores import RESAMPLES, miou, read_scores
+from aa_detectron.comparison.scores import RESAMPLES, miou, read_accuracy, read_scores
 from aa_detectron.engine import Trainer
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation import ClassificationEvaluator, InstanceConsistencyEvaluator
@@ -152,11 +152,51 @@ def test_further_evaluations_give_their_consistency(data, tmp_path):
     (near / "config.yaml").write_text((run.folder / "config.yaml").read_text())
     for folder, equal in ((run.inference(), 3), (run.inference("near"), 4)):
         folder.mkdir()
-        pairs = [{"image_id": 1, "pair": 0, "sem_seg": {"pixels": 4, "equal": equal}}]
+        cut = {"image_id": 1, "pair": 0, "offsets": [[0, 0], [1, 2]], "size": [6, 7]}
+        pairs = [cut | {"sem_seg": {"pixels": 4, "equal": equal}}]
         path = folder / f"consistency_sem_seg_{name}.json"
         path.write_text(json.dumps({"pairs": pairs}))
     scores = read_scores(run)
     assert {m: s.resampled[0] for m, s in scores.items()} == {"mASSC": 75, "mASSC, near": 100}
+    path.unlink()
+    with pytest.raises(InputError, match="near/inference: has no consistency of"):
+        read_scores(run)
+
+
+def test_what_was_tested_shows_in_the_scores(data, tmp_path):
+    """Other networks give other records of the same test; other offsets or settings another."""
+    name, _ = data
+    _, run = make_run(tmp_path / "run", name)
+    run.inference().mkdir()
+    cut = {"image_id": 1, "pair": 0, "offsets": [[0, 0], [1, 2]], "size": [6, 7]}
+
+    def tested(equal=3, settings=None, **changed):
+        pairs = [cut | {"sem_seg": {"pixels": 4, "equal": equal}} | changed]
+        path = run.inference() / f"consistency_sem_seg_{name}.json"
+        path.write_text(json.dumps({"pairs": pairs} | (settings or {})))
+        return read_scores(run)["mASSC"].tested
+
+    assert tested() == tested(equal=2)
+    others = [tested(offsets=[[0, 0], [2, 1]]), tested(size=[6, 8])]
+    others += [tested(settings={"ignore_label": 255}), tested(settings={"score_thresh": 0.3})]
+    assert len({tested(), *others}) == 5
+
+
+def test_ap_of_a_network_that_finds_nothing_is_zero(tmp_path):
+    annotations = tmp_path / "truth.json"
+    box = {"bbox": [2, 2, 4, 4], "area": 16, "segmentation": [[2, 2, 6, 2, 6, 6]], "iscrowd": 0}
+    truth = {
+        "images": [{"id": i, "width": 9, "height": 9} for i in (1, 2)],
+        "annotations": [box | {"id": i, "image_id": i, "category_id": 1} for i in (1, 2)],
+        "categories": [{"id": 1, "name": "a"}],
+    }
+    annotations.write_text(json.dumps(truth))
+    MetadataCatalog.get("test_finds_nothing").json_file = str(annotations)
+    (tmp_path / "coco_instances_results.json").write_text("[]")
+    scores = read_accuracy(tmp_path, "test_finds_nothing")
+    MetadataCatalog.remove("test_finds_nothing")
+    assert {"box AP", "mask AP", "mask AP75"} <= scores.keys()
+    assert all((score.resampled == 0).all() for score in scores.values())
 
 
 def test_refused_in_one_line(data, tmp_path):

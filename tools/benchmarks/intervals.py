@@ -2,10 +2,11 @@
 """How often the intervals of a comparison are right, on records of real models.
 
 Both --records and --others have the pairs of the same models on the same images, but cut at other
-offsets (TEST.CONSISTENCY.SEED). In every trial images are drawn with replacement, and of each the
-two measurements go to two "copies" of the model by chance: these do not differ, and the interval of
-their difference should hold zero in 95 of 100 trials. With points added to one of them, it should
-not.
+offsets (TEST.CONSISTENCY.SEED). In every trial pairs are drawn with replacement, and the two
+measurements of each go to two "copies" of the model by chance: these do not differ, neither by pair
+nor by seed, and the interval of their difference should hold zero in 95 of 100 trials or more. With
+points added to one of them, it should not. What differences between seeds do to the intervals,
+tests/comparison/test_intervals.py simulates.
 """
 
 import argparse
