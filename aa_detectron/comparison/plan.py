@@ -13,6 +13,7 @@
     variants:
       plain: {config: ../Shapes-InstanceSegmentation/demo_plain.yaml}
       blur: {config: ..., opts: {MODEL.ANTIALIAS.KERNEL_SIZE: 5}}
+      own start: {config: ..., start: {config: ..., output: ...}}  # null: from scratch
       trained before: {runs: [output/a, output/b, output/c]}  # finished runs, one for each seed
     baselines: [plain, blur]           # the others are compared with each of these
     pool_seeds: true                   # optional: one spread between seeds for all variants
@@ -54,6 +55,8 @@ class Run:
     """Detectron2's KEY VALUE ...; without OUTPUT_DIR."""
     evaluations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Options of further evaluations, by name."""
+    start: "Run | None" = None
+    """The training from whose weights this one starts."""
 
     def inference(self, evaluation: str = MAIN) -> Path:
         """The folder with the results of an evaluation."""
@@ -71,7 +74,6 @@ class Plan:
     title: str
     output: Path
     seeds: tuple[int, ...]
-    start: Run | None
     variants: dict[str, tuple[Run, ...]]
     """For each variant a run for each seed, in the order of ``seeds``."""
     baselines: tuple[str, ...]
@@ -83,6 +85,11 @@ class Plan:
         """All runs of variants: first every variant's first seed, so that a comparison which is
         not finished yet has comparable runs."""
         return [run for runs in zip(*self.variants.values(), strict=True) for run in runs]
+
+    @property
+    def starts(self) -> list[Run]:
+        """The trainings from which runs start, each once."""
+        return list(dict.fromkeys(run.start for run in self.runs if run.start))
 
     @property
     def contrasts(self) -> list[tuple[str, str]]:
@@ -154,6 +161,7 @@ class _Reader:
         if content is None:
             content = self._load()
         self.content = content
+        self.starts: dict[Path, Run] = {}
 
     def _load(self) -> dict:
         try:
@@ -195,14 +203,13 @@ class _Reader:
             or len(set(seeds)) < len(seeds)
         ):
             self._refuse("seeds", seeds, "a list of different integers of 0 or more")
-        start = self._start(content["start"]) if content.get("start") else None
         variants = self._mapping("variants", content["variants"])
         if not variants:
             self._refuse("variants", variants, "one or more variants")
         self._names("variants", variants)
         self._names("evaluations", self._mapping("evaluations", content.get("evaluations", {})))
         variants = {
-            str(name): self._variant(str(name), variant or {}, folder, seeds, start)
+            str(name): self._variant(str(name), variant or {}, folder, seeds)
             for name, variant in variants.items()
         }
         baselines = content.get("baselines", [next(iter(variants))])
@@ -212,7 +219,7 @@ class _Reader:
         if type(pool) is not bool or (pool and min(len(seeds), len(variants)) < 2):
             self._refuse("pool_seeds", pool, "true (with two or more seeds and variants) or false")
         title = str(content.get("title", folder.name))
-        return Plan(title, folder, tuple(seeds), start, variants, tuple(baselines), pool)
+        return Plan(title, folder, tuple(seeds), variants, tuple(baselines), pool)
 
     def _path(self, key: str, found) -> Path:
         if not isinstance(found, str) or not found:
@@ -225,24 +232,34 @@ class _Reader:
             legal = "names whose folders differ, and none of " + ", ".join(RESERVED)
             self._refuse(key, list(names), legal)
 
-    def _start(self, start) -> Run:
-        start = self._mapping("start", start, ("config", "output", "opts"))
-        for key in ("config", "output"):
-            if key not in start:
-                raise InputError(f"{self.path}: start.{key} is missing")
-        opts = self._opts("start.opts", start.get("opts", {}))
-        folder = self._path("start.output", start["output"])
-        return Run("start", folder, self._config("start", start), opts)
+    def _start(self, key: str, start) -> Run | None:
+        if start is None:
+            return None
+        start = self._mapping(key, start, ("config", "output", "opts"))
+        for name in ("config", "output"):
+            if name not in start:
+                raise InputError(f"{self.path}: {key}.{name} is missing")
+        opts = self._opts(f"{key}.opts", start.get("opts", {}))
+        folder = self._path(f"{key}.output", start["output"])
+        run = Run(key.removeprefix("variants."), folder, self._config(key, start), opts)
+        known = self.starts.setdefault(folder, run)
+        if (known.config_file, known.opts) != (run.config_file, run.opts):
+            self._refuse(f"{key}.output", str(folder), f"another folder than that of {known.name}")
+        return known
 
-    def _variant(self, name: str, variant, folder: Path, seeds, start) -> tuple[Run, ...]:
+    def _variant(self, name: str, variant, folder: Path, seeds) -> tuple[Run, ...]:
         key = f"variants.{name}"
-        variant = self._mapping(key, variant, ("config", "opts", "runs"))
+        variant = self._mapping(key, variant, ("config", "opts", "runs", "start"))
         if ("runs" in variant) == ("config" in variant):
             raise InputError(f"{self.path}: {key} must have either config or runs")
         if "runs" in variant:
             return self._finished(name, variant, seeds)
         opts = self._opts("opts", self.content.get("opts", {}))
         opts += self._opts(f"{key}.opts", variant.get("opts", {}))
+        if "start" in variant:
+            start = self._start(f"{key}.start", variant["start"])
+        else:
+            start = self._start("start", self.content.get("start"))
         if start is not None:
             opts = ("MODEL.WEIGHTS", str(start.folder / "model_final.pth"), *opts)
         evaluations = self._mapping("evaluations", self.content.get("evaluations", {}))
@@ -255,14 +272,15 @@ class _Reader:
                 config_file,
                 (*opts, "SEED", str(seed)),
                 evaluations,
+                start,
             )
             for seed in seeds
         )
 
     def _finished(self, name: str, variant: dict, seeds) -> tuple[Run, ...]:
         folders = variant["runs"]
-        if "opts" in variant:
-            raise InputError(f"{self.path}: variants.{name}.opts are for configs, not for runs")
+        for key in variant.keys() - {"runs"}:
+            raise InputError(f"{self.path}: variants.{name}.{key} is for configs, not for runs")
         if not isinstance(folders, list) or len(folders) != len(seeds):
             legal = f"a list of {len(seeds)} folders, one for each seed"
             self._refuse(f"variants.{name}.runs", folders, legal)

@@ -23,7 +23,7 @@ def collect(plan: Plan) -> dict:
 
     Returns:
         {"title", "seeds", "baselines", "pool_seeds", "left_out", "resamples", "environment",
-        "start", "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}},
+        "starts", "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}},
         ...], "scores": {metric: {"mean", "deviation", "low", "high", "images", "pairs"}}}},
         "differences": [{"metric", "variant", "baseline", "value", "low", "high", "holds_zero"},
         ...]}; see :mod:`.intervals`. "pairs" is the mean over seeds of those that count. NaN where
@@ -58,7 +58,7 @@ def collect(plan: Plan) -> dict:
         "left_out": left_out,
         "resamples": RESAMPLES,
         "environment": environment(),
-        "start": _describe_run(plan.start, {}) if plan.start else None,
+        "starts": [_describe_run(run, {}) for run in plan.starts],
         "variants": {
             variant: {
                 "runs": [_describe_run(run, scores[run]) for run in runs],
@@ -209,7 +209,7 @@ def explanation(results: dict) -> str:
 def provenance(results: dict) -> str:
     """How many steps were made, in which time, at which commits, on which machines."""
     runs = [run for variant in results["variants"].values() for run in variant["runs"]]
-    runs += [results["start"]] if results["start"] else []
+    runs += results["starts"]
     steps = [step for run in runs for step in run["steps"].values()]
     if not steps:
         return f"{len(runs)} runs that were there"

@@ -135,12 +135,8 @@ def data_sets(run: Run, evaluation: str = MAIN) -> tuple[str, str]:
     return cfg.DATASETS.TEST[0], pairs[0]
 
 
-def prepare(run: Run, start: Run | None = None) -> int:
+def prepare(run: Run) -> int:
     """Checks the configs of a run's steps, and keeps them in their folders.
-
-    Args:
-        run: with a config.
-        start: the training that it starts from.
 
     Returns:
         the iterations of its training.
@@ -153,8 +149,8 @@ def prepare(run: Run, start: Run | None = None) -> int:
         data_sets(run, evaluation)
         cfg = load_run_config(run, evaluation, eval_only=bool(evaluation))
         asked = yaml.safe_load(cfg.dump())
-        if start and not evaluation:
-            asked[START] = yaml.safe_load(load_run_config(start).dump())
+        if run.start and not evaluation:
+            asked[START] = yaml.safe_load(load_run_config(run.start).dump())
         _keep(run.evaluation_folder(evaluation), asked)
     return load_run_config(run).SOLVER.MAX_ITER
 
@@ -414,10 +410,8 @@ def train_missing(plan: Plan, train_net: str, *, jobs: int = 1, num_gpus: int = 
         InputError, InvalidOption: a config that cannot be used, a folder with another run, or a
             step that has failed.
     """
-    groups = [[plan.start] if plan.start else [], [run for run in plan.runs if run.config_file]]
-    starts, runs = groups
-    iterations = {run: prepare(run) for run in starts}
-    iterations |= {run: prepare(run, plan.start) for run in runs}
+    groups = [plan.starts, [run for run in plan.runs if run.config_file]]
+    iterations = {run: prepare(run) for group in groups for run in group}
     for run in plan.runs:
         if run.config_file is None:  # to say at once what is missing
             for evaluation in (MAIN, *run.evaluations):

@@ -27,22 +27,20 @@ def write(tmp_path):
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
 def test_committed_comparisons(path):
-    """All their configs load, and differ between variants in filters alone."""
+    """All their configs load, and differ between variants in filters and their start alone."""
     plan = read_plan(str(path))
     assert len(plan.runs) == len(plan.seeds) * len(plan.variants)
+    same = set()
     for runs in plan.variants.values():
-        configs = [load_run_config(run) for run in runs]
-        assert [cfg.SEED for cfg in configs] == list(plan.seeds)
+        configs = [load_run_config(run) for run in runs if run.config_file]
+        assert [cfg.SEED for cfg in configs] in ([], list(plan.seeds))
         for cfg in configs:
             cfg.defrost()
-            cfg.SEED, cfg.OUTPUT_DIR, cfg.MODEL.ANTIALIAS = 0, "", None
-        assert len({cfg.dump() for cfg in configs}) == 1
-        first = load_run_config(next(iter(plan.variants.values()))[0])
-        first.defrost()
-        first.SEED, first.OUTPUT_DIR, first.MODEL.ANTIALIAS = 0, "", None
-        assert configs[0].dump() == first.dump()
-    if plan.start:
-        assert load_run_config(plan.start).MODEL.ANTIALIAS.NAME == "none"
+            cfg.SEED, cfg.OUTPUT_DIR, cfg.MODEL.ANTIALIAS, cfg.MODEL.WEIGHTS = 0, "", None, ""
+        same |= {cfg.dump() for cfg in configs}
+    assert len(same) == 1
+    names = {load_run_config(start).MODEL.ANTIALIAS.NAME for start in plan.starts}
+    assert names <= {"none"} or path.stem.endswith("own_start")
 
 
 def test_runs_and_contrasts(write):
@@ -66,8 +64,29 @@ def test_runs_and_contrasts(write):
 def test_all_runs_start_from_the_start(write):
     text = LEGAL + "start: {config: a.yaml, output: begin, opts: {SOLVER.MAX_ITER: 9}}\n"
     plan = read_plan(write(text))
-    assert plan.start.opts == ("SOLVER.MAX_ITER", "9")
-    assert plan.runs[0].opts[:2] == ("MODEL.WEIGHTS", "begin/model_final.pth")
+    (start,) = plan.starts
+    assert start.opts == ("SOLVER.MAX_ITER", "9") and start.name == "start"
+    for run in plan.runs:
+        assert run.start is start
+        assert run.opts[:2] == ("MODEL.WEIGHTS", "begin/model_final.pth")
+
+
+def test_variants_may_have_a_start_of_their_own(write):
+    own = "{config: a.yaml, output: own}"
+    text = LEGAL + "start: {config: a.yaml, output: begin}\n"
+    text = text.replace("a: {", f"a: {{start: {own}, ").replace("b: {", "b: {start: null, ")
+    text = text.replace(
+        "}}\n", f"}}, c: {{config: a.yaml}}, d: {{config: a.yaml, start: {own}}}}}\n", 1
+    )
+    plan = read_plan(write(text))
+    assert [start.name for start in plan.starts] == ["a.start", "start"]
+    starts = {
+        name: runs[1].start and str(runs[1].start.folder) for name, runs in plan.variants.items()
+    }
+    assert starts == {"a": "own", "b": None, "c": "begin", "d": "own"}
+    assert "MODEL.WEIGHTS" not in plan.variants["b"][0].opts
+    with pytest.raises(InputError, match="start.output is 'own', but must be another folder"):
+        read_plan(write(text.replace("output: own", "output: own, opts: {A: 1}", 1)))
 
 
 def test_takes_over_a_base(write, tmp_path):
@@ -94,6 +113,8 @@ def test_takes_over_a_base(write, tmp_path):
         (LEGAL + "opts: [A, 1]", "opts is ['A', 1]"),
         (LEGAL + "baselines: [c]", "baselines is ['c']"),
         (LEGAL + "pool_seeds: 1", "pool_seeds is 1"),
+        (LEGAL.replace("a: {", "a: {start: 3, "), "variants.a.start is 3"),
+        (LEGAL.replace("a: {config: a.yaml", "a: {opts: {}, runs: [x, y]"), "a.opts is for"),
         (LEGAL.replace("[1, 2]", "[1]") + "pool_seeds: true", "two or more seeds"),
         (LEGAL + "start: {config: a.yaml}", "start.output is missing"),
         (LEGAL.replace("a.yaml}}", "missing.yaml}}"), "missing.yaml is no file"),

@@ -55,14 +55,14 @@ def calls(folder: Path) -> list[str]:
 def test_every_step_is_made_once(plan, jobs):
     for _ in range(2):
         train_missing(plan, FAKE, jobs=jobs)
-    assert len(calls(plan.start.folder)) == 1
+    assert len(calls(plan.starts[0].folder)) == 1
     for run in plan.runs:
         (training,), (test,) = calls(run.folder), calls(run.folder / "near")
         assert training.startswith(
-            f"--config-file {CONFIG} --resume MODEL.WEIGHTS {plan.start.folder}"
+            f"--config-file {CONFIG} --resume MODEL.WEIGHTS {plan.starts[0].folder}"
         )
         assert "SOLVER.MAX_ITER 7" in training and f"OUTPUT_DIR {run.folder}" in training
-        assert f"--eval-only MODEL.WEIGHTS {plan.start.folder}" in test  # the later ones win:
+        assert f"--eval-only MODEL.WEIGHTS {plan.starts[0].folder}" in test  # the later ones win:
         assert f"MODEL.WEIGHTS {run.folder}/model_final.pth TEST.CONSISTENCY.MAX_SHIFT 4" in test
         steps = finished_steps(run)
         assert list(steps) == ["", "near"]
@@ -94,59 +94,57 @@ def test_a_failure_ends_in_one_line_and_is_tried_again(plan, tmp_path):
     (tmp_path / "out" / "fail").touch()
     with pytest.raises(InputError, match="start: failed, see .*console.txt, .*: error: no luck"):
         train_missing(plan, FAKE)
-    assert not calls(plan.runs[0].folder) and not finished_steps(plan.start)
+    assert not calls(plan.runs[0].folder) and not finished_steps(plan.starts[0])
     (tmp_path / "out" / "fail").unlink()
     train_missing(plan, FAKE)
-    assert len(calls(plan.start.folder)) == 2 and len(calls(plan.runs[-1].folder)) == 1
+    assert len(calls(plan.starts[0].folder)) == 2 and len(calls(plan.runs[-1].folder)) == 1
+
+
+ANOTHER_START = ('begin"', 'begin", opts: {SOLVER.MAX_ITER: 3}')
+
+
+def read_again(tmp_path, old, new):
+    """The plan, whose file has changed."""
+    path = tmp_path / "comparison.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    return read_plan(str(path))
 
 
 def test_another_config_is_refused_before_anything_runs(plan, tmp_path):
     train_missing(plan, FAKE)
-    path = tmp_path / "comparison.yaml"
-    path.write_text(path.read_text().replace("MAX_ITER: 7", "MAX_ITER: 8"))
     with pytest.raises(InputError) as refused:
-        train_missing(read_plan(str(path)), FAKE)
+        train_missing(read_again(tmp_path, "MAX_ITER: 7", "MAX_ITER: 8"), FAKE)
     line = str(refused.value)
     assert "SOLVER.MAX_ITER is 7, but 8 is asked for" in line and "\n" not in line
     assert len(calls(plan.runs[0].folder)) == 1
 
 
 @pytest.mark.parametrize(
-    "old, new, where",
+    "change, refused",
     [
-        ("MAX_SHIFT: 4", "MAX_SHIFT: 5", "near: holds a run whose TEST.CONSISTENCY.MAX_SHIFT is 4"),
-        (
-            'begin"',
-            'begin", opts: {SOLVER.MAX_ITER: 3}',
-            "begin: holds a run whose SOLVER.MAX_ITER is 1200, but 3",
-        ),
+        (("MAX_SHIFT: 4", "MAX_SHIFT: 5"), "near: holds a run whose .*MAX_SHIFT is 4, but 5"),
+        (ANOTHER_START, "begin: holds a run whose SOLVER.MAX_ITER is 1200, but 3"),
     ],
 )
-def test_another_evaluation_or_start_is_refused(plan, tmp_path, old, new, where):
+def test_another_evaluation_or_start_is_refused(plan, tmp_path, change, refused):
     train_missing(plan, FAKE)
-    path = tmp_path / "comparison.yaml"
-    path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(InputError, match=where):
-        train_missing(read_plan(str(path)), FAKE)
+    with pytest.raises(InputError, match=refused):
+        train_missing(read_again(tmp_path, *change), FAKE)
 
 
 def test_runs_of_another_start_are_refused(plan, tmp_path):
-    """The start was trained again, in the same folder: what came from it must be, too."""
+    """The start is to be trained again, in the same folder; so must be what came from it."""
     train_missing(plan, FAKE)
     for name in ("run.yaml", "step.json"):
-        (plan.start.folder / name).unlink()
-    again = replace(plan, start=replace(plan.start, opts=("SOLVER.MAX_ITER", "3")))
+        (plan.starts[0].folder / name).unlink()
     with pytest.raises(InputError, match="a/seed_1: holds a run whose START.SOLVER.MAX_ITER is"):
-        train_missing(again, FAKE)
+        train_missing(read_again(tmp_path, *ANOTHER_START), FAKE)
 
 
 def test_a_new_evaluation_is_made_of_finished_runs(plan, tmp_path):
     train_missing(plan, FAKE)
-    path = tmp_path / "comparison.yaml"
-    path.write_text(
-        path.read_text().replace("near: {", "far: {DATALOADER.NUM_WORKERS: 0}, near: {")
-    )
-    train_missing(read_plan(str(path)), FAKE)
+    more = read_again(tmp_path, "near: {", "far: {DATALOADER.NUM_WORKERS: 0}, near: {")
+    train_missing(more, FAKE)
     assert [len(calls(plan.runs[0].folder / name)) for name in ("", "near", "far")] == [1, 1, 1]
 
 
@@ -172,7 +170,7 @@ def test_two_data_sets_are_refused_before_anything_runs(plan):
     plan = replace(plan, variants=plan.variants | {"b": two})
     with pytest.raises(InputError, match="DATASETS.TEST is .*, but must be one data set"):
         train_missing(plan, FAKE)
-    assert not calls(plan.start.folder)
+    assert not calls(plan.starts[0].folder)
 
 
 def test_a_training_of_somebody_else_is_refused(plan):
@@ -225,8 +223,8 @@ def test_a_child_that_starts_while_all_are_stopped_is_ended(plan, tmp_path, monk
     monkeypatch.setattr(subprocess, "Popen", stop_before)
     monkeypatch.setattr(runs, "environment", dict)  # starts a process, too
     with pytest.raises(KeyboardInterrupt):
-        executor.finish(plan.start)
-    assert not finished_steps(plan.start)
+        executor.finish(plan.starts[0])
+    assert not finished_steps(plan.starts[0])
 
 
 def test_the_lock_outlives_a_killed_tool(plan, tmp_path):
@@ -240,12 +238,12 @@ def test_the_lock_outlives_a_killed_tool(plan, tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "comparison.yaml"), FAKE]
     tool = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not calls(plan.start.folder):
+    while not calls(plan.starts[0].folder):
         assert tool.poll() is None
         time.sleep(0.1)
     tool.kill()
     tool.wait()
-    with open(plan.start.folder / ".lock") as lock:
+    with open(plan.starts[0].folder / ".lock") as lock:
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.kill(int(lock.read()), signal.SIGKILL)
@@ -257,7 +255,7 @@ def test_interrupting_ends_the_children(plan, tmp_path):
     (tmp_path / "out" / "wait").touch()
 
     def interrupt():
-        while not calls(plan.start.folder):
+        while not calls(plan.starts[0].folder):
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -269,15 +267,15 @@ def test_interrupting_ends_the_children(plan, tmp_path):
             train_missing(plan, FAKE)
     finally:
         signal.signal(signal.SIGINT, before)
-    child = int((plan.start.folder / ".lock").read_text())
+    child = int((plan.starts[0].folder / ".lock").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
-    assert not finished_steps(plan.start)
+    assert not finished_steps(plan.starts[0])
 
 
 def test_a_broken_record_of_steps_is_refused(plan):
-    plan.start.folder.mkdir(parents=True)
-    (plan.start.folder / "step.json").write_text("{")
+    plan.starts[0].folder.mkdir(parents=True)
+    (plan.starts[0].folder / "step.json").write_text("{")
     with pytest.raises(InputError, match="step.json: is broken"):
         train_missing(plan, FAKE)
 
