@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from aa_detectron.evaluation.drop_curve import draw_drop_curves, drop_curves
 from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.utils.files import replacing
+from aa_detectron.visualization.plotting import add_legend, colour
 
 from .plan import MAIN, Plan, Run
 from .runs import data_sets
@@ -21,11 +22,6 @@ from .scores import CONSISTENCY
 WIDTH = 5.2  # inches; about what a phone shows without shrinking the letters
 ROW = 0.26  # inches of a variant
 SMOOTHING = 0.05  # of a training curve, as a share of its length
-
-
-def colour(number: int) -> str:
-    """Of a variant, by its place; repeats after ten."""
-    return f"C{number % 10}"
 
 
 def draw_metric(results: dict, metric: str) -> Figure:
@@ -63,7 +59,7 @@ def _draw_scores(axes: Axes, results: dict, metric: str) -> None:
     axes.set_title(f"{metric} (%): seeds, mean{interval}", size=9, loc="left")
 
 
-def _draw_differences(axes: Axes, differences: list[dict], colours: dict[str, str]) -> None:
+def _draw_differences(axes: Axes, differences: list[dict], colours: dict[str, tuple]) -> None:
     for row, difference in enumerate(differences):
         shade = "0.6" if difference["holds_zero"] else colours[difference["variant"]]
         _draw_interval(axes, row, difference["value"], difference, shade)
@@ -72,7 +68,7 @@ def _draw_differences(axes: Axes, differences: list[dict], colours: dict[str, st
     axes.set_title("paired differences; grey: the interval holds zero", size=9, loc="left")
 
 
-def _draw_interval(axes: Axes, row: int, value: float, ends: dict, shade: str) -> None:
+def _draw_interval(axes: Axes, row: int, value: float, ends: dict, shade) -> None:
     if not math.isnan(ends["low"]):
         axes.plot([ends["low"], ends["high"]], [row, row], color=shade, linewidth=1.6)
     axes.plot(value, row, marker="D", markersize=5, color=shade, zorder=4)
@@ -104,7 +100,7 @@ def draw_training(plan: Plan) -> Figure | None:
     axes.set_title("training loss, running mean, one line a seed", size=9, loc="left")
     axes.tick_params(which="both", labelsize=8)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, ncols=1 + len(plan.variants) // 6)
+    add_legend(figure)
     return figure
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from aa_detectron.utils.files import replacing
+from aa_detectron.visualization.plotting import add_legend, colour, save_figure
 
 from .classification import consistent
 from .consistency import score_shares, shift_length
@@ -81,9 +81,7 @@ def plot_drop_curves(models: dict[str, dict[str, list[dict]]], path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    figure = draw_drop_curves(models)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(path, draw_drop_curves(models))
 
 
 def draw_drop_curves(models: dict[str, dict[str, list[dict]]]) -> Figure:
@@ -100,16 +98,16 @@ def draw_drop_curves(models: dict[str, dict[str, list[dict]]]) -> Figure:
     for task, axes in zip(tasks, figure.subplots(1, len(tasks), squeeze=False)[0], strict=True):
         for number, (name, curves) in enumerate(models.items()):
             if task in curves:
-                _draw_curve(axes, curves[task], name, f"C{number}")
+                _draw_curve(axes, curves[task], name, colour(number))
         axes.set_xlabel("shift between the crops (pixels)")
-        axes.set_ylabel(f"{METRICS[task].label} (%), band: 95 % interval")
+        axes.set_ylabel(f"{METRICS[task].label} (%)\nband: 95 % interval")
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
-        axes.legend()
+    add_legend(figure)
     return figure
 
 
-def _draw_curve(axes, curve: list[dict], name: str, colour: str) -> None:
+def _draw_curve(axes, curve: list[dict], name: str, colour) -> None:
     length, share, low, high = (
         np.array([point[key] for point in curve], float)  # JSON's null becomes NaN
         for key in ("length", "consistency", "low", "high")

@@ -1,5 +1,6 @@
 """What the figures share."""
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -29,6 +30,23 @@ def add_bar(
     bar.locator = MaxNLocator(3, prune="both" if orientation == "horizontal" else None)
     bar.ax.tick_params(labelsize=7)
     bar.set_label(label, size=8)
+
+
+def colour(number: int) -> tuple[float, float, float]:
+    """Of a model or variant, by its place: matplotlib's ten, then lighter ones, then again."""
+    return colormaps["tab20"].colors[2 * (number % 10) + number // 10 % 2]
+
+
+def add_legend(figure: Figure) -> None:
+    """A legend of all panels below them, each name once."""
+    handles = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    widest = 0.5 + 0.07 * max(map(len, handles), default=0)  # inches, about
+    columns = max(1, int(figure.get_figwidth() / widest))
+    place = {"loc": "outside lower center", "ncols": columns, "fontsize": 8}
+    figure.legend(handles.values(), handles.keys(), **place)
 
 
 def save_figure(path, figure: Figure) -> None:

@@ -51,9 +51,10 @@ CURVE = [
 
 
 def test_figure_shows_shares_and_intervals():
-    (axes,) = draw_drop_curves(
+    figure = draw_drop_curves(
         {"plain": {"classification": CURVE}, "adaptive": {"classification": CURVE[:2]}}
-    ).axes
+    )
+    (axes,) = figure.axes
     plain, adaptive = axes.lines
     assert plain.get_xydata().tolist() == [[3, 95], [6, 90], [9, 0]]
     assert adaptive.get_xydata().tolist() == [[3, 95], [6, 90]]
@@ -61,7 +62,8 @@ def test_figure_shows_shares_and_intervals():
         corners = {tuple(corner) for corner in band.get_paths()[0].vertices.tolist()}
         assert corners == {(3, 90), (3, 99), (6, 80), (6, 95)}
         assert to_rgb(band.get_facecolor()[0][:3]) == to_rgb(line.get_color())
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["plain", "adaptive"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["plain", "adaptive"]
     assert "pixels" in axes.get_xlabel() and "consistency (%)" in axes.get_ylabel()
 
 
@@ -111,7 +113,8 @@ def test_a_panel_for_each_metric_and_a_colour_for_each_model():
         "plain": {"sem_seg": CURVE},
         "adaptive": {"sem_seg": CURVE, "segm": CURVE, "bbox": CURVE},
     }
-    panels = draw_drop_curves(models).axes
+    figure = draw_drop_curves(models)
+    panels = figure.axes
     assert [axes.get_ylabel().split(" (")[0] for axes in panels] == [
         "mAISC of masks",
         "mAISC of boxes",
@@ -120,3 +123,16 @@ def test_a_panel_for_each_metric_and_a_colour_for_each_model():
     assert [len(axes.lines) for axes in panels] == [1, 1, 2]
     colours = [axes.lines[-1].get_color() for axes in panels]
     assert len(set(colours)) == 1 and colours[0] != panels[2].lines[0].get_color()
+    (legend,) = figure.legends
+    assert sorted(text.get_text() for text in legend.get_texts()) == ["adaptive", "plain"]
+
+
+def test_fifteen_models_differ_in_colour_and_fit():
+    names = [f"a name, number {number}" for number in range(15)]
+    figure = draw_drop_curves(dict.fromkeys(names, {"segm": CURVE}))
+    (axes,) = figure.axes
+    assert len({line.get_color() for line in axes.lines}) == 15
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 < axes.bbox.y0
+    assert axes.bbox.height > 0.6 * figure.bbox.height
