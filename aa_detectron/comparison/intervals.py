@@ -11,7 +11,7 @@ Student's t: the half width is the root of (t_images s_images)^2 + (t_seeds s_se
 exact where one part is alone, and never too narrow: with three seeds it covers the truth in 95 to
 98 of 100 cases. A common quantile with Satterthwaite's degrees of freedom would be up to a quarter
 narrower, but cover it in 92 where seeds are the larger part, and percentiles of resampled seeds do
-so in some 75 (tests/comparison/test_intervals.py).
+so in 72 where they are all of it (tests/comparison/test_intervals.py).
 
 An interval is of one training set and one start: runs share both, so neither's own chance is in it.
 And it is of one difference. Of twenty that are none, one will not hold zero.
