@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from aa_detectron.evaluation.drop_curve import draw_drop_curves, drop_curves
 from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.utils.files import replacing
-from aa_detectron.visualization.plotting import add_legend, colour
+from aa_detectron.utils.plotting import add_legend, colour
 
 from .plan import MAIN, Plan, Run
 from .runs import data_sets

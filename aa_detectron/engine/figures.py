@@ -24,6 +24,7 @@ from aa_detectron.data.shifted_pairs import cut_crop, get_metadata
 from aa_detectron.data.shifts import Offset, crop_size
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.utils.files import write_json
+from aa_detectron.utils.plotting import save_figure
 from aa_detectron.visualization import (
     aliasing,
     channel_groups,
@@ -31,7 +32,6 @@ from aa_detectron.visualization import (
     sliding_instances,
     sliding_window,
 )
-from aa_detectron.visualization.plotting import save_figure
 from aa_detectron.visualization.recording import adaptive_filters
 
 from .checkpoint import AACheckpointer

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from aa_detectron.visualization.plotting import add_legend, colour, save_figure
+from aa_detectron.utils.plotting import add_legend, colour, save_figure
 
 from .classification import consistent
 from .consistency import score_shares, shift_length

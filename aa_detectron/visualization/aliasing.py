@@ -23,9 +23,9 @@ from torch import Tensor
 from tqdm import trange
 
 from aa_detectron.layers import AdaptiveBlurPool2d, blur_pool2d
+from aa_detectron.utils.plotting import add_bar
 
 from .filter_variance import filter_variance, identity_variance
-from .plotting import add_bar
 from .recording import over_image
 
 STRIDE, KERNEL_SIZE = 4, 7

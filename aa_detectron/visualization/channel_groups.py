@@ -12,8 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from .plotting import add_bar, shared_places
-from .recording import adaptive_filters, record_image
+from aa_detectron.utils.plotting import add_bar
+
+from .recording import adaptive_filters, record_image, shared_places
 
 ROUNDING = 1e-12
 """Of a mean square: less variance than this is none."""

@@ -11,9 +11,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from aa_detectron.layers.blur_pool import binomial_kernel
+from aa_detectron.utils.plotting import add_bar
 
-from .plotting import add_bar, shared_places
-from .recording import adaptive_filters, over_image, record_image
+from .recording import adaptive_filters, over_image, record_image, shared_places
 
 
 def filter_variance(filters: Tensor) -> Tensor:

@@ -38,6 +38,13 @@ def place_name(name: str) -> str:
     return name if found is None else found[1] + (" shortcut" if found[2] else "")
 
 
+def shared_places(models: dict[str, dict]) -> list[str]:
+    """The places that all models have, without shortcuts, in order."""
+    first, *others = models.values()
+    shared = [place for place in first if all(place in other for other in others)]
+    return [place for place in shared if not place.endswith("shortcut")]
+
+
 @contextlib.contextmanager
 def recorded_inputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Yields a dict that holds the input of each module's last call while the block runs."""

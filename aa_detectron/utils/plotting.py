@@ -1,17 +1,10 @@
-"""What the figures share."""
+"""What plots and figures share."""
 
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from aa_detectron.utils.files import replacing
-
-
-def shared_places(models: dict[str, dict]) -> list[str]:
-    """The places that all models have, without shortcuts, in order."""
-    first, *others = models.values()
-    shared = [place for place in first if all(place in other for other in others)]
-    return [place for place in shared if not place.endswith("shortcut")]
 
 
 def add_bar(
