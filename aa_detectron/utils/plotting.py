@@ -6,6 +6,15 @@ from matplotlib.ticker import MaxNLocator
 
 from aa_detectron.utils.files import replacing
 
+TAB20 = colormaps["tab20"].colors  # matplotlib's ten colours, behind each a lighter one
+GREY = 14  # stands for what is not shown, not for a model
+COLOURS = [
+    colour
+    for first in (0, 1)
+    for place, colour in enumerate(TAB20)
+    if place % 2 == first and place not in (GREY, GREY + 1)
+]
+
 
 def add_bar(
     figure: Figure, shown, label: str = "", orientation: str = "horizontal", **place
@@ -26,8 +35,8 @@ def add_bar(
 
 
 def colour(number: int) -> tuple[float, float, float]:
-    """Of a model or variant, by its place: matplotlib's ten, then lighter ones, then again."""
-    return colormaps["tab20"].colors[2 * (number % 10) + number // 10 % 2]
+    """RGB, 0 to 1, of a model or variant by its place; never grey, and again from 18 on."""
+    return COLOURS[number % len(COLOURS)]
 
 
 def add_legend(figure: Figure) -> None:

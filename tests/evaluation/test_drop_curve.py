@@ -131,7 +131,8 @@ def test_fifteen_models_differ_in_colour_and_fit():
     names = [f"a name, number {number}" for number in range(15)]
     figure = draw_drop_curves(dict.fromkeys(names, {"segm": CURVE}))
     (axes,) = figure.axes
-    assert len({line.get_color() for line in axes.lines}) == 15
+    colours = {line.get_color() for line in axes.lines}
+    assert len(colours) == 15 and all(max(rgb) - min(rgb) > 0.1 for rgb in colours)  # no grey
     figure.draw_without_rendering()
     box = figure.legends[0].get_window_extent()
     assert 0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 < axes.bbox.y0
