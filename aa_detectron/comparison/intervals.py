@@ -93,10 +93,12 @@ def mean_interval(
     square = 0.0
     if seeds > 1:
         spread = spread or Spread(float(scores[:, 0].var(ddof=1)), seeds - 1)
-        square = _quantile(level, spread.freedom) ** 2 * spread.variance / seeds
-        # What differs between images in another way for every seed is in both variances.
+        over_seeds = spread.variance / seeds
+        square = _quantile(level, spread.freedom) ** 2 * over_seeds
+        # What differs between images in another way for every seed is in both variances, though
+        # that of the seeds, an estimate, may hold less of it.
         of_each = float(np.nanvar(scores[:, 1:], axis=1).mean())
-        over_images -= max(0.0, of_each - over_images) / (seeds - 1)
+        over_images -= min(max(0.0, of_each - over_images) / (seeds - 1), over_seeds)
     square += _quantile(level, max(images - 1, 1)) ** 2 * max(0.0, over_images)
     half = math.sqrt(square) if seeds > 1 or images > 1 else math.nan
     return Interval(value, value - half, value + half, seeds)

@@ -169,8 +169,13 @@ class _Reader:
         except (OSError, YAMLError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise InputError(f"{self.path}: {reason}") from error
-        except (AssertionError, AttributeError, TypeError):  # fvcore's, for what is no mapping
-            content = None
+        except AssertionError as error:  # fvcore's, of a key that is a mapping in one file only
+            raise InputError(f"{self.path}: {error}") from error
+        except RecursionError as error:
+            raise InputError(f"{self.path}: _BASE_ leads back to the file itself") from error
+        except (AttributeError, TypeError) as error:  # fvcore's, for what is no mapping
+            kind = f"must be a mapping of {', '.join(KEYS)}; so must the file that _BASE_ names"
+            raise InputError(f"{self.path}: {kind}") from error
         if not isinstance(content, dict):
             raise InputError(f"{self.path}: must be a mapping of {', '.join(KEYS)}")
         return content
@@ -281,8 +286,13 @@ class _Reader:
         folders = variant["runs"]
         for key in variant.keys() - {"runs"}:
             raise InputError(f"{self.path}: variants.{name}.{key} is for configs, not for runs")
-        if not isinstance(folders, list) or len(folders) != len(seeds):
-            legal = f"a list of {len(seeds)} folders, one for each seed"
+        if (
+            not isinstance(folders, list)
+            or len(folders) != len(seeds)
+            or not all(isinstance(folder, str) and folder for folder in folders)
+            or len({os.path.abspath(folder) for folder in folders}) < len(folders)
+        ):
+            legal = f"a list of {len(seeds)} different folders, one for each seed"
             self._refuse(f"variants.{name}.runs", folders, legal)
         evaluations = dict.fromkeys(map(str, self.content.get("evaluations", {})), ())
         pairs = zip(seeds, folders, strict=True)

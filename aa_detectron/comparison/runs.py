@@ -45,6 +45,8 @@ from .plan import MAIN, Plan, Run
 
 STEP = "step.json"
 CONFIG = "run.yaml"
+MADE = ("command", "seconds", "commit", "machine", "torch", "detectron2", "python")
+"""What STEP has."""
 START = "START"
 """The key in run.yaml of the config of the training that a run starts from."""
 
@@ -88,12 +90,17 @@ def finished_steps(run: Run) -> dict[str, dict]:
     steps = {}
     for evaluation in (MAIN, *run.evaluations):
         path = run.evaluation_folder(evaluation) / STEP
-        try:
-            if path.exists():
-                steps[evaluation] = json.loads(path.read_text())
-        except ValueError as error:
-            raise InputError(f"{path}: is broken ({error}); remove it and start again") from error
+        if path.exists():
+            steps[evaluation] = _read_step(path)
     return steps
+
+
+def _read_step(path: Path) -> dict:
+    try:
+        step = json.loads(path.read_text())
+        return {key: step[key] for key in MADE}
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is broken ({error!r}); remove it and start again") from error
 
 
 def missing_steps(run: Run) -> list[Step]:
@@ -135,47 +142,71 @@ def data_sets(run: Run, evaluation: str = MAIN) -> tuple[str, str]:
     return cfg.DATASETS.TEST[0], pairs[0]
 
 
-def prepare(run: Run) -> int:
-    """Checks the configs of a run's steps, and keeps them in their folders.
+def asked_config(run: Run, evaluation: str = MAIN) -> dict:
+    """The config of a run's step, and under :data:`START` that of the training it starts from."""
+    asked = yaml.safe_load(load_run_config(run, evaluation, eval_only=bool(evaluation)).dump())
+    if run.start and not evaluation:
+        asked[START] = asked_config(run.start)
+    return asked
 
-    Returns:
-        the iterations of its training.
+
+def check_folder(folder: Path, asked: dict) -> None:
+    """Keys that were added since have had their defaults; the device decides nothing.
 
     Raises:
-        InputError, InvalidOption: a config that cannot be used, or differs from that of the step
-            which is in the folder.
+        InputError: the folder holds a step of another config, finished or begun.
     """
-    for evaluation in (MAIN, *run.evaluations):
-        data_sets(run, evaluation)
-        cfg = load_run_config(run, evaluation, eval_only=bool(evaluation))
-        asked = yaml.safe_load(cfg.dump())
-        if run.start and not evaluation:
-            asked[START] = yaml.safe_load(load_run_config(run.start).dump())
-        _keep(run.evaluation_folder(evaluation), asked)
-    return load_run_config(run).SOLVER.MAX_ITER
-
-
-def _keep(folder: Path, asked: dict) -> None:
     path = folder / CONFIG
-    if path.exists():
-        _check_same(folder, yaml.safe_load(path.read_text()), asked)
-    elif (folder / "last_checkpoint").exists():
+    if not _begun(folder):
+        return
+    if not path.exists():
         raise InputError(f"{folder}: holds a training that no comparison has made")
-    else:
-        with replacing(path) as temporary:
-            temporary.write_text(yaml.safe_dump(asked))
-
-
-def _check_same(folder: Path, kept: dict, asked: dict) -> None:
-    """Keys that were added since have had their defaults; the device decides nothing."""
+    try:
+        kept = yaml.safe_load(path.read_text())
+    except (ValueError, yaml.YAMLError):
+        kept = None
+    if not isinstance(kept, dict):
+        raise InputError(f"{path}: is broken; remove {folder} or choose another output")
     kept, asked, default = (dict(_leaves(node)) for node in (kept, asked, default_config()))
     for key in sorted(asked.keys() - {"MODEL.DEVICE", f"{START}.MODEL.DEVICE"}):
-        found = kept.get(key, default.get(key, asked[key]))
+        found = kept.get(key, default.get(key.removeprefix(f"{START}.")))
         if found != asked[key]:
             raise InputError(
                 f"{folder}: holds a run whose {key} is {found!r}, but "
                 f"{asked[key]!r} is asked for; remove it or choose another output"
             )
+
+
+def _begun(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (STEP, "console.txt", "last_checkpoint"))
+
+
+def prepare(runs: list[Run]) -> dict[Run, int]:
+    """Checks the configs of all steps of all runs, and only then keeps them in their folders.
+
+    Args:
+        runs: with configs.
+
+    Returns:
+        the iterations of their trainings.
+
+    Raises:
+        InputError, InvalidOption: a config that cannot be used, or differs from that of the step
+            which is in the folder.
+    """
+    configs = {}
+    for run in tqdm(runs, desc="configs", unit="run"):
+        for evaluation in (MAIN, *run.evaluations):
+            folder = run.evaluation_folder(evaluation)
+            if folder in configs:
+                raise InputError(f"{folder}: is the folder of two trainings")
+            configs[folder] = asked_config(run, evaluation)
+            check_folder(folder, configs[folder])
+    for folder, config in configs.items():
+        if not _begun(folder):
+            with replacing(folder / CONFIG) as temporary:
+                temporary.write_text(yaml.safe_dump(config))
+    return {run: configs[run.folder]["SOLVER"]["MAX_ITER"] for run in runs}
 
 
 @functools.cache
@@ -231,6 +262,7 @@ def locked(
     finishes its step, and whoever comes next waits for it.
 
     Raises:
+        InputError: the folder's file system has no locks.
         KeyboardInterrupt: ``stopped`` was set while waiting.
     """
     stopped = stopped or threading.Event()
@@ -248,8 +280,10 @@ def locked(
 def _acquired(file: TextIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        raise InputError(f"{file.name}: cannot be locked ({error.strerror})") from error
     return True
 
 
@@ -411,11 +445,13 @@ def train_missing(plan: Plan, train_net: str, *, jobs: int = 1, num_gpus: int = 
             step that has failed.
     """
     groups = [plan.starts, [run for run in plan.runs if run.config_file]]
-    iterations = {run: prepare(run) for group in groups for run in group}
-    for run in plan.runs:
-        if run.config_file is None:  # to say at once what is missing
-            for evaluation in (MAIN, *run.evaluations):
-                data_sets(run, evaluation)
+    for run in plan.runs:  # to say at once what is missing
+        for evaluation in (MAIN, *run.evaluations):
+            data_sets(run, evaluation)
+            folder = run.evaluation_folder(evaluation)
+            if not run.config_file and (folder / CONFIG).exists() and not (folder / STEP).exists():
+                raise InputError(f"{folder}: has not been finished, there is no {STEP}")
+    iterations = prepare([run for group in groups for run in group])
     todo = [[run for run in group if missing_steps(run)] for group in groups]
     if not any(todo):
         return

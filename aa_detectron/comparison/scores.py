@@ -88,8 +88,13 @@ def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
 def _read_ap(path: Path, name: str) -> dict[str, Score]:
     annotations = MetadataCatalog.get(name).json_file
     detections = json.loads(path.read_text())
-    # Of a network that finds nothing, AP is 0, whatever it looks for.
-    has_masks = not detections or "segmentation" in detections[0]
+    if not isinstance(detections, list):
+        raise ValueError(f"{path.name} is no list")
+    if detections:
+        has_masks = "segmentation" in detections[0]
+    else:  # of a network that finds nothing, AP is 0 in all that is annotated
+        truth = json.loads(Path(annotations).read_text())["annotations"]
+        has_masks = any("segmentation" in annotation for annotation in truth)
     scores = {}
     for task, label in (("bbox", "box"), ("segm", "mask")):
         if task == "bbox" or has_masks:

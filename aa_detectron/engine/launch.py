@@ -23,6 +23,12 @@ from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
 from .checkpoint import AACheckpointer
 from .trainer import Trainer, check_evaluator_type
 
+CONFIG_ERRORS = (
+    *(AssertionError, AttributeError, LookupError, OSError, RecursionError, TypeError),
+    *(ValueError, YAMLError),
+)
+"""Of fvcore and yacs, for files, keys and values that cannot be used."""
+
 
 def load_config(args) -> CfgNode:
     """The frozen config of Detectron2's arguments.
@@ -36,7 +42,7 @@ def load_config(args) -> CfgNode:
         if args.config_file:
             cfg.merge_from_file(args.config_file)
         cfg.merge_from_list(args.opts)
-    except (AssertionError, KeyError, OSError, ValueError, YAMLError) as error:
+    except CONFIG_ERRORS as error:
         # The text of a KeyError is the representation of its message.
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         where = args.config_file or "command line"

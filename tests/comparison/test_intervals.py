@@ -134,6 +134,16 @@ def test_two_pooled_variants_have_the_spread_of_their_difference():
     assert spread.freedom == 3 and spread.variance == pytest.approx((first - second).var(ddof=1))
 
 
+def test_pooled_with_quieter_variants_no_interval_is_narrower_than_of_images_alone():
+    """Two variants differ more between seeds and images than the eight others say."""
+    for trial in range(50):
+        rng = np.random.default_rng([7, trial])
+        scores = np.stack([draw_scores(rng, 3, (0, 0, 1 if n < 2 else 0.3)) for n in range(10)])
+        found = paired_difference(*scores[:2], IMAGES, pooled_spread(scores[..., 0]))
+        over_images = (scores[0] - scores[1])[:, 1:].mean(axis=0).std()
+        assert found.high - found.low >= 2 * 1.96 * over_images
+
+
 @pytest.mark.parametrize("spread", SPREADS)
 def test_pooled_over_ten_variants_two_seeds_suffice(spread):
     """They hold zero in 95 of 100 trials, as those of the two seeds alone, and are narrower."""

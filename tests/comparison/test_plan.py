@@ -16,6 +16,7 @@ LEGAL = f"output: out\nseeds: [1, 2]\n{VARIANT}\n"
 def write(tmp_path):
     (tmp_path / "a.yaml").write_text("VERSION: 2\n")
     (tmp_path / "list.yaml").write_text("[a, b]\n")
+    (tmp_path / "null_opts.yaml").write_text("opts:\n")
 
     def write(text):
         path = tmp_path / "comparison.yaml"
@@ -119,7 +120,7 @@ def test_takes_over_a_base(write, tmp_path):
         (LEGAL + "start: {config: a.yaml}", "start.output is missing"),
         (LEGAL.replace("a.yaml}}", "missing.yaml}}"), "missing.yaml is no file"),
         (LEGAL.replace("b: {config: a.yaml}", "b: {}"), "either config or runs"),
-        (LEGAL.replace("b: {config: a.yaml}", "b: {runs: [x]}"), "a list of 2 folders"),
+        (LEGAL.replace("b: {config: a.yaml}", "b: {runs: [x]}"), "a list of 2 different folders"),
         (
             LEGAL.replace("b: {c", "'a ': {c").replace("{a: {c", "{'a#': {c"),
             "names whose folders differ",
@@ -136,7 +137,14 @@ def test_takes_over_a_base(write, tmp_path):
         (LEGAL + "baselines: [[a]]", "baselines is [['a']]"),
         ("just words", "must be a mapping"),
         ("_BASE_: list.yaml", "must be a mapping"),
-        ("_BASE_: 3", "must be a mapping"),
+        ("_BASE_: 3", "so must the file that _BASE_ names"),
+        ("_BASE_: comparison.yaml", "_BASE_ leads back to the file itself"),
+        ("_BASE_: null_opts.yaml\nopts: {A: 1}", "Cannot inherit key 'opts' from base!"),
+        (LEGAL.replace("a: {config: a.yaml", "a: {runs: [3, 4]"), "a list of 2 different folders"),
+        (
+            LEGAL.replace("a: {config: a.yaml", "a: {runs: [x, ./x]"),
+            "a list of 2 different folders",
+        ),
     ],
 )
 def test_refused_in_one_line(write, text, named):

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +17,15 @@ import yaml
 from helpers import ROOT
 
 from aa_detectron.comparison import runs
-from aa_detectron.comparison.plan import read_plan
+from aa_detectron.comparison.plan import plan_of_runs, read_plan
 from aa_detectron.comparison.runs import (
     Executor,
     environment,
     finished_steps,
     iterations_done,
+    load_run_config,
     locked,
+    prepare,
     train_missing,
 )
 from aa_detectron.errors import InputError
@@ -135,8 +138,7 @@ def test_another_evaluation_or_start_is_refused(plan, tmp_path, change, refused)
 def test_runs_of_another_start_are_refused(plan, tmp_path):
     """The start is to be trained again, in the same folder; so must be what came from it."""
     train_missing(plan, FAKE)
-    for name in ("run.yaml", "step.json"):
-        (plan.starts[0].folder / name).unlink()
+    shutil.rmtree(plan.starts[0].folder)
     with pytest.raises(InputError, match="a/seed_1: holds a run whose START.SOLVER.MAX_ITER is"):
         train_missing(read_again(tmp_path, *ANOTHER_START), FAKE)
 
@@ -158,10 +160,47 @@ def test_another_device_and_keys_added_since_are_accepted(plan):
     train_missing(plan, FAKE)
     assert len(calls(plan.runs[0].folder)) == 1
 
-    del kept["SOLVER"]["MAX_ITER"]  # asked for is another than the default
-    path.write_text(yaml.safe_dump(kept))
-    with pytest.raises(InputError, match="SOLVER.MAX_ITER is 40000, but 7 is asked for"):
-        train_missing(plan, FAKE)
+    for node, key in ((kept, "SOLVER.MAX_ITER"), (kept["START"], "START.SOLVER.MAX_ITER")):
+        asked = node["SOLVER"].pop("MAX_ITER")  # another than the default
+        path.write_text(yaml.safe_dump(kept))
+        with pytest.raises(InputError, match=f" {key} is 40000, but {asked} is asked for"):
+            train_missing(plan, FAKE)
+        node["SOLVER"]["MAX_ITER"] = asked
+
+
+def test_a_plan_may_change_until_its_runs_have_begun(plan, tmp_path):
+    """What is wrong with a later run is found before any folder is bound to its config."""
+    wrong = read_again(tmp_path, "b: {config", "b: {opts: {NOPE: 1}, config")
+    with pytest.raises(InputError, match="NOPE"):
+        train_missing(wrong, FAKE)
+    assert not (tmp_path / "out").exists()
+    read_again(tmp_path, "b: {opts: {NOPE: 1}, config", "b: {config")
+    prepare(plan.starts + plan.runs)
+    train_missing(read_again(tmp_path, "MAX_ITER: 7", "MAX_ITER: 8"), FAKE)
+    assert "SOLVER.MAX_ITER 8" in calls(plan.runs[0].folder)[0]
+    kept = yaml.safe_load((plan.runs[0].folder / "run.yaml").read_text())
+    assert kept["SOLVER"]["MAX_ITER"] == 8
+
+
+def test_a_start_in_the_folder_of_a_run_is_refused(plan, tmp_path):
+    shared = read_again(tmp_path, "out/start/begin", "out/a/seed_1")
+    with pytest.raises(InputError, match="out/a/seed_1: is the folder of two trainings"):
+        train_missing(shared, FAKE)
+
+
+def test_only_the_weights_of_a_start_matter(plan, tmp_path):
+    untested = read_again(tmp_path, 'begin"', 'begin", opts: {DATASETS.TEST: []}')
+    train_missing(untested, FAKE)
+    assert len(calls(untested.starts[0].folder)) == 1
+
+
+def test_runs_that_still_train_are_not_read(plan):
+    prepare(plan.starts + plan.runs)
+    folder = plan.runs[0].folder
+    (folder / "config.yaml").write_text(load_run_config(plan.runs[0]).dump())
+    other = plan_of_runs([f"a={folder}"], "out")
+    with pytest.raises(InputError, match="has not been finished, there is no step.json"):
+        train_missing(other, FAKE)
 
 
 def test_two_data_sets_are_refused_before_anything_runs(plan):
@@ -206,6 +245,7 @@ def test_waiting_can_be_stopped(plan):
     with open(run.folder / ".lock", "a+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         threading.Timer(0.2, stopped.set).start()
+        threading.Timer(20, fcntl.flock, (held.fileno(), fcntl.LOCK_UN)).start()  # fails then
         with pytest.raises(KeyboardInterrupt), locked(run, lambda line: None, stopped):
             pass
 
@@ -222,8 +262,10 @@ def test_a_child_that_starts_while_all_are_stopped_is_ended(plan, tmp_path, monk
 
     monkeypatch.setattr(subprocess, "Popen", stop_before)
     monkeypatch.setattr(runs, "environment", dict)  # starts a process, too
+    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         executor.finish(plan.starts[0])
+    assert time.monotonic() - started < 30  # the child alone would take 60 seconds
     assert not finished_steps(plan.starts[0])
 
 
@@ -273,10 +315,23 @@ def test_interrupting_ends_the_children(plan, tmp_path):
     assert not finished_steps(plan.starts[0])
 
 
-def test_a_broken_record_of_steps_is_refused(plan):
-    plan.starts[0].folder.mkdir(parents=True)
-    (plan.starts[0].folder / "step.json").write_text("{")
-    with pytest.raises(InputError, match="step.json: is broken"):
+@pytest.mark.parametrize("name", ["step.json", "run.yaml"])
+@pytest.mark.parametrize("text", ["{", "[]", "null", "{}", "", "3"])
+def test_broken_records_are_refused(plan, name, text):
+    train_missing(plan, FAKE)
+    (plan.starts[0].folder / name).write_text(text)
+    with pytest.raises(InputError, match=".") as refused:
+        train_missing(plan, FAKE)
+    line = str(refused.value)
+    assert str(plan.starts[0].folder) in line and "remove" in line and "\n" not in line
+
+
+def test_a_file_system_without_locks_is_refused(plan, monkeypatch):
+    def no_locks(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(InputError, match=".lock: cannot be locked .No locks available"):
         train_missing(plan, FAKE)
 
 
