@@ -245,9 +245,11 @@ def test_waiting_can_be_stopped(plan):
     with open(run.folder / ".lock", "a+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         threading.Timer(0.2, stopped.set).start()
-        threading.Timer(20, fcntl.flock, (held.fileno(), fcntl.LOCK_UN)).start()  # fails then
+        released = threading.Timer(20, fcntl.flock, (held.fileno(), fcntl.LOCK_UN))
+        released.start()  # else a failure would wait for ever
         with pytest.raises(KeyboardInterrupt), locked(run, lambda line: None, stopped):
             pass
+        released.cancel()
 
 
 def test_a_child_that_starts_while_all_are_stopped_is_ended(plan, tmp_path, monkeypatch):
