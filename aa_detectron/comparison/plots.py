@@ -21,6 +21,7 @@ from .scores import CONSISTENCY
 
 WIDTH = 5.2  # inches; about what a phone shows without shrinking the letters
 ROW = 0.26  # inches of a variant
+LETTER = 0.072  # inches, about
 SMOOTHING = 0.05  # of a training curve, as a share of its length
 
 
@@ -35,7 +36,9 @@ def draw_metric(results: dict, metric: str) -> Figure:
     differences = [d for d in results["differences"] if d["metric"] == metric]
     rows = len(variants), len(differences)
     height = 1.5 + ROW * sum(rows)
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    names = variants + [_contrast(difference) for difference in differences]
+    width = LETTER * (max(map(len, names)) + len(_title(results, metric)))
+    figure = Figure(figsize=(max(WIDTH, width), height), layout="constrained")
     ratios = [1 + max(count, 1) for count in rows]
     axes = figure.subplots(2 if differences else 1, 1, squeeze=False, height_ratios=ratios[:2])
     _draw_scores(axes[0, 0], results, metric)
@@ -43,6 +46,16 @@ def draw_metric(results: dict, metric: str) -> Figure:
         colours = {name: colour(number) for number, name in enumerate(variants)}
         _draw_differences(axes[1, 0], differences, colours)
     return figure
+
+
+def _title(results: dict, metric: str) -> str:
+    summaries = [variant["scores"][metric] for variant in results["variants"].values()]
+    interval = "" if math.isnan(summaries[0]["low"]) else ", 95 % interval"
+    return f"{metric} (%): seeds, mean{interval}"
+
+
+def _contrast(difference: dict) -> str:
+    return f"{difference['variant']} − {difference['baseline']}"
 
 
 def _draw_scores(axes: Axes, results: dict, metric: str) -> None:
@@ -55,8 +68,7 @@ def _draw_scores(axes: Axes, results: dict, metric: str) -> None:
         offsets = np.linspace(-0.22, 0.22, len(seeds)) if len(seeds) > 1 else [0.0]
         axes.scatter(seeds, row + np.array(offsets), s=9, color=colour(row), alpha=0.55, zorder=3)
     _label_rows(axes, names)
-    interval = "" if math.isnan(summary["low"]) else ", 95 % interval"
-    axes.set_title(f"{metric} (%): seeds, mean{interval}", size=9, loc="left")
+    axes.set_title(_title(results, metric), size=9, loc="left")
 
 
 def _draw_differences(axes: Axes, differences: list[dict], colours: dict[str, tuple]) -> None:
@@ -64,7 +76,7 @@ def _draw_differences(axes: Axes, differences: list[dict], colours: dict[str, tu
         shade = "0.6" if difference["holds_zero"] else colours[difference["variant"]]
         _draw_interval(axes, row, difference["value"], difference, shade)
     axes.axvline(0, color="0.3", linewidth=0.8)
-    _label_rows(axes, [f"{d['variant']} − {d['baseline']}" for d in differences])
+    _label_rows(axes, [_contrast(difference) for difference in differences])
     axes.set_title("paired differences; grey: the interval holds zero", size=9, loc="left")
 
 

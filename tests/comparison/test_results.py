@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import ROOT
+from matplotlib.text import Text
 
 from aa_detectron.comparison import plots, report, results
 from aa_detectron.comparison.intervals import paired_difference, pooled_spread
@@ -183,6 +184,17 @@ def test_plots_are_the_same_bytes_twice(collected, plan, tmp_path):
     first, second = (plots.plot_all(plan, collected, tmp_path / name) for name in "ab")
     for title in first:
         assert first[title].read_bytes() == second[title].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["better", "a variant with a longer name than the others"])
+def test_titles_fit(collected, name):
+    renamed = json.loads(json.dumps(collected).replace("better", name).replace("AP", "AP, to 8 px"))
+    figure = plots.draw_metric(renamed, "mask AP, to 8 px")
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        title = axes.get_title(loc="left")
+        (text,) = (t for t in axes.findobj(Text) if t.get_text() == title)
+        assert title and text.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_training_curve(tmp_path):
