@@ -64,7 +64,7 @@ setup(
     license_files=["LICENSE"],
     packages=find_packages(include=["aa_detectron*"]),
     package_data={
-        "aa_detectron.comparison": ["*.j2"],
+        "aa_detectron.experiments.comparison": ["*.j2"],
         "aa_detectron.data.datasets": ["*.json"],
     },
     python_requires=">=3.10",

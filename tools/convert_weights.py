@@ -11,9 +11,9 @@ the converted file is for any Detectron2.
 
 import argparse
 
+from aa_detectron.checkpoint import convert, read_checkpoint, write_checkpoint
+from aa_detectron.checkpoint.conversion import options
 from aa_detectron.errors import exit_on_bad_input
-from aa_detectron.weights import convert, read_checkpoint, write_checkpoint
-from aa_detectron.weights.conversion import options
 
 
 def parse_arguments() -> argparse.Namespace:

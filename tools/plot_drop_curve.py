@@ -5,8 +5,8 @@ import argparse
 import json
 import os
 
+from aa_detectron.consistency.curves import METRICS, drop_curves, plot_drop_curves
 from aa_detectron.errors import InputError, exit_on_bad_input
-from aa_detectron.evaluation.drop_curve import METRICS, drop_curves, plot_drop_curves
 
 
 def parse_arguments() -> argparse.Namespace:

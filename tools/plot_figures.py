@@ -4,8 +4,8 @@
 import argparse
 import os
 
-from aa_detectron.engine import figures
 from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.experiments.figures import files as figures
 
 FIGURES = {
     "aliasing": "an image with noise at a quarter of its size: without a filter, behind a Gaussian "

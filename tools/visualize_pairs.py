@@ -7,8 +7,8 @@ import os
 
 from aa_detectron.engine import AACheckpointer, Trainer
 from aa_detectron.engine.launch import load_config
-from aa_detectron.engine.pictures import choose_records, draw_pairs
 from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.experiments.figures.pairs import choose_records, draw_pairs
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -5,8 +5,9 @@ import torch
 from detectron2.config import CfgNode, configurable
 from torchvision.transforms import v2
 
-from .image_io import read_image
-from .shifts import draw_offsets
+from aa_detectron.consistency.shifts import draw_offsets
+
+from .images import read_image
 
 
 def build_classification_augmentation(cfg: CfgNode, is_train: bool) -> v2.Transform:
@@ -64,7 +65,7 @@ class ClassificationPairMapper:
     and resize - size - 1; with 32, 256 and 224 these are the published {0..31}^2.
 
     Called with {"file_name", "image_id", "pair_number", ...}, returns a list of two dicts like
-    those of :class:`~aa_detectron.data.shifted_pairs.ShiftedPairMapper`.
+    those of :class:`~aa_detectron.data.pairs.ShiftedPairMapper`.
 
     Args:
         resize, size: in pixels, ``size`` 2 pixels to a quarter less.

@@ -7,7 +7,7 @@ from PIL import Image
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
-from .image_io import unreadable
+from .images import unreadable
 
 
 def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.ndarray:

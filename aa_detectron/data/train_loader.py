@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.utils.keyed_random import keyed_random
 
-from .image_io import image_size
+from .images import image_size
 
 Sample = tuple[int, int]
 """Position in the stream of all processes, index in the data set."""

@@ -1,4 +1,5 @@
-from .checkpoint import AACheckpointer
+from aa_detectron.checkpoint.checkpointer import AACheckpointer
+
 from .trainer import Trainer
 
 __all__ = ["AACheckpointer", "Trainer"]

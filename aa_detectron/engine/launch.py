@@ -11,16 +11,11 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from yaml import YAMLError
 
-from aa_detectron.config import (
-    CLASSIFIER,
-    add_aa_config,
-    check_consistency_config,
-    check_data_sets,
-)
+from aa_detectron.checkpoint.checkpointer import AACheckpointer
+from aa_detectron.config import CLASSIFIER, add_aa_config, check_consistency_config, check_data_sets
 from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
 from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
 
-from .checkpoint import AACheckpointer
 from .trainer import Trainer, check_evaluator_type
 
 CONFIG_ERRORS = (

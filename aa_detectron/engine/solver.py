@@ -11,7 +11,7 @@ from fvcore.common.param_scheduler import ParamScheduler
 from torch import nn
 
 from aa_detectron.errors import InvalidOption, check_choice
-from aa_detectron.modeling.backbone.aa_resnet import FILTERS
+from aa_detectron.modeling.resnet import FILTERS
 
 OPTIMIZERS: dict[str, Callable] = {
     "SGD": lambda solver: (

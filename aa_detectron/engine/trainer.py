@@ -23,12 +23,13 @@ from detectron2.evaluation import (
 from detectron2.utils import comm
 from torch import nn
 
+from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.data.datasets.explain import explained
 from aa_detectron.data.label_maps import check_labels, read_label_map
-from aa_detectron.data.mapper import build_mapper
-from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_metadata
-from aa_detectron.data.shifted_windows import build_shifted_window_loader
+from aa_detectron.data.mappers import build_mapper
+from aa_detectron.data.pairs import build_shifted_pair_loader, get_metadata
 from aa_detectron.data.train_loader import TrainingBatches, build_train_loader
+from aa_detectron.data.windows import build_shifted_window_loader
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation import (
     ClassificationConsistencyEvaluator,
@@ -40,8 +41,7 @@ from aa_detectron.evaluation import (
 )
 from aa_detectron.evaluation.pair_evaluator import PairEvaluator
 
-from .checkpoint import AACheckpointer
-from .resume import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_resume
+from .reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_resume
 from .solver import build_lr_scheduler, build_optimizer
 
 logger = logging.getLogger(__name__)

@@ -1,9 +1,10 @@
+from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
+from aa_detectron.consistency.instances import match_instances, pair_record, score_pairs
+from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
+
 from .accuracy import ClassificationEvaluator, VIDEvaluator
-from .classification import class_pair_record, score_class_pairs
 from .classification_consistency import ClassificationConsistencyEvaluator
 from .instance_consistency import InstanceConsistencyEvaluator
-from .instances import match_instances, pair_record, score_pairs
-from .sem_seg import label_pair_record, score_label_pairs
 from .sem_seg_consistency import SemSegConsistencyEvaluator
 from .worst_shift_evaluator import WorstShiftEvaluator
 

@@ -8,9 +8,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import Tensor
 
+from aa_detectron.consistency.classes import top_k_correct, vid_correct
 from aa_detectron.utils.files import write_json
-
-from .classification import top_k_correct, vid_correct
 
 RECORDS = "accuracy.json"
 
@@ -78,7 +77,7 @@ class ClassificationEvaluator(AccuracyEvaluator):
 class VIDEvaluator(AccuracyEvaluator):
     """Generalisation of a classifier of ImageNet-1k to inputs with "vid_classes".
 
-    See :func:`~aa_detectron.evaluation.classification.vid_correct`.
+    See :func:`~aa_detectron.consistency.classes.vid_correct`.
 
     Args:
         classes_of_vid: for each class of ImageNet-VID, its classes of ImageNet-1k.

@@ -2,8 +2,9 @@
 
 import os
 
-from .classification import class_pair_record, score_class_pairs
-from .drop_curve import drop_curve, plot_drop_curves
+from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
+from aa_detectron.consistency.curves import drop_curve, plot_drop_curves
+
 from .pair_evaluator import PairEvaluator
 
 
@@ -11,7 +12,7 @@ class ClassificationConsistencyEvaluator(PairEvaluator):
     """Consistency of the "logits" that a model gives to the crops of shifted pairs.
 
     The results are ``{"consistency_classification": {...}}``, see
-    :func:`~aa_detectron.evaluation.classification.score_class_pairs`. The file has the drop curve,
+    :func:`~aa_detectron.consistency.classes.score_class_pairs`. The file has the drop curve,
     too, and its plot lies beside it, as PNG.
 
     Args:

@@ -2,7 +2,8 @@
 
 import itertools
 
-from .instances import pair_record, score_pairs
+from aa_detectron.consistency.instances import pair_record, score_pairs
+
 from .pair_evaluator import PairEvaluator
 
 
@@ -10,7 +11,7 @@ class InstanceConsistencyEvaluator(PairEvaluator):
     """Consistency of the "instances" that a model finds in the crops of shifted pairs.
 
     The results are ``{"consistency_bbox": {...}, "consistency_segm": {...}}``, see
-    :func:`~aa_detectron.evaluation.instances.score_pairs`; the second is missing for a model
+    :func:`~aa_detectron.consistency.instances.score_pairs`; the second is missing for a model
     without masks.
 
     Args:

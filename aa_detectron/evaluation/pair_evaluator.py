@@ -16,7 +16,7 @@ class PairEvaluator(DatasetEvaluator):
     """Base of the evaluators of shifted pairs.
 
     They take any model, fed by
-    :func:`aa_detectron.data.shifted_pairs.build_shifted_pair_loader`. Outputs that lack what is
+    :func:`aa_detectron.data.pairs.build_shifted_pair_loader`. Outputs that lack what is
     to be compared are passed over: without any other, there are no results.
 
     Args:
@@ -45,7 +45,7 @@ class PairEvaluator(DatasetEvaluator):
         self.reset()
 
     def compare(self, item: dict, first: dict, second: dict) -> dict | None:
-        """The record of a pair, see :mod:`~aa_detectron.evaluation.consistency`.
+        """The record of a pair, see :mod:`~aa_detectron.consistency.records`.
 
         Args:
             item: the first crop's input.

@@ -2,18 +2,18 @@
 
 import numpy as np
 
+from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
 
 from .pair_evaluator import PairEvaluator
-from .sem_seg import label_pair_record, score_label_pairs
 
 
 class SemSegConsistencyEvaluator(PairEvaluator):
     """Consistency of the "sem_seg" that a model gives to the crops of shifted pairs.
 
     The results are ``{"consistency_sem_seg": {...}}``, see
-    :func:`~aa_detectron.evaluation.sem_seg.score_label_pairs`.
+    :func:`~aa_detectron.consistency.label_maps.score_label_pairs`.
 
     Args:
         ignore_label: count only pixels whose label in the data set is another one; None counts

@@ -17,7 +17,7 @@ import pycocotools.mask as mask_util
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from aa_detectron.data.shifts import Box
+from aa_detectron.consistency.shifts import Box
 
 Comparison = dict[tuple[int, int], dict[str, np.ndarray]]
 """By (category, number of COCO's area range), the part of COCOeval's ``evalImgs`` that AP needs;

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from pycocotools.coco import COCO
 from tabulate import tabulate
 
-from aa_detectron.data.shifts import Box
+from aa_detectron.consistency.shifts import Box
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import write_json
 
@@ -27,7 +27,7 @@ class WorstShiftEvaluator(DatasetEvaluator):
     """AP over the window of each image in which a model does worst, beside that of the centre.
 
     Takes any model, fed by
-    :func:`aa_detectron.data.shifted_windows.build_shifted_window_loader`. The results are
+    :func:`aa_detectron.data.windows.build_shifted_window_loader`. The results are
     ``{"worst_shift_bbox": {...}, "worst_shift_segm": {...}}``, the second for models with masks, of
     :func:`~aa_detectron.evaluation.worst_shift.average_precision`; "unshifted_AP" and so on are
     those of the centre windows, "images" is their number. Boxes and masks have their own worst

@@ -8,7 +8,7 @@ from aa_detectron.errors import InvalidOption, check_choice
 
 from .blur_pool import PADDING_MODES, binomial_kernel
 from .filter_predictor import FilterPredictor
-from .ops import filter_map, normalise
+from .kernels import filter_map, normalise
 
 ADAPTIVITIES = ("spatial_channel", "spatial", "channel", "image")
 SOFTMAX_AXES = ("group", "all")
@@ -22,7 +22,7 @@ def adaptive_blur_pool2d(
     """Pads, filters with one k x k filter per group of channels and location, and downsamples.
 
     Only kept positions are computed, in float32 at least; see
-    :func:`~aa_detectron.layers.ops.filter_map`.
+    :func:`~aa_detectron.layers.kernels.filter_map`.
 
     Args:
         x: (N, C, H, W).

@@ -5,7 +5,7 @@ from detectron2.layers import Conv2d, FrozenBatchNorm2d, get_norm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .ops import padded_conv2d
+from .kernels import padded_conv2d
 
 
 class FilterPredictor(Conv2d):

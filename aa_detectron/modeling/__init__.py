@@ -1,1 +1,1 @@
-from . import backbone, classifier, deeplab, roi_heads  # noqa: F401  registers backbones and heads
+from . import backbones, classifier, deeplab, roi_heads  # noqa: F401  registers backbones and heads

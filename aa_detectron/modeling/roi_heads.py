@@ -5,7 +5,7 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from torch import nn
 
-from .backbone.build import make_stage
+from .backbones import make_stage
 
 
 @ROI_HEADS_REGISTRY.register()

@@ -6,7 +6,7 @@ from PIL import Image
 
 from aa_detectron import add_aa_config
 from aa_detectron.data.classification import ClassificationMapper, ClassificationPairMapper
-from aa_detectron.data.shifted_pairs import build_shifted_pair_loader
+from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError
 
 

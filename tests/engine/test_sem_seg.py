@@ -13,9 +13,9 @@ from PIL import Image
 from aa_detectron.data.datasets.builtin import register, register_all_shapes
 from aa_detectron.data.datasets.shapes import CLASSES
 from aa_detectron.engine.launch import load_config, main
-from aa_detectron.engine.pictures import choose_records, draw_pairs
 from aa_detectron.engine.trainer import Trainer
 from aa_detectron.errors import InputError
+from aa_detectron.experiments.figures.pairs import choose_records, draw_pairs
 
 ADAPTIVE = CONFIGS / "Shapes-SemanticSegmentation" / "deeplab_v3_plus_adaptive.yaml"
 PANOPTIC = "small_panoptic"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from aa_detectron import add_aa_config
 from aa_detectron.data.datasets.builtin import register
-from aa_detectron.data.shifted_pairs import build_shifted_pair_loader
+from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation import (
     InstanceConsistencyEvaluator,

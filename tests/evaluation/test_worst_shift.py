@@ -19,9 +19,9 @@ from pycocotools.cocoeval import COCOeval
 
 from aa_detectron import add_aa_config
 from aa_detectron.config import check_consistency_config
+from aa_detectron.consistency.shifts import Box
 from aa_detectron.data.datasets.builtin import register_checked_coco
-from aa_detectron.data.shifted_windows import build_shifted_window_loader
-from aa_detectron.data.shifts import Box
+from aa_detectron.data.windows import build_shifted_window_loader
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation import WorstShiftEvaluator
 from aa_detectron.evaluation.worst_shift import (

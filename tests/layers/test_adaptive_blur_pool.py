@@ -15,7 +15,7 @@ from aa_detectron.layers import (
     softmax_filters,
 )
 from aa_detectron.layers.adaptive_blur_pool import ADAPTIVITIES
-from aa_detectron.layers.ops import filter as filter_module
+from aa_detectron.layers.kernels import op as filter_module
 
 SIZES = [(8, 8), (7, 9), (1, 1), (1, 5), (3, 2)]
 

@@ -14,12 +14,12 @@ from helpers import CONFIGS, ROOT
 from aa_detectron import add_aa_config
 from aa_detectron.errors import InvalidOption
 from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
-from aa_detectron.modeling.backbone.aa_resnet import AABasicBlock, AADeepLabStem
 from aa_detectron.modeling.deeplab import (
     AADeepLabV3PlusHead,
     hard_pixel_cross_entropy,
     labelled_cross_entropy,
 )
+from aa_detectron.modeling.resnet import AABasicBlock, AADeepLabStem
 
 NAMES = ["none", "blur", "adaptive"]
 NARROW_R50 = [

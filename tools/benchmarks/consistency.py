@@ -14,13 +14,13 @@ from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference
 from detectron2.structures import Boxes, Instances
 from measuring import measure, parse_arguments, write
 
-from aa_detectron.data.shifted_pairs import build_shifted_pair_loader, get_image_dicts
-from aa_detectron.data.shifts import overlap_in_crops
+from aa_detectron.consistency.instances import pair_record
+from aa_detectron.consistency.shifts import overlap_in_crops
+from aa_detectron.data.pairs import build_shifted_pair_loader, get_image_dicts
 from aa_detectron.engine import AACheckpointer, Trainer
 from aa_detectron.engine.launch import load_config
 from aa_detectron.engine.trainer import build_consistency_evaluators
 from aa_detectron.errors import exit_on_bad_input
-from aa_detectron.evaluation.instances import pair_record
 
 NOTES = (
     "'rest of the run' is all of an evaluation (reading, cutting, matching, scores, the file of "

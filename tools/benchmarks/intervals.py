@@ -15,10 +15,10 @@ import json
 import numpy as np
 from tabulate import tabulate
 
-from aa_detectron.comparison.intervals import paired_difference
-from aa_detectron.comparison.resampling import image_weights
-from aa_detectron.comparison.scores import CONSISTENCY
 from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.experiments.comparison.intervals import paired_difference
+from aa_detectron.experiments.comparison.resampling import image_weights
+from aa_detectron.experiments.comparison.scores import CONSISTENCY
 
 METRICS = {name: share for kind in CONSISTENCY.values() for name, share in kind.items()}
 

@@ -15,7 +15,7 @@ from published import PublishedAdaptiveBlurPool2d
 from torch import Tensor, nn
 
 from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
-from aa_detectron.layers.ops import filter_map
+from aa_detectron.layers.kernels import filter_map
 
 SHAPES = ["1x64x200x304", "1x128x100x152", "1x256x200x304"]
 NOTES = (

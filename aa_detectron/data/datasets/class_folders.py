@@ -5,7 +5,7 @@ import os
 
 from detectron2.data import MetadataCatalog
 
-from aa_detectron.data.image_io import IMAGE_SUFFIXES
+from aa_detectron.data.images import IMAGE_SUFFIXES
 from aa_detectron.errors import InputError
 
 from .register import register

@@ -11,7 +11,7 @@ from PIL import Image
 from aa_detectron.data.datasets import cityscapes
 from aa_detectron.data.datasets.conversion import convert_all
 from aa_detectron.data.label_maps import read_label_map
-from aa_detectron.data.shifted_pairs import get_image_dicts
+from aa_detectron.data.pairs import get_image_dicts
 from aa_detectron.errors import InputError
 
 VAL = "cityscapes_fine_sem_seg_val"

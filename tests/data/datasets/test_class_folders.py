@@ -8,7 +8,7 @@ from aa_detectron.data.datasets.class_folders import (
     load_class_folders,
     register_class_folders,
 )
-from aa_detectron.data.shifted_pairs import get_image_dicts
+from aa_detectron.data.pairs import get_image_dicts
 from aa_detectron.errors import InputError
 
 NAME = "small_class_folders"

@@ -1,6 +1,14 @@
 """Shapes: data sets for segmentation and classification, drawn by a seeded program."""
 
-from .generate import DEFAULTS, FOLDERS, SOURCES, Options, annotate, draw_image, make_shapes
+from .generate import (
+    DEFAULTS,
+    FOLDERS,
+    SOURCES,
+    Options,
+    annotate,
+    draw_image,
+    make_shapes,
+)
 from .geometry import CLASSES
 
 __all__ = [

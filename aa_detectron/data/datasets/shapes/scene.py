@@ -5,7 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import textures
-from .geometry import CLASSES, NARROWEST, SUPERSAMPLING, coverage, polygon_mask, shape_polygons
+from .geometry import (
+    CLASSES,
+    NARROWEST,
+    SUPERSAMPLING,
+    coverage,
+    polygon_mask,
+    shape_polygons,
+)
 
 # Difficulty. Levels are of 0..255; raise generate.VERSION with any change here.
 OBJECTS = (3, 6)  # least and most in an image, as far as there is room

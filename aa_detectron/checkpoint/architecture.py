@@ -1,0 +1,128 @@
+"""Which ResNet a set of weights belongs to, read from names and shapes."""
+
+import re
+
+from aa_detectron.errors import InputError
+from aa_detectron.modeling.backbones import NUM_BLOCKS
+from aa_detectron.modeling.resnet import FILTERS
+
+from .namings import Weights
+
+_PREFIXES = r"(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?"
+_RESNET_PART = re.compile(_PREFIXES + r"((?:stem|res[2-5]|linear)\..+)")
+
+
+def resnet_part(weights: Weights) -> dict[str, str]:
+    """{name without prefix: name} of the ResNet, itself or in a detector's backbone and heads."""
+    matches = [_RESNET_PART.fullmatch(name) for name in weights]
+    return {match[1]: match[0] for match in matches if match}
+
+
+def describe_resnet(weights: Weights) -> dict:
+    """Arguments of :func:`~aa_detectron.modeling.network.build_resnet`, but for the filters.
+
+    Args:
+        weights: of a ResNet, without prefixes.
+
+    Raises:
+        InputError: a weight that tells is missing or odd, or the blocks are those of no depth.
+    """
+    is_bottleneck = "res2.0.conv3.weight" in weights
+    stem_type = "deeplab" if "stem.conv3.weight" in weights else "basic"
+    last = {"basic": "stem.conv1.weight", "deeplab": "stem.conv3.weight"}[stem_type]
+    stem_out_channels = _shape(weights, last)[0]
+    described = {
+        "depth": _depth(weights, is_bottleneck),
+        "stem_type": stem_type,
+        "norm": _norm({name for name in weights if not is_filter(name)}),
+        "stem_out_channels": stem_out_channels,
+        "res2_out_channels": stem_out_channels,
+        "num_classes": None,
+    }
+    if is_bottleneck:
+        described["res2_out_channels"] = _shape(weights, "res2.0.conv3.weight")[0]
+        channels = _shape(weights, "res2.0.conv1.weight")[0]
+        width = _shape(weights, "res2.0.conv2.weight")[1]
+        if channels % width:
+            raise InputError(f"res2.0.conv2.weight has {width} inputs of {channels} in each group")
+        described["width_per_group"], described["num_groups"] = width, channels // width
+    if "linear.weight" in weights:
+        described["num_classes"] = _shape(weights, "linear.weight", 2)[0]
+    return described
+
+
+def describe_filters(weights: Weights) -> dict:
+    """Arguments of :func:`~aa_detectron.modeling.network.make_lowpass`.
+
+    Filters without weights cannot be told from none at all.
+
+    Args:
+        weights: of a ResNet, without prefixes; fixed filters as "filt".
+
+    Raises:
+        InputError: a predictor of odd shape.
+    """
+    if "stem.aa.filt" in weights:
+        return {"filter": "blur", "kernel_size": _shape(weights, "stem.aa.filt")[-1]}
+    if "stem.aa.predictor.weight" not in weights:
+        return {"filter": "none"}
+    logits, _, _, kernel_size = _shape(weights, "stem.aa.predictor.weight")
+    return {
+        "filter": "adaptive",
+        "kernel_size": kernel_size,
+        "groups": logits // kernel_size**2,
+        "norm": _norm({name for name in weights if is_filter(name)}),
+    }
+
+
+def config_of(resnet: dict, filters: dict) -> dict:
+    """Config keys, and their values, of the arguments that the two functions above return."""
+    keys = {f"MODEL.RESNETS.{key.upper()}": value for key, value in resnet.items()}
+    classes = keys.pop("MODEL.RESNETS.NUM_CLASSES")
+    if keys["MODEL.RESNETS.NORM"] == "BN":
+        del keys["MODEL.RESNETS.NORM"]  # which FrozenBN and SyncBN cannot be told from
+    if classes is not None:
+        keys["MODEL.CLASSIFIER.NUM_CLASSES"] = classes
+    if filters["filter"] != "none":
+        keys["MODEL.ANTIALIAS.NAME"] = filters["filter"]
+        for key in {"kernel_size", "groups"} & filters.keys():
+            keys[f"MODEL.ANTIALIAS.{key.upper()}"] = filters[key]
+    return keys
+
+
+def is_filter(name: str) -> bool:
+    """Whether it is the name of a filter's weight."""
+    return not set(FILTERS).isdisjoint(name.split("."))
+
+
+def _norm(names: set[str]) -> str:
+    """The norm whose weights these are."""
+    if any(name.endswith(".norm.running_var") for name in names):
+        return "BN"
+    return "GN" if any(name.endswith(".norm.weight") for name in names) else ""
+
+
+def _depth(weights: Weights, is_bottleneck: bool) -> int:
+    stages = [{n.split(".")[1] for n in weights if n.startswith(f"res{s}.")} for s in range(2, 6)]
+    counts = tuple(len(blocks) for blocks in stages if blocks)
+    for depth, blocks in NUM_BLOCKS.items():
+        if (depth >= 50) == is_bottleneck and blocks[: len(counts)] == counts:
+            return depth
+    kind = "bottleneck" if is_bottleneck else "basic"
+    raise InputError(
+        f"its stages have {counts} {kind} blocks, which no ResNet has of depth "
+        + ", ".join(map(str, NUM_BLOCKS))
+    )
+
+
+def _shape(weights: Weights, name: str, dimensions: int = 4) -> tuple[int, ...]:
+    if name not in weights:
+        raise InputError(f"{name} is missing")
+    shape = tuple(weights[name].shape)
+    if len(shape) != dimensions or 0 in shape:
+        raise InputError(f"{name} is {shape_in_words(shape)}, and has to have {dimensions} sides")
+    return shape
+
+
+def shape_in_words(shape) -> str:
+    return "x".join(map(str, shape)) or "a number"

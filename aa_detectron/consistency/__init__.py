@@ -1,0 +1,1 @@
+"""Consistency under shifts: crops, records of pairs, scores."""

@@ -1,0 +1,1 @@
+"""What draws and compares: figures and comparisons. Nothing else imports it."""

@@ -1,0 +1,112 @@
+"""Pictures of a comparison: the worst pairs, and where the adaptive filters let detail through."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from aa_detectron.data.pairs import get_image_dicts
+from aa_detectron.errors import InputError
+from aa_detectron.experiments.figures import files as figures
+from aa_detectron.experiments.figures.pairs import consistency, draw_pairs
+from aa_detectron.experiments.figures.recording import adaptive_filters
+
+from .plan import MAIN, Plan, Run, file_name
+from .plots import read_records
+
+PAIRS = 4
+VARIANTS = 4  # of more, only the first are drawn
+PHOTOGRAPH = "astronaut"
+
+
+class Picture(NamedTuple):
+    """A picture for the report."""
+
+    path: Path
+    caption: str
+
+
+def load_first_runs(plan: Plan, evaluation: str = MAIN) -> dict[str, figures.Trained]:
+    """The models of the first seed, of the first variants that have left a checkpoint."""
+    models = {}
+    for name, (run, *_) in plan.variants.items():
+        if (run.folder / "model_final.pth").is_file() and len(models) < VARIANTS:
+            models[name] = _load(run, evaluation)
+    return models
+
+
+def _load(run: Run, evaluation: str) -> figures.Trained:
+    weights = str(run.folder / "model_final.pth")
+    if run.config_file is None:
+        return figures.load_model(str(run.evaluation_folder(evaluation) / "config.yaml"), weights)
+    opts = (*run.opts, *run.evaluations.get(evaluation, ()))
+    return figures.load_model(run.config_file, weights, opts)
+
+
+def draw_worst_pairs(
+    plan: Plan, models: dict[str, figures.Trained], folder: Path, evaluation: str = MAIN
+) -> list[Picture]:
+    """The pairs of lowest consistency, mean over the variants, drawn for each of them.
+
+    Args:
+        plan: the comparison.
+        models: of :func:`load_first_runs` of the same ``evaluation``.
+        folder: for the pictures.
+        evaluation: whose pairs.
+    """
+    records = {name: _by_pair(read_records(plan.variants[name][0], evaluation)) for name in models}
+    worst = worst_pairs(list(records.values()))
+    pictures = []
+    for name, (cfg, model) in models.items():
+        data = (cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST)[0]
+        chosen = [records[name][key] for key in worst]
+        place = folder / f"pairs_{file_name(name)}"
+        place.mkdir(parents=True, exist_ok=True)
+        paths = draw_pairs(cfg, model, data, chosen, str(place))
+        pictures += [Picture(Path(path), f"{name}, pair {Path(path).stem}") for path in paths]
+    # The variants of a pair beside each other.
+    return sorted(pictures, key=lambda picture: picture.path.stem)
+
+
+def _by_pair(records: list[dict]) -> dict[tuple, dict]:
+    return {(record["image_id"], record["pair"]): record for record in records}
+
+
+def worst_pairs(variants: list[dict[tuple, dict]], count: int = PAIRS) -> list[tuple]:
+    """The ``count`` pairs, (image id, number), of lowest mean consistency over variants.
+
+    Args:
+        variants: of each, its records by pair. Only pairs that count for every variant are chosen.
+    """
+    if not variants:
+        return []
+    means = {}
+    for key in variants[0]:
+        shares = [consistency(records[key]) for records in variants if key in records]
+        if len(shares) == len(variants) and None not in shares:
+            means[key] = sum(shares) / len(shares)
+    return sorted(means, key=lambda key: (means[key], str(key)))[:count]
+
+
+def draw_filters(models: dict[str, figures.Trained], folder: Path) -> list[Picture]:
+    """Variance of the learned filters on a test image and a photograph, of adaptive variants."""
+    adaptive = {name: trained for name, trained in models.items() if _is_adaptive(trained)}
+    if not adaptive:
+        return []
+    cfg = next(iter(adaptive.values())).cfg
+    first = get_image_dicts(cfg.DATASETS.TEST[0])[0]["file_name"]
+    files = figures.find_images([first, PHOTOGRAPH])
+    written = figures.plot_variance(adaptive, files, str(folder))
+    return [
+        Picture(Path(path), f"Variance of the filters' weights, {os.path.basename(files[stem])}")
+        for path in written
+        for stem in files
+        if Path(path).name == f"variance_{stem}.png"
+    ]
+
+
+def _is_adaptive(trained: figures.Trained) -> bool:
+    try:
+        adaptive_filters(trained.model.backbone)
+    except InputError:
+        return False
+    return True

@@ -1,0 +1,176 @@
+"""Plots of a comparison: scores and differences of each metric, training curves, shift lengths."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aa_detectron.consistency.curves import draw_drop_curves, drop_curves
+from aa_detectron.evaluation.pair_evaluator import records_path
+from aa_detectron.experiments.figures.style import add_legend, colour
+from aa_detectron.utils.files import replacing
+
+from .plan import MAIN, Plan, Run
+from .runs import data_sets
+from .scores import CONSISTENCY
+
+WIDTH = 5.2  # inches; about what a phone shows without shrinking the letters
+ROW = 0.26  # inches of a variant
+LETTER = 0.072  # inches, about
+SMOOTHING = 0.05  # of a training curve, as a share of its length
+
+
+def draw_metric(results: dict, metric: str) -> Figure:
+    """Of one metric: each variant's seeds with mean and interval, and below the differences.
+
+    Args:
+        results: of :func:`.results.collect`.
+        metric: one of its.
+    """
+    variants = list(results["variants"])
+    differences = [d for d in results["differences"] if d["metric"] == metric]
+    rows = len(variants), len(differences)
+    height = 1.5 + ROW * sum(rows)
+    names = variants + [_contrast(difference) for difference in differences]
+    width = LETTER * (max(map(len, names)) + len(_title(results, metric)))
+    figure = Figure(figsize=(max(WIDTH, width), height), layout="constrained")
+    ratios = [1 + max(count, 1) for count in rows]
+    axes = figure.subplots(2 if differences else 1, 1, squeeze=False, height_ratios=ratios[:2])
+    _draw_scores(axes[0, 0], results, metric)
+    if differences:
+        colours = {name: colour(number) for number, name in enumerate(variants)}
+        _draw_differences(axes[1, 0], differences, colours)
+    return figure
+
+
+def _title(results: dict, metric: str) -> str:
+    summaries = [variant["scores"][metric] for variant in results["variants"].values()]
+    interval = "" if math.isnan(summaries[0]["low"]) else ", 95 % interval"
+    return f"{metric} (%): seeds, mean{interval}"
+
+
+def _contrast(difference: dict) -> str:
+    return f"{difference['variant']} − {difference['baseline']}"
+
+
+def _draw_scores(axes: Axes, results: dict, metric: str) -> None:
+    names = list(results["variants"])
+    for row, name in enumerate(names):
+        variant = results["variants"][name]
+        summary = variant["scores"][metric]
+        _draw_interval(axes, row, summary["mean"], summary, colour(row))
+        seeds = [run["scores"][metric] for run in variant["runs"]]
+        offsets = np.linspace(-0.22, 0.22, len(seeds)) if len(seeds) > 1 else [0.0]
+        axes.scatter(seeds, row + np.array(offsets), s=9, color=colour(row), alpha=0.55, zorder=3)
+    _label_rows(axes, names)
+    axes.set_title(_title(results, metric), size=9, loc="left")
+
+
+def _draw_differences(axes: Axes, differences: list[dict], colours: dict[str, tuple]) -> None:
+    for row, difference in enumerate(differences):
+        shade = "0.6" if difference["holds_zero"] else colours[difference["variant"]]
+        _draw_interval(axes, row, difference["value"], difference, shade)
+    axes.axvline(0, color="0.3", linewidth=0.8)
+    _label_rows(axes, [_contrast(difference) for difference in differences])
+    axes.set_title("paired differences; grey: the interval holds zero", size=9, loc="left")
+
+
+def _draw_interval(axes: Axes, row: int, value: float, ends: dict, shade) -> None:
+    if not math.isnan(ends["low"]):
+        axes.plot([ends["low"], ends["high"]], [row, row], color=shade, linewidth=1.6)
+    axes.plot(value, row, marker="D", markersize=5, color=shade, zorder=4)
+
+
+def _label_rows(axes: Axes, names: list[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(labelsize=8)
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_training(plan: Plan) -> Figure | None:
+    """The smoothed loss of every training; None where no run has left any."""
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, runs) in enumerate(plan.variants.items()):
+        label = name
+        for run in runs:
+            iterations, losses = training_curve(run.folder / "metrics.json")
+            if len(losses):
+                axes.plot(iterations, losses, color=colour(number), linewidth=0.9, label=label)
+                label = None  # one entry in the legend for all seeds
+    if not axes.lines:
+        return None
+    axes.set_yscale("log")
+    axes.set_xlabel("iteration", size=8)
+    axes.set_title("training loss, running mean, one line a seed", size=9, loc="left")
+    axes.tick_params(which="both", labelsize=8)
+    axes.grid(alpha=0.3)
+    add_legend(figure)
+    return figure
+
+
+def training_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Iterations and running means of the total loss in a metrics.json; empty without any."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    points = [(line["iteration"], line["total_loss"]) for line in lines if "total_loss" in line]
+    if not points:
+        return np.zeros(0), np.zeros(0)
+    iterations, losses = np.array(points, float).T
+    width = max(1, round(SMOOTHING * len(losses)))
+    kernel = np.full(width, 1 / width)
+    return iterations[width - 1 :], np.convolve(losses, kernel, "valid")
+
+
+def draw_shift_lengths(plan: Plan, evaluation: str = MAIN) -> Figure | None:
+    """Consistency by shift length of all variants, pairs of all seeds together; None without."""
+    curves = {}
+    for name, runs in plan.variants.items():
+        records = [record for run in runs for record in read_records(run, evaluation)]
+        curves[name] = drop_curves(records)
+    curves = {name: found for name, found in curves.items() if found}
+    return draw_drop_curves(curves) if curves else None
+
+
+def read_records(run: Run, evaluation: str = MAIN) -> list[dict]:
+    """The records of all pairs of an evaluation; empty without any."""
+    _, name = data_sets(run, evaluation)
+    for kind in CONSISTENCY:
+        path = Path(records_path(str(run.inference(evaluation)), kind, name))
+        if path.exists():
+            return json.loads(path.read_text())["pairs"]
+    return []
+
+
+def save_svg(path: Path, figure: Figure) -> Path:
+    """Writes a figure as SVG, the same bytes for the same figure."""
+    with matplotlib.rc_context({"svg.hashsalt": path.name}), replacing(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    return path
+
+
+def plot_all(plan: Plan, results: dict, folder: Path) -> dict[str, Path]:
+    """Writes all plots; {title: path}, the metrics' first."""
+    metrics: Iterable[str] = next(iter(results["variants"].values()))["scores"]
+    figures = {metric: draw_metric(results, metric) for metric in metrics}
+    evaluations = (MAIN, *plan.runs[0].evaluations)
+    for evaluation in evaluations:
+        figures[f"Consistency by shift{', ' + evaluation if evaluation else ''}"] = (
+            draw_shift_lengths(plan, evaluation)
+        )
+    figures["Training"] = draw_training(plan)
+    return {
+        title: save_svg(folder / f"{_stem(title)}.svg", figure)
+        for title, figure in figures.items()
+        if figure is not None
+    }
+
+
+def _stem(title: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in title.lower()).replace("__", "_")

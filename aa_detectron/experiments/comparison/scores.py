@@ -1,0 +1,228 @@
+"""All scores of a run, on its images and on resamples of them, from the files that tests leave."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pycocotools.mask as mask_util
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from aa_detectron.consistency.classes import consistent, correctly_consistent
+from aa_detectron.consistency.instances import THRESHOLDS, consistent_share, symmetric_share
+from aa_detectron.consistency.label_maps import equal_share
+from aa_detectron.data.label_maps import read_label_map
+from aa_detectron.errors import InputError
+from aa_detectron.evaluation.accuracy import RECORDS
+from aa_detectron.evaluation.coco_ap import average_precision, compare_detections
+from aa_detectron.evaluation.pair_evaluator import records_path
+
+from .plan import MAIN, Run
+from .resampling import image_weights, weighted_mean
+from .runs import data_sets
+
+RESAMPLES = 1000
+READ_ERRORS = (AssertionError, AttributeError, LookupError, OSError, ValueError)
+"""Of files that are broken, or of another data set."""
+Share = Callable[[dict], float | None]
+"""Of a record, 0 to 1; None where its pair does not count."""
+
+
+class Score(NamedTuple):
+    """A score of a run, in percent."""
+
+    resampled: np.ndarray
+    """(1 + RESAMPLES,): the score, then those on resampled images."""
+    image_ids: list[str]
+    pairs: int | None = None
+    """That count; None of what is not measured on pairs."""
+    tested: str = ""
+    """What decides which pairs were tested, and how."""
+
+
+def read_scores(run: Run) -> dict[str, Score]:
+    """The scores of all evaluations of a run.
+
+    Of the evaluation that ends a training: accuracy, such as "mask AP", and consistency, such as
+    "mask mAISC". Of further ones: consistency, such as "mask mAISC, to 8 px".
+
+    Raises:
+        InputError: results are missing or broken, or there is not exactly one data set.
+    """
+    scores = {}
+    for evaluation in (MAIN, *run.evaluations):
+        name, pairs = data_sets(run, evaluation)
+        folder = run.inference(evaluation)
+        try:
+            if evaluation == MAIN:
+                scores |= read_accuracy(folder, name)
+            read = read_consistency(folder, pairs)
+        except READ_ERRORS as error:
+            raise InputError(f"{folder}: its results cannot be read ({error!r})") from error
+        if evaluation and not read:
+            raise InputError(f"{folder}: has no consistency of {pairs}")
+        suffix = f", {evaluation}" if evaluation else ""
+        scores |= {metric + suffix: score for metric, score in read.items()}
+    if not scores:
+        raise InputError(f"{run.folder}: has no results to compare in {run.inference()}")
+    return scores
+
+
+def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
+    """AP of instances, mIoU or top-1, as far as ``folder`` has predictions on a data set."""
+    readers = {
+        "coco_instances_results.json": _read_ap,
+        "sem_seg_predictions.json": _read_miou,
+        RECORDS: _read_top1,
+    }
+    scores = {}
+    for file, read in readers.items():
+        if (folder / file).exists():
+            scores |= read(folder / file, name)
+    return scores
+
+
+def _read_ap(path: Path, name: str) -> dict[str, Score]:
+    annotations = MetadataCatalog.get(name).json_file
+    detections = json.loads(path.read_text())
+    if not isinstance(detections, list):
+        raise ValueError(f"{path.name} is no list")
+    if detections:
+        has_masks = "segmentation" in detections[0]
+    else:  # of a network that finds nothing, AP is 0 in all that is annotated
+        truth = json.loads(Path(annotations).read_text())["annotations"]
+        has_masks = any("segmentation" in annotation for annotation in truth)
+    scores = {}
+    for task, label in (("bbox", "box"), ("segm", "mask")):
+        if task == "bbox" or has_masks:
+            compared = compare_detections(annotations, str(path), task)
+            weights = image_weights(len(compared.image_ids), RESAMPLES)
+            ids = [str(i) for i in compared.image_ids]
+            for metric, resampled in average_precision(compared, weights).items():
+                scores[f"{label} {metric}"] = Score(resampled, ids)
+    return scores
+
+
+def _read_miou(path: Path, name: str) -> dict[str, Score]:
+    confusion = read_confusion(path, name)
+    weights = image_weights(len(confusion), RESAMPLES)
+    resampled = miou(np.tensordot(weights, np.stack(list(confusion.values())), 1))
+    return {"mIoU": Score(resampled, list(confusion))}
+
+
+def read_confusion(path: Path, name: str) -> dict[str, np.ndarray]:
+    """Of every image (classes, classes) pixels, predicted by annotated; ignored ones left out.
+
+    Images are known by the names of their files, so that a data set may have been moved.
+
+    Args:
+        path: sem_seg_predictions.json of Detectron2's SemSegEvaluator.
+        name: of the data set.
+
+    Raises:
+        ValueError: two images have one name.
+    """
+    metadata = MetadataCatalog.get(name)
+    classes = len(metadata.stuff_classes)
+    contiguous = metadata.get("stuff_dataset_id_to_contiguous_id") or {i: i for i in range(classes)}
+    predicted = {}
+    for entry in json.loads(path.read_text()):
+        mask = mask_util.decode(entry["segmentation"]).astype(bool)
+        labels = predicted.setdefault(_file(entry), np.zeros(mask.shape, np.uint8))
+        labels[mask] = contiguous[entry["category_id"]]
+    confusion = {}
+    for item in DatasetCatalog.get(name):
+        if _file(item) in confusion:
+            raise ValueError(f"{name} has two images named {_file(item)}")
+        truth = read_label_map(item["sem_seg_file_name"])
+        counted = truth != metadata.ignore_label
+        pairs = predicted[_file(item)][counted].astype(int) * classes + truth[counted]
+        counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+        confusion[_file(item)] = counts
+    return dict(sorted(confusion.items()))
+
+
+def _file(item: dict) -> str:
+    return os.path.basename(item["file_name"])
+
+
+def miou(confusion: np.ndarray) -> np.ndarray:
+    """mIoU in percent of (..., classes, classes) pixels, predicted by annotated: (...).
+
+    As in Detectron2's SemSegEvaluator, classes that are not annotated do not count.
+    """
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    annotated, predicted = confusion.sum(axis=-2), confusion.sum(axis=-1)
+    counts = annotated > 0
+    iou = np.divide(right, annotated + predicted - right, where=counts, out=np.zeros(right.shape))
+    return 100 * iou.sum(axis=-1) / counts.sum(axis=-1)
+
+
+def _read_top1(path: Path, name: str) -> dict[str, Score]:
+    records = json.loads(path.read_text())["images"]
+    right = [float(record["top1"]) for record in records]
+    return {"top-1": _over_pairs(records, right, pairs=None)}
+
+
+def read_consistency(folder: Path, name: str) -> dict[str, Score]:
+    """Consistency of instances, label maps and classes, as far as ``folder`` has records."""
+    scores = {}
+    for kind, metrics in CONSISTENCY.items():
+        path = Path(records_path(str(folder), kind, name))
+        if not path.exists():
+            continue
+        report = json.loads(path.read_text())
+        records = report["pairs"]
+        tested = _tested(report)
+        for metric, (section, share) in metrics.items():
+            if section in records[0]:
+                shares = [share(record) for record in records]
+                counted = sum(s is not None for s in shares)
+                scores[metric] = _over_pairs(records, shares, counted)._replace(tested=tested)
+    return scores
+
+
+def _tested(report: dict) -> str:
+    """A digest of the pairs' offsets and of the settings under which they were compared."""
+    settings = {key: report.get(key) for key in ("score_thresh", "match_class", "ignore_label")}
+    pairs = [[r[key] for key in ("image_id", "pair", "offsets", "size")] for r in report["pairs"]]
+    return hashlib.sha256(json.dumps([settings, sorted(pairs, key=str)]).encode()).hexdigest()
+
+
+def _over_pairs(records: list[dict], shares: list[float | None], pairs: int | None) -> Score:
+    ids, image = np.unique([str(record["image_id"]) for record in records], return_inverse=True)
+    weights = image_weights(len(ids), RESAMPLES)
+    return Score(weighted_mean(shares, image, weights), ids.tolist(), pairs)
+
+
+def _aisc(task: str, threshold: float) -> tuple[str, Share]:
+    def share(record: dict) -> float | None:
+        first = record[task]["first"]
+        return consistent_share(first, threshold) if first else None
+
+    return task, share
+
+
+def _symmetric(record: dict) -> float | None:
+    pair = record["segm"]
+    return symmetric_share(pair, THRESHOLDS["mAISC"]) if pair["first"] or pair["second"] else None
+
+
+CONSISTENCY: dict[str, dict[str, tuple[str, Share]]] = {
+    "instances": {
+        "mask mAISC": _aisc("segm", THRESHOLDS["mAISC"]),
+        "mask mAISC75": _aisc("segm", THRESHOLDS["mAISC75"]),
+        "mask mAISC50": _aisc("segm", THRESHOLDS["mAISC50"]),
+        "mask mAISC symmetric": ("segm", _symmetric),
+        "box mAISC": _aisc("bbox", THRESHOLDS["mAISC"]),
+    },
+    "sem_seg": {"mASSC": ("sem_seg", equal_share)},
+    "classification": {
+        "consistency": ("classification", consistent),
+        "correct consistency": ("classification", correctly_consistent),
+    },
+}
+"""By kind of records: {metric: (section that it needs, its share of a record)}."""

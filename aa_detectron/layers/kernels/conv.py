@@ -1,0 +1,95 @@
+"""A convolution with any padding as one operator, ``torch.ops.aa_detectron.padded_conv``.
+
+On the CPU it needs no padded copy of the map, not even for the gradient; see ``cpu_conv``.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..blur_pool import pad_same
+from .cpu import conv as cpu_conv
+from .reference import empty_as, empty_output
+
+
+def padded_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str
+) -> Tensor:
+    """``F.conv2d`` of a map padded by k // 2.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (D, C, k, k), k odd.
+        bias: (D,) or None.
+        stride: s >= 1.
+        padding_mode: see :func:`~aa_detectron.layers.blur_pool.pad_same`.
+
+    Returns:
+        (N, D, ceil(H / s), ceil(W / s)).
+    """
+    exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    autocast = torch.is_autocast_enabled(x.device.type)
+    if x.device.type == "cpu" and x.dtype == weight.dtype and not (exported or autocast):
+        return conv_op(x, weight, bias, stride, padding_mode)
+    return conv_plain(x, weight, bias, stride, padding_mode)
+
+
+def conv_plain(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str
+) -> Tensor:
+    return F.conv2d(pad_same(x, weight.shape[-1], padding_mode), weight, bias, stride)
+
+
+@torch.library.custom_op("aa_detectron::padded_conv", mutates_args=(), device_types="cpu")
+def conv_op(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str
+) -> Tensor:
+    return cpu_conv.forward(x, weight, bias, stride, padding_mode)
+
+
+@torch.library.custom_op("aa_detectron::padded_conv_grad_x", mutates_args=(), device_types="cpu")
+def grad_x_op(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding_mode: str) -> Tensor:
+    return cpu_conv.grad_x(grad, x, weight, stride, padding_mode)
+
+
+@torch.library.custom_op(
+    "aa_detectron::padded_conv_grad_weight", mutates_args=(), device_types="cpu"
+)
+def grad_weight_op(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding_mode: str
+) -> Tensor:
+    return cpu_conv.grad_weight(grad, x, weight, stride, padding_mode)
+
+
+@conv_op.register_fake
+def _(x, weight, bias, stride, padding_mode):
+    return empty_output(x, weight.shape[0], stride)
+
+
+@grad_x_op.register_fake
+def _(grad, x, weight, stride, padding_mode):
+    return empty_as(x)
+
+
+@grad_weight_op.register_fake
+def _(grad, x, weight, stride, padding_mode):
+    return torch.empty_like(weight)
+
+
+def _setup_context(ctx, inputs, output):
+    x, weight, _, *ctx.options = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ctx, grad):
+    args = (grad, *ctx.saved_tensors, *ctx.options)
+    for_x, for_weight, for_bias = ctx.needs_input_grad[:3]
+    return (
+        grad_x_op(*args) if for_x else None,
+        grad_weight_op(*args) if for_weight else None,
+        grad.sum((0, 2, 3)) if for_bias else None,
+        *(None for _ in ctx.options),
+    )
+
+
+conv_op.register_autograd(_backward, setup_context=_setup_context)

@@ -1,0 +1,272 @@
+"""The filter on the CPU: loops that Numba compiles when they are first used.
+
+The operators' arguments are those of :func:`~aa_detectron.layers.kernels.op.filter_map`. Inside the
+loops each group of channels is an image of its own: maps are (M, C, H, W) with M = N * g, gradients
+and outputs (M, C, H', W'), filters (M, k * k, H', W'), all contiguous and of one dtype.
+
+A padded row is kept as its polyphase components, position z as ``phases[z % stride, z // stride]``,
+so that the innermost loops, over the columns of the output, run through contiguous memory.
+"""
+
+import contextlib
+import functools
+import math
+
+import llvmlite.binding
+import numpy as np
+import torch
+from numba import carray, cfunc, njit, types
+from torch import Tensor
+
+from aa_detectron.layers.blur_pool import axis_mode
+
+from ..reference import accumulation_dtype, normalise, softmax_backward
+from .layout import in_format_of, to_planes
+from .threads import LIBRARY, run_in_threads
+
+MODES = {"constant": 0, "replicate": 1, "reflect": 2}
+
+llvmlite.binding.load_library_permanently(LIBRARY)
+_thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
+_thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
+
+
+def _compiled(loop):
+    # Not all of fastmath, which would break infinite and undefined pixels.
+    compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})(loop)
+    with contextlib.suppress(RuntimeError):  # there is no folder that can be written
+        compiled.enable_caching()
+    return compiled
+
+
+def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
+    shape = (*x.shape[:2], *weights.shape[3:])
+    out = _run(_forward, x, normalise(weights, softmax), shape, x, weights, stride, padding_mode)
+    return in_format_of(x, out).to(x.dtype)
+
+
+def grad_x(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
+    filters = normalise(weights, softmax)
+    result = _run(_grad_x, grad, filters, x.shape, x, weights, stride, padding_mode)
+    return in_format_of(x, result).to(x.dtype)
+
+
+def grad_weights(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
+    result = _run(_grad_filters, grad, x, weights.shape, x, weights, stride, padding_mode)
+    result = softmax_backward(result, normalise(weights, softmax), softmax).to(weights.dtype)
+    return in_format_of(weights, result.flatten(1, 2)).view_as(weights)
+
+
+def _run(
+    kernel,
+    first: Tensor,
+    second: Tensor,
+    shape: tuple[int, ...],
+    x: Tensor,
+    weights: Tensor,
+    stride: int,
+    padding_mode: str,
+) -> Tensor:
+    """What a kernel makes of two tensors, contiguous and in the dtype of its sums."""
+    n, groups, taps, rows, columns = weights.shape
+    k = math.isqrt(taps)
+    modes = [MODES[axis_mode(padding_mode, size, k // 2)] for size in x.shape[2:]]
+    dtype = accumulation_dtype(x, weights)
+    arguments = [to_planes(t.flatten(1, -3).to(dtype)) for t in (first, second)]
+    result = torch.empty(shape, dtype=dtype)
+    # Numba would count references to every row of memory of its own.
+    width = (x.shape[3] + k - 1) // stride + 1
+    lines = torch.empty(torch.get_num_threads(), k, stride, width, dtype=dtype)
+    sizes = [n * groups, x.shape[1] // groups, *x.shape[2:], k, rows, columns, stride, *modes]
+    run_in_threads(_task(kernel, dtype).address, [*arguments, result, lines], sizes)
+    return result
+
+
+@functools.cache
+def _task(kernel, dtype: torch.dtype):
+    """A C function from pointers to arrays for a kernel, see ``run_in_threads``."""
+    number = np.float64 if dtype == torch.float64 else np.float32
+    map_first, map_second = kernel is _forward, kernel is _grad_filters
+
+    def task(pointers):
+        sizes = carray(pointers[4], 10, np.int64)
+        m, c, h, w, k, rows, columns, stride, row_mode, column_mode = sizes
+        whole, small, filters = (m, c, h, w), (m, c, rows, columns), (m, k * k, rows, columns)
+        if map_first:
+            shapes = whole, filters, small
+        elif map_second:
+            shapes = small, whole, filters
+        else:
+            shapes = small, filters, whole
+        part, parts = _thread_number(), _thread_count()
+        lines = carray(pointers[3], (parts, k, stride, (w + k - 1) // stride + 1), number)
+        kernel(
+            carray(pointers[0], shapes[0], number),
+            carray(pointers[1], shapes[1], number),
+            carray(pointers[2], shapes[2], number),
+            lines[part], k, stride, row_mode, column_mode, part, parts,
+        )  # fmt: skip
+
+    return cfunc(types.void(types.CPointer(types.voidptr)))(task)
+
+
+@_compiled
+def _forward(x, filters, out, lines, k, stride, row_mode, column_mode, part, parts):
+    images, channels, height, width = x.shape
+    rows, columns = out.shape[2:]
+    first, last = part * images * rows // parts, (part + 1) * images * rows // parts
+    for m in range(first // rows, -(-last // rows)):
+        start, stop = max(first - m * rows, 0), min(last - m * rows, rows)
+        for c in range(channels):
+            unread = start * stride - k // 2
+            for p in range(start, stop):
+                unread = _read(x[m, c], lines, p, unread, row_mode, column_mode)
+                summed = out[m, c, p]
+                summed[:] = 0
+                for i in range(k):
+                    phases = lines[(p * stride + i) % k]
+                    for j in range(k):
+                        window, weight = _tap(phases, j), filters[m, i * k + j, p]
+                        for q in range(columns):
+                            summed[q] += weight[q] * window[q]
+
+
+@_compiled
+def _grad_filters(grad, x, result, lines, k, stride, row_mode, column_mode, part, parts):
+    images, channels, height, width = x.shape
+    rows, columns = grad.shape[2:]
+    first, last = part * images * rows // parts, (part + 1) * images * rows // parts
+    for m in range(first // rows, -(-last // rows)):
+        start, stop = max(first - m * rows, 0), min(last - m * rows, rows)
+        result[m, :, start:stop] = 0
+        for c in range(channels):
+            unread = start * stride - k // 2
+            for p in range(start, stop):
+                unread = _read(x[m, c], lines, p, unread, row_mode, column_mode)
+                outer = grad[m, c, p]
+                for i in range(k):
+                    phases = lines[(p * stride + i) % k]
+                    for j in range(k):
+                        window, summed = _tap(phases, j), result[m, i * k + j, p]
+                        for q in range(columns):
+                            summed[q] += outer[q] * window[q]
+
+
+@_compiled
+def _grad_x(grad, filters, result, lines, k, stride, row_mode, column_mode, part, parts):
+    """Gathers a row from the outputs that have read it, or one of its copies in the padding."""
+    images, channels, height, width = result.shape
+    rows, columns = grad.shape[2:]
+    pad = k // 2
+    phases = lines[0]
+    for row in range(part * images * height // parts, (part + 1) * images * height // parts):
+        m, y = divmod(row, height)
+        result[m, :, y] = 0
+        for copy in range(2 * pad + 1):
+            line = y if copy == 0 else -copy if copy <= pad else height + copy - pad - 1
+            if _origin(line, height, row_mode) != y:
+                continue
+            for c in range(channels):
+                phases[:] = 0
+                for i in range(k):
+                    p, rest = divmod(line + pad - i, stride)
+                    if rest or not 0 <= p < rows:
+                        continue
+                    outer = grad[m, c, p]
+                    for j in range(k):
+                        window, weight = _tap(phases, j), filters[m, i * k + j, p]
+                        for q in range(columns):
+                            window[q] += weight[q] * outer[q]
+                _add_merged(phases, result[m, c, y], pad, column_mode)
+
+
+@_compiled
+def _tap(phases, j):
+    """What column j of a filter reads of a row, for all columns of the output."""
+    return phases[j % len(phases), j // len(phases) :]
+
+
+@_compiled
+def _read(plane, lines, p, unread, row_mode, column_mode):
+    """Makes ``lines`` hold the padded rows that output row ``p`` reads, row r at (r + pad) % k.
+
+    Those before ``unread`` are there already. Returns the new ``unread``.
+    """
+    k, stride = lines.shape[:2]
+    pad = k // 2
+    for line in range(max(p * stride - pad, unread), p * stride - pad + k):
+        y = _origin(line, len(plane), row_mode)
+        if y < 0:
+            lines[(line + pad) % k] = 0
+        else:
+            _split(plane[y], lines[(line + pad) % k], pad, column_mode)
+    return p * stride - pad + k
+
+
+@_compiled
+def _origin(position, size, mode):
+    """Where a position comes from that may lie in the padding; -1 if it is zero."""
+    if 0 <= position < size:
+        return position
+    if mode == 0:
+        return -1
+    if mode == 1:
+        return min(max(position, 0), size - 1)
+    return -position if position < 0 else 2 * (size - 1) - position
+
+
+@_compiled
+def _split(row, phases, pad, mode):
+    """Pads a row and splits it into its phases."""
+    size, stride = len(row), len(phases)
+    if stride == 2:  # pairs, and a constant stride, for the sake of speed
+        first, second = phases[pad % 2, pad // 2 :], phases[1 - pad % 2, (pad + 1) // 2 :]
+        for n in range(size // 2):
+            first[n] = row[2 * n]
+            second[n] = row[2 * n + 1]
+        if size % 2:
+            first[size // 2] = row[size - 1]
+        _pad(row, phases, pad, mode, 2)
+    else:
+        for z in range(size):
+            phases[(z + pad) % stride, (z + pad) // stride] = row[z]
+        _pad(row, phases, pad, mode, stride)
+
+
+@_compiled
+def _pad(row, phases, pad, mode, stride):
+    for n in range(2 * pad):
+        z = n if n < pad else len(row) + n
+        origin = _origin(z - pad, len(row), mode)
+        phases[z % stride, z // stride] = row[origin] if origin >= 0 else 0
+
+
+@_compiled
+def _add_merged(phases, row, pad, mode):
+    """The adjoint of :func:`_split`, added to a row."""
+    size, stride = len(row), len(phases)
+    if stride == 2:
+        first, second = phases[pad % 2, pad // 2 :], phases[1 - pad % 2, (pad + 1) // 2 :]
+        for n in range(size // 2):
+            row[2 * n] += first[n]
+            row[2 * n + 1] += second[n]
+        if size % 2:
+            row[size - 1] += first[size // 2]
+        _add_padding(phases, row, pad, mode, 2)
+    else:
+        for z in range(size):
+            row[z] += phases[(z + pad) % stride, (z + pad) // stride]
+        _add_padding(phases, row, pad, mode, stride)
+
+
+@_compiled
+def _add_padding(phases, row, pad, mode, stride):
+    for n in range(2 * pad):
+        z = n if n < pad else len(row) + n
+        origin = _origin(z - pad, len(row), mode)
+        if origin >= 0:
+            row[origin] += phases[z % stride, z // stride]

@@ -1,0 +1,154 @@
+"""The adaptive filter as one operator, ``torch.ops.aa_detectron.filter``, with its own gradient.
+
+For the gradient it saves its arguments, the map without padding and the filters or logits: nothing
+of k * k times the map's size. It takes a map and weights of different precision, so autocast has
+nothing to cast. The kernels are in ``cpu_filter`` and ``triton_filter``.
+"""
+
+import importlib.util
+import math
+
+import torch
+from torch import Tensor
+
+from aa_detectron.errors import InvalidOption, check_choice
+
+from ..blur_pool import PADDING_MODES
+from .cpu import threads as cpu_threads
+from .reference import SOFTMAX, empty_as, empty_output, filter_plain, output_size
+
+HAS_KERNELS = {
+    "cpu": cpu_threads.AVAILABLE and importlib.util.find_spec("numba") is not None,
+    "cuda": importlib.util.find_spec("triton") is not None,
+}
+"""By the type of the device."""
+
+
+def filter_map(
+    x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str = "none"
+) -> Tensor:
+    """Pads, filters with one k x k filter per group of channels and location, and downsamples.
+
+    Only kept positions are computed, with sums in float32 (float64 where an argument is of that).
+    Traces and devices without a kernel get plain operators. Differentiable once.
+
+    Args:
+        x: (N, C, H, W).
+        weights: (N, g, k * k, ceil(H / s), ceil(W / s)) with k odd and C divisible by g; group i
+            filters the channels from i * C / g on, and taps are in row-major order. Of size 1 x 1
+            in space for the same filter everywhere.
+        stride: s >= 1.
+        padding_mode: see :func:`~aa_detectron.layers.blur_pool.pad_same`.
+        softmax: "none" if the weights are filters; if they are logits, "group" or "all", see
+            :func:`~aa_detectron.layers.kernels.reference.normalise`.
+
+    Returns:
+        (N, C, ceil(H / s), ceil(W / s)) in the dtype and memory format of ``x``.
+
+    Raises:
+        InvalidOption: a shape or value outside of these.
+    """
+    if weights.dim() == 5 and weights.shape[3:] == (1, 1):
+        weights = weights.expand(*weights.shape[:3], *output_size(x, stride))
+    if torch.jit.is_tracing() or not HAS_KERNELS.get(x.device.type, False):
+        _check(x, weights, stride, padding_mode, softmax)
+        return filter_plain(x, weights, stride, padding_mode, softmax)
+    return filter_op(x, weights, stride, padding_mode, softmax)
+
+
+def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> None:
+    if stride < 1:
+        raise InvalidOption("stride", stride, "at least 1")
+    check_choice("padding_mode", padding_mode, PADDING_MODES)
+    check_choice("softmax", softmax, SOFTMAX)
+    if x.dim() != 4:
+        raise InvalidOption("the shape of x", tuple(x.shape), "(N, C, H, W)")
+    height, width = output_size(x, stride)
+    taps = weights.shape[2] if weights.dim() == 5 else 0
+    fits = (
+        taps % 2 == 1
+        and math.isqrt(taps) ** 2 == taps
+        and weights.shape[0] == x.shape[0]
+        and x.shape[1] % weights.shape[1] == 0
+        and weights.shape[3:] == (height, width)
+    )
+    if not fits:
+        legal = f"({x.shape[0]}, a divisor of {x.shape[1]}, k * k for an odd k, {height}, {width})"
+        raise InvalidOption("the shape of the filters", tuple(weights.shape), legal)
+
+
+def _kernels(x: Tensor):
+    # Imported where they are used only: Numba and Triton take long.
+    if x.device.type == "cpu":
+        from .cpu import filter as cpu_filter
+
+        return cpu_filter
+    from . import cuda as triton_filter
+
+    return triton_filter
+
+
+@torch.library.custom_op("aa_detectron::filter", mutates_args=(), device_types=("cpu", "cuda"))
+def filter_op(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
+    _check(x, weights, stride, padding_mode, softmax)
+    return _kernels(x).forward(x, weights, stride, padding_mode, softmax)
+
+
+@torch.library.custom_op(
+    "aa_detectron::filter_grad_x", mutates_args=(), device_types=("cpu", "cuda")
+)
+def grad_x_op(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
+    return _kernels(x).grad_x(grad, x, weights, stride, padding_mode, softmax)
+
+
+@torch.library.custom_op(
+    "aa_detectron::filter_grad_weights", mutates_args=(), device_types=("cpu", "cuda")
+)
+def grad_weights_op(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
+    return _kernels(x).grad_weights(grad, x, weights, stride, padding_mode, softmax)
+
+
+@filter_op.register_fake
+def _(x, weights, stride, padding_mode, softmax):
+    _check(x, weights, stride, padding_mode, softmax)
+    return empty_output(x, x.shape[1], stride)
+
+
+@grad_x_op.register_fake
+def _(grad, x, weights, stride, padding_mode, softmax):
+    return empty_as(x)
+
+
+@grad_weights_op.register_fake
+def _(grad, x, weights, stride, padding_mode, softmax):
+    return empty_as(weights)
+
+
+def _setup_context(ctx, inputs, output):
+    x, weights, *ctx.options = inputs
+    ctx.save_for_backward(x, weights)
+
+
+def _backward(ctx, grad):
+    args = (grad, *ctx.saved_tensors, *ctx.options)
+    return (
+        grad_x_op(*args) if ctx.needs_input_grad[0] else None,
+        grad_weights_op(*args) if ctx.needs_input_grad[1] else None,
+        *(None for _ in ctx.options),
+    )
+
+
+def _no_second_backward(ctx, grad):
+    raise RuntimeError("aa_detectron::filter is differentiable once only")
+
+
+filter_op.register_autograd(_backward, setup_context=_setup_context)
+grad_x_op.register_autograd(_no_second_backward)
+grad_weights_op.register_autograd(_no_second_backward)
+
+# The ONNX exporter decomposes what it does not know by this table.
+torch._decomp.register_decomposition(torch.ops.aa_detectron.filter.default)(filter_plain)

@@ -1,0 +1,132 @@
+"""The networks as plain modules, with torchvision's conventions and without a config.
+
+net = aa_resnet50(filter="adaptive", groups=8, num_classes=1000)
+logits = net(images)  # (N, 3, H, W) -> (N, 1000)
+"""
+
+import logging
+
+from aa_detectron.checkpoint import convert, read_checkpoint
+from aa_detectron.checkpoint.architecture import is_filter
+from aa_detectron.checkpoint.conversion import misfits
+from aa_detectron.errors import InputError
+from aa_detectron.modeling.network import AAResNet, build_resnet, make_lowpass
+
+logger = logging.getLogger(__name__)
+
+__all__ = [
+    "AAResNet",
+    "aa_resnet",
+    "aa_resnet18",
+    "aa_resnet34",
+    "aa_resnet50",
+    "aa_resnet101",
+    "aa_resnet152",
+    "aa_resnext50_32x4d",
+    "aa_resnext101_32x8d",
+]
+
+
+def aa_resnet(
+    depth: int,
+    *,
+    filter: str = "adaptive",
+    kernel_size: int = 3,
+    groups: int = 8,
+    softmax: str = "group",
+    init: str = "binomial",
+    stem_pool_size: int = 3,
+    num_classes: int | None = 1000,
+    weights: str | None = None,
+    num_groups: int = 1,
+    width_per_group: int = 64,
+) -> AAResNet:
+    """A ResNet for images that are normalised as in torchvision, (N, 3, H, W) floats.
+
+    With filter "none" it computes what torchvision's does, in training, too.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        filter: "none", "blur" (fixed, LPF) or "adaptive".
+        kernel_size: of the filters; 2 to 7 for "blur", odd for "adaptive".
+        groups, softmax, init: of adaptive filters, see
+            :class:`~aa_detectron.layers.AdaptiveBlurPool2d`.
+        stem_pool_size: of the max pooling before the stem's filter: 3, or 2 as published.
+        num_classes: N of the logits; None for res5's map in place of logits.
+        weights: path of a checkpoint in any naming that ``tools/convert_weights.py`` knows, of a
+            ResNet of this shape; only adaptive filters may be new.
+        num_groups, width_per_group: of the 3x3 convs, above 1 for ResNeXt; without effect in 18
+            and 34.
+
+    Raises:
+        InvalidOption: an illegal value, naming the argument.
+        InputError: weights that cannot be read or do not fit.
+    """
+    network = build_resnet(
+        depth,
+        lowpass=make_lowpass(filter, kernel_size, groups, softmax=softmax, init=init),
+        stem_pool_size=stem_pool_size,
+        num_classes=num_classes,
+        num_groups=num_groups,
+        width_per_group=width_per_group,
+    )
+    if weights is not None:
+        filters = {"NAME": filter, "KERNEL_SIZE": kernel_size, "GROUPS": groups}
+        filters |= {"SOFTMAX": softmax, "INIT": init, "STEM_POOL_SIZE": stem_pool_size}
+        _load(network, weights, filters)
+    return network
+
+
+def aa_resnet18(**options) -> AAResNet:
+    """ResNet-18; options as of :func:`aa_resnet`."""
+    return aa_resnet(18, **options)
+
+
+def aa_resnet34(**options) -> AAResNet:
+    """ResNet-34; options as of :func:`aa_resnet`."""
+    return aa_resnet(34, **options)
+
+
+def aa_resnet50(**options) -> AAResNet:
+    """ResNet-50; options as of :func:`aa_resnet`."""
+    return aa_resnet(50, **options)
+
+
+def aa_resnet101(**options) -> AAResNet:
+    """ResNet-101; options as of :func:`aa_resnet`."""
+    return aa_resnet(101, **options)
+
+
+def aa_resnet152(**options) -> AAResNet:
+    """ResNet-152; options as of :func:`aa_resnet`."""
+    return aa_resnet(152, **options)
+
+
+def aa_resnext50_32x4d(**options) -> AAResNet:
+    """ResNeXt-50 32x4d; options as of :func:`aa_resnet`."""
+    return aa_resnet(50, num_groups=32, width_per_group=4, **options)
+
+
+def aa_resnext101_32x8d(**options) -> AAResNet:
+    """ResNeXt-101 32x8d; options as of :func:`aa_resnet`."""
+    return aa_resnet(101, num_groups=32, width_per_group=8, **options)
+
+
+def _load(network: AAResNet, path: str, filters: dict) -> None:
+    """Loads weights of any naming.
+
+    Warns where they come from other filters than ``filters``, keys of ``MODEL.ANTIALIAS``.
+    """
+    converted = convert(read_checkpoint(path), path)
+    found, expected = converted.weights, network.state_dict()
+    if not any(map(is_filter, found)):  # ordinary weights: new in an adaptive network
+        expected = {name: weight for name, weight in expected.items() if not is_filter(name)}
+    wrong = list(misfits(found, expected))
+    if wrong:
+        raise InputError(f"{path}: {len(wrong)} weights do not fit, the first: {wrong[0]}")
+    network.load_state_dict(found, strict=False)
+    given = {f"MODEL.ANTIALIAS.{key}": value for key, value in filters.items()}
+    config = converted.notes["config"]
+    other = [f"{key} {config[key]}" for key in given if config.get(key, given[key]) != given[key]]
+    if other:
+        logger.warning("%s: the weights come from a network with %s", path, ", ".join(other))

@@ -1,0 +1,101 @@
+"""mASSC against a loop over pixels."""
+
+import json
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
+
+CLASSES = ["ground", "disc", "bar", "never"]
+
+
+def brute_force(offsets, first, second, counted):
+    """(pixels, equal) by class of the first crop, every pixel of the image looked at."""
+    height, width = first.shape
+    counts = {}
+    for y in range(100):
+        for x in range(100):
+            inside = [0 <= y - top < height and 0 <= x - left < width for top, left in offsets]
+            if not all(inside) or not counted[y, x]:
+                continue
+            labels = [
+                int(crop[y - top, x - left])
+                for crop, (top, left) in zip((first, second), offsets, strict=True)
+            ]
+            pixels, equal = counts.get(labels[0], (0, 0))
+            counts[labels[0]] = pixels + 1, equal + (labels[0] == labels[1])
+    return counts
+
+
+def random_pairs(labelled_only):
+    generator = np.random.default_rng(3)
+    for image in range(5):
+        for number in range(3):
+            height, width = generator.integers(12, 30, 2)
+            first, second = generator.integers(0, 3, (2, height, width))
+            offsets = generator.integers(0, 9, (2, 2)).tolist()
+            counted = np.ones((100, 100), bool)
+            if labelled_only:
+                counted = generator.random((100, 100)) < 0.4
+            if image == 4:
+                counted[:] = not labelled_only
+            yield image, number, offsets, first, second, counted
+
+
+@pytest.mark.parametrize("labelled_only", [False, True])
+def test_equals_a_loop_over_pixels(labelled_only):
+    records, shares, class_shares = [], [], {c: [] for c in range(4)}
+    for image, number, offsets, first, second, counted in random_pairs(labelled_only):
+        records.append(
+            label_pair_record(
+                image,
+                number,
+                offsets,
+                torch.from_numpy(first),
+                torch.from_numpy(second),
+                counted if labelled_only else None,
+            )
+        )
+        counts = brute_force(offsets, first, second, counted)
+        section = records[-1]["sem_seg"]
+        assert section["per_class"] == {str(c): list(n) for c, n in sorted(counts.items())}
+        pixels, equal = (sum(n[i] for n in counts.values()) for i in (0, 1))
+        assert (section["pixels"], section["equal"]) == (pixels, equal)
+        if pixels:
+            shares.append(Fraction(equal, pixels))
+        for c, (pixels, equal) in counts.items():
+            class_shares[c].append(Fraction(equal, pixels))
+    scores = score_label_pairs(json.loads(json.dumps(records)), CLASSES)
+    assert scores["mASSC"] == pytest.approx(float(100 * sum(shares) / len(shares)), rel=1e-14)
+    assert (scores["pairs"], scores["empty"]) == (len(shares), 15 - len(shares))
+    assert len(shares) == (12 if labelled_only else 15)
+    assert scores["low"] < scores["mASSC"] < scores["high"]
+    for c, name in enumerate(CLASSES[:3]):
+        expected = float(100 * sum(class_shares[c]) / len(class_shares[c]))
+        assert scores[f"mASSC-{name}"] == pytest.approx(expected, rel=1e-14)
+    assert math.isnan(scores["mASSC-never"])
+
+
+def test_by_hand():
+    """Crops of 2 x 3 at (0, 0) and (0, 1): the overlap is 2 x 2, three of its pixels agree."""
+    first = torch.tensor([[9, 1, 2], [9, 1, 1]])
+    second = torch.tensor([[1, 2, 7], [1, 0, 7]])
+    record = label_pair_record("a", 0, ((0, 0), (0, 1)), first, second)
+    assert record["sem_seg"] == {"pixels": 4, "equal": 3, "per_class": {"1": [3, 2], "2": [1, 1]}}
+    scores = score_label_pairs([record], ["x", "y", "z"])
+    assert scores["mASSC"] == scores["mASSC-shift-4"] == 75
+    assert scores["mASSC-y"] == pytest.approx(200 / 3) and scores["mASSC-z"] == 100
+    assert math.isnan(scores["mASSC-shift-8"]) and math.isnan(scores["low"])
+
+
+def test_mean_over_pairs_not_over_pixels():
+    zeros, ones = torch.zeros(1, 2, dtype=torch.long), torch.ones(40, 40, dtype=torch.long)
+    small = label_pair_record(0, 0, ((0, 0), (0, 1)), ones[:1, :2], zeros)
+    large = label_pair_record(1, 0, ((0, 0), (0, 8)), ones, ones)
+    scores = score_label_pairs([small, large])
+    assert scores["mASSC"] == 50
+    assert (scores["mASSC-shift-4"], scores["mASSC-shift-8"]) == (0, 100)

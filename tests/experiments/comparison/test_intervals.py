@@ -1,0 +1,162 @@
+"""Coverage by simulation, and limits in which Student's t and the bootstrap are known."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import t, ttest_1samp
+
+from aa_detectron.experiments.comparison.intervals import (
+    Interval,
+    mean_interval,
+    paired_difference,
+    pooled_spread,
+)
+from aa_detectron.experiments.comparison.resampling import image_weights
+
+IMAGES = 120
+SPREADS = {  # standard deviations of seeds, of images, and of both together
+    "images": (0, 1, 0),
+    "seeds": (1, 0, 0),
+    "seeds above all": (3, 1, 1),
+    "both": (1, 1, 1),
+    "interaction": (0.3, 1, 5),
+}
+
+
+def draw_scores(rng, seeds, spread, mean=0.0):
+    """Scores of paired runs whose true difference is ``mean``: (seeds, 1 + R)."""
+    of_seed, of_image, of_both = spread
+    shares = mean + rng.normal(0, 0.1 * of_seed, (seeds, 1)) + rng.normal(0, of_image, IMAGES)
+    shares = shares + rng.normal(0, of_both, (seeds, IMAGES))
+    return shares @ (image_weights(IMAGES, 200) / IMAGES).T
+
+
+def percentile_interval(rng, scores):
+    """What one might do instead: seeds and images drawn with replacement."""
+    seeds, resamples = len(scores), scores.shape[1] - 1
+    drawn = rng.integers(0, seeds, (resamples, seeds))
+    means = scores[drawn, np.arange(1, resamples + 1)[:, None]].mean(axis=1)
+    return np.percentile(means, (2.5, 97.5))
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("spread", SPREADS)
+def test_two_copies_of_a_model_do_not_differ_in_95_of_100_trials(seeds, spread):
+    rng = np.random.default_rng(seeds)
+    trials = 400
+    intervals = [
+        mean_interval(draw_scores(rng, seeds, SPREADS[spread]), IMAGES) for _ in range(trials)
+    ]
+    held = sum(interval.holds_zero for interval in intervals) / trials
+    assert 0.935 <= held <= 0.995  # 0.95 or more, up to a standard error of 0.011
+
+
+def satterthwaite_interval(scores):
+    """What one might do instead: one quantile for both parts, of degrees of freedom in between."""
+    seeds, resampled = len(scores), scores[:, 1:]
+    both = np.array([resampled.mean(axis=0).var(), scores[:, 0].var(ddof=1) / seeds])
+    shared = max(0, resampled.var(axis=1).mean() - both[0]) / (seeds - 1)
+    variance = max(both.sum() - shared, both.max())
+    freedom = 1 / ((both / variance) ** 2 / (IMAGES - 1, seeds - 1)).sum()
+    half = t.ppf(0.975, freedom) * math.sqrt(variance)
+    return Interval(scores[:, 0].mean(), scores[:, 0].mean() - half, scores[:, 0].mean() + half, 3)
+
+
+def test_a_common_quantile_would_be_too_narrow():
+    """Of three seeds, where their variance is ten times the images': ours is wide enough."""
+    held = np.zeros(2)
+    for trial in range(1500):
+        scores = draw_scores(np.random.default_rng([9, trial]), 3, (5, 1, 0))
+        held += mean_interval(scores, IMAGES).holds_zero, satterthwaite_interval(scores).holds_zero
+    ours, common = held / 1500
+    assert ours >= 0.945 and common < 0.94
+
+
+def test_percentiles_over_three_seeds_would_be_too_narrow():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        low, high = percentile_interval(rng, draw_scores(rng, 3, SPREADS["seeds"]))
+        held += low <= 0 <= high
+    assert held / 400 < 0.82
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_a_planted_difference_is_found(spread):
+    rng = np.random.default_rng(1)
+    of_seed, of_image, of_both = SPREADS[spread]
+    error = math.sqrt((0.1 * of_seed) ** 2 / 5 + (of_image**2 + of_both**2 / 5) / IMAGES)
+    for sign in (-1, 1):
+        mean = sign * 8 * error
+        found = mean_interval(draw_scores(rng, 5, SPREADS[spread], mean), IMAGES)
+        assert not found.holds_zero and found.value * sign > 0
+
+
+def test_seeds_alone_are_students_t():
+    scores = np.array([61.0, 64.5, 62.2, 60.1])
+    found = mean_interval(np.repeat(scores[:, None], 50, axis=1), IMAGES)
+    expected = ttest_1samp(scores, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx(tuple(expected))
+    assert found.value == pytest.approx(scores.mean()) and found.seeds == 4
+
+
+def test_images_alone_are_the_bootstraps_normal_interval():
+    shares = np.random.default_rng(0).random(IMAGES)
+    scores = (shares @ (image_weights(IMAGES, 4000) / IMAGES).T)[None]
+    found = mean_interval(scores, IMAGES)
+    half = 1.980 * shares.std() / math.sqrt(IMAGES)  # t of 119 degrees of freedom
+    assert found.value == pytest.approx(shares.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.03)
+
+
+def test_pairing_removes_what_both_share():
+    rng = np.random.default_rng(0)
+    weights = image_weights(IMAGES, 200) / IMAGES
+    hardness = rng.normal(0, 10, IMAGES)
+    first, second = (
+        (hardness + shift + rng.normal(0, 0.1, (3, IMAGES))) @ weights.T for shift in (0.2, 0)
+    )
+    assert not paired_difference(first, second, IMAGES).holds_zero
+    assert paired_difference(second, second, IMAGES) == (0, 0, 0, 3)
+    unpaired = mean_interval(first, IMAGES)
+    assert unpaired.high - unpaired.low > 2  # of images that differ by 10
+
+
+def test_one_seed_and_one_image_have_no_interval():
+    found = mean_interval(np.full((1, 11), 3.0), 1)
+    assert math.isnan(found.low) and math.isnan(found.high) and found.holds_zero
+
+
+def test_two_pooled_variants_have_the_spread_of_their_difference():
+    first, second = np.random.default_rng(0).normal(0, 1, (2, 4))
+    spread = pooled_spread(np.stack([first, second]))
+    assert spread.freedom == 3 and spread.variance == pytest.approx((first - second).var(ddof=1))
+
+
+def test_pooled_with_quieter_variants_no_interval_is_narrower_than_of_images_alone():
+    """Two variants differ more between seeds and images than the eight others say."""
+    for trial in range(50):
+        rng = np.random.default_rng([7, trial])
+        scores = np.stack([draw_scores(rng, 3, (0, 0, 1 if n < 2 else 0.3)) for n in range(10)])
+        found = paired_difference(*scores[:2], IMAGES, pooled_spread(scores[..., 0]))
+        over_images = (scores[0] - scores[1])[:, 1:].mean(axis=0).std()
+        assert found.high - found.low >= 2 * 1.96 * over_images
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_pooled_over_ten_variants_two_seeds_suffice(spread):
+    """They hold zero in 95 of 100 trials, as those of the two seeds alone, and are narrower."""
+    rng = np.random.default_rng(3)
+    held, widths, own_widths = 0, [], []
+    for _ in range(400):
+        of_seed = rng.normal(0, 5, (2, 1))  # the same for all variants: paired away
+        scores = np.stack([draw_scores(rng, 2, SPREADS[spread]) + of_seed for _ in range(10)])
+        first, second = scores[:2]
+        found = paired_difference(first, second, IMAGES, pooled_spread(scores[..., 0]))
+        own = paired_difference(first, second, IMAGES)
+        held += found.holds_zero
+        widths.append(found.high - found.low)
+        own_widths.append(own.high - own.low)
+    assert 0.935 <= held / 400 <= 0.995
+    assert np.mean(widths) < np.mean(own_widths) * {"seeds": 0.4}.get(spread, 1.02)

@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import pytest
+from helpers import CONFIGS
+
+from aa_detectron.errors import InputError
+from aa_detectron.experiments.comparison.plan import plan_of_runs, read_plan
+from aa_detectron.experiments.comparison.runs import load_run_config
+
+COMPARISONS = sorted(CONFIGS.glob("comparisons/shapes_*.yaml"))
+VARIANT = "variants: {a: {config: a.yaml}, b: {config: a.yaml}}"
+LEGAL = f"output: out\nseeds: [1, 2]\n{VARIANT}\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "a.yaml").write_text("VERSION: 2\n")
+    (tmp_path / "list.yaml").write_text("[a, b]\n")
+    (tmp_path / "null_opts.yaml").write_text("opts:\n")
+
+    def write(text):
+        path = tmp_path / "comparison.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
+def test_committed_comparisons(path):
+    """All their configs load, and differ between variants in filters and their start alone."""
+    plan = read_plan(str(path))
+    assert len(plan.runs) == len(plan.seeds) * len(plan.variants)
+    same = set()
+    for name, runs in plan.variants.items():
+        configs = [load_run_config(run) for run in runs if run.config_file]
+        assert [cfg.SEED for cfg in configs] in ([], list(plan.seeds))
+        for cfg in configs:
+            cfg.defrost()
+            cfg.SEED, cfg.OUTPUT_DIR, cfg.MODEL.ANTIALIAS, cfg.MODEL.WEIGHTS = 0, "", None, ""
+            if name.endswith("old ROIAlign"):  # what the name says, and no more
+                for head in (cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_MASK_HEAD):
+                    assert head.POOLER_TYPE == "ROIAlign"
+                    head.POOLER_TYPE = "ROIAlignV2"
+        same |= {cfg.dump() for cfg in configs}
+    assert len(same) == 1
+    names = {load_run_config(start).MODEL.ANTIALIAS.NAME for start in plan.starts}
+    assert names <= {"none"} or path.stem.endswith("own_start")
+
+
+def test_runs_and_contrasts(write):
+    text = LEGAL + "opts: {A: 1}\nevaluations: {near by: {B: 2}}\nbaselines: [a, b]\n"
+    plan = read_plan(
+        write(text.replace("b: {config: a.yaml}", "b c: {config: a.yaml}, b: {runs: [x, y]}"))
+    )
+    names = [run.name for run in plan.runs]
+    assert names == [f"{v}/seed_{s}" for s in (1, 2) for v in ("a", "b c", "b")]
+    assert plan.contrasts == [("b c", "a"), ("b", "a"), ("b c", "b")]
+    run = plan.variants["b c"][1]
+    assert run.folder == Path("out/b_c/seed_2") and run.opts == ("A", "1", "SEED", "2")
+    assert run.inference("near by") == Path("out/b_c/seed_2/near_by/inference")
+    assert run.evaluations == {"near by": ("B", "2")}
+    read_only = plan.variants["b"][1]
+    assert read_only.folder == Path("y") and read_only.config_file is None
+    assert read_plan(write(text), output="other").output == Path("other")
+    assert not plan.pool_seeds and read_plan(write(LEGAL + "pool_seeds: true")).pool_seeds
+
+
+def test_all_runs_start_from_the_start(write):
+    text = LEGAL + "start: {config: a.yaml, output: begin, opts: {SOLVER.MAX_ITER: 9}}\n"
+    plan = read_plan(write(text))
+    (start,) = plan.starts
+    assert start.opts == ("SOLVER.MAX_ITER", "9") and start.name == "start"
+    for run in plan.runs:
+        assert run.start is start
+        assert run.opts[:2] == ("MODEL.WEIGHTS", "begin/model_final.pth")
+
+
+def test_variants_may_have_a_start_of_their_own(write):
+    own = "{config: a.yaml, output: own}"
+    text = LEGAL + "start: {config: a.yaml, output: begin}\n"
+    text = text.replace("a: {", f"a: {{start: {own}, ").replace("b: {", "b: {start: null, ")
+    text = text.replace(
+        "}}\n", f"}}, c: {{config: a.yaml}}, d: {{config: a.yaml, start: {own}}}}}\n", 1
+    )
+    plan = read_plan(write(text))
+    assert [start.name for start in plan.starts] == ["a.start", "start"]
+    starts = {
+        name: runs[1].start and str(runs[1].start.folder) for name, runs in plan.variants.items()
+    }
+    assert starts == {"a": "own", "b": None, "c": "begin", "d": "own"}
+    assert "MODEL.WEIGHTS" not in plan.variants["b"][0].opts
+    with pytest.raises(InputError, match="start.output is 'own', but must be another folder"):
+        read_plan(write(text.replace("output: own", "output: own, opts: {A: 1}", 1)))
+
+
+def test_takes_over_a_base(write, tmp_path):
+    (tmp_path / "base.yaml").write_text("seeds: [4, 5]\nopts: {A: 1, B: 2}\n")
+    text = "_BASE_: base.yaml\noutput: out\nopts: {B: 3}\n" + VARIANT
+    plan = read_plan(write(text))
+    assert plan.seeds == (4, 5) and plan.runs[0].opts[:4] == ("A", "1", "B", "3")
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("", "must be a mapping"),
+        ("[]", "must be a mapping"),
+        ("a: [", "while parsing"),
+        ("_BASE_: missing.yaml", "No such file"),
+        (f"seeds: [1]\n{VARIANT}", "output is missing"),
+        (f"output: o\n{VARIANT}", "seeds is missing"),
+        ("output: o\nseeds: [1]", "variants is missing"),
+        (LEGAL + "seed: 1", "unknown key 'seed'"),
+        (LEGAL.replace("[1, 2]", "[1, 1]"), "seeds is [1, 1]"),
+        (LEGAL.replace("[1, 2]", "3"), "seeds is 3"),
+        (LEGAL.replace("[1, 2]", "[true]"), "seeds is [True]"),
+        (LEGAL + "opts: [A, 1]", "opts is ['A', 1]"),
+        (LEGAL + "baselines: [c]", "baselines is ['c']"),
+        (LEGAL + "pool_seeds: 1", "pool_seeds is 1"),
+        (LEGAL.replace("a: {", "a: {start: 3, "), "variants.a.start is 3"),
+        (LEGAL.replace("a: {config: a.yaml", "a: {opts: {}, runs: [x, y]"), "a.opts is for"),
+        (LEGAL.replace("[1, 2]", "[1]") + "pool_seeds: true", "two or more seeds"),
+        (LEGAL + "start: {config: a.yaml}", "start.output is missing"),
+        (LEGAL.replace("a.yaml}}", "missing.yaml}}"), "missing.yaml is no file"),
+        (LEGAL.replace("b: {config: a.yaml}", "b: {}"), "either config or runs"),
+        (LEGAL.replace("b: {config: a.yaml}", "b: {runs: [x]}"), "a list of 2 different folders"),
+        (
+            LEGAL.replace("b: {c", "'a ': {c").replace("{a: {c", "{'a#': {c"),
+            "names whose folders differ",
+        ),
+        (LEGAL.replace(VARIANT, "variants: {}"), "one or more variants"),
+        (LEGAL.replace("a: {c", "figures: {c"), "none of inference, figures"),
+        (LEGAL.replace("a: {c", "..: {c"), "names whose folders differ"),
+        (LEGAL + "evaluations: {inference: {A: 1}}", "evaluations is ['inference']"),
+        (LEGAL + "evaluations: {a b: {A: 1}, a/b: {A: 1}}", "evaluations is ['a b', 'a/b']"),
+        (LEGAL + "evaluations: [near]", "evaluations is ['near']"),
+        (LEGAL.replace("output: out", "output: 3"), "output is 3"),
+        (LEGAL.replace("output: out", "output: ''"), "output is ''"),
+        (LEGAL + "start: {config: a.yaml, output: [b]}", "start.output is ['b']"),
+        (LEGAL + "baselines: [[a]]", "baselines is [['a']]"),
+        ("just words", "must be a mapping"),
+        ("_BASE_: list.yaml", "must be a mapping"),
+        ("_BASE_: 3", "so must the file that _BASE_ names"),
+        ("_BASE_: comparison.yaml", "_BASE_ leads back to the file itself"),
+        ("_BASE_: null_opts.yaml\nopts: {A: 1}", "Cannot inherit key 'opts' from base!"),
+        (LEGAL.replace("a: {config: a.yaml", "a: {runs: [3, 4]"), "a list of 2 different folders"),
+        (
+            LEGAL.replace("a: {config: a.yaml", "a: {runs: [x, ./x]"),
+            "a list of 2 different folders",
+        ),
+    ],
+)
+def test_refused_in_one_line(write, text, named):
+    path = write(text)
+    with pytest.raises(InputError) as refused:
+        read_plan(path)
+    line = str(refused.value)
+    assert line.startswith(path) and named in line and "\n" not in line
+
+
+def test_finished_runs():
+    plan = plan_of_runs(["a=x,y", "b=z,w"], "out", ["b"])
+    assert plan.seeds == (1, 2) and plan.contrasts == [("a", "b")]
+    assert [str(run.folder) for run in plan.runs] == ["x", "z", "y", "w"]
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["a=x", "b"], "b: must be"),
+        (["a=x", "a=y"], "a=y"),
+        (["a=x,y", "b=z"], "{'a': 2, 'b': 1}"),
+        (["a=x,./x"], "a=x,./x: must name different folders"),
+        (["a=x,"], "a=x,: must name different folders"),
+    ],
+)
+def test_finished_runs_refused(arguments, named):
+    with pytest.raises(InputError, match=".") as refused:
+        plan_of_runs(arguments, "out")
+    assert named in str(refused.value)

@@ -1,0 +1,127 @@
+import logging
+
+import pytest
+import torch
+import torchvision
+from checkpoint.networks import features, randomise, zhang, zou
+
+from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
+from aa_detectron.modeling import plain as models
+from aa_detectron.modeling.plain import aa_resnet, aa_resnet18, aa_resnet50
+
+
+def written(weights, path):
+    torch.save(weights, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d"])
+def test_without_filters_equals_torchvision(name, tmp_path):
+    """Logits, gradients and running statistics, in training and in evaluation."""
+    theirs = randomise(getattr(torchvision.models, name)(num_classes=10))
+    path = written(theirs.state_dict(), tmp_path / "theirs.pth")
+    ours = getattr(models, f"aa_{name}")(filter="none", num_classes=10, weights=path)
+    x = torch.randn(2, 3, 70, 64)
+    for training in (False, True, False):
+        outputs = [model.train(training)(x) for model in (theirs, ours)]
+        torch.testing.assert_close(outputs[1], outputs[0])
+        if training:
+            for output in outputs:
+                output.square().sum().backward()
+    torch.testing.assert_close(ours.linear.weight.grad, theirs.fc.weight.grad)
+    torch.testing.assert_close(ours.stem.conv1.weight.grad, theirs.conv1.weight.grad)
+    assert len(list(ours.parameters())) == len(list(theirs.parameters()))
+    assert all(parameter.requires_grad for parameter in ours.parameters())
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_as_many_parameters_as_torchvision(depth):
+    with torch.device("meta"):
+        ours = getattr(models, f"aa_resnet{depth}")(filter="blur")
+        theirs = getattr(torchvision.models, f"resnet{depth}")()
+    shapes = [sorted(p.shape for p in model.parameters()) for model in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+
+
+def test_starts_like_torchvision():
+    """Spread of the weights, each within a tenth of what is drawn there."""
+    ours, theirs = aa_resnet18(filter="none"), torchvision.models.resnet18()
+    theirs = {p.shape: p.std().item() for p in theirs.parameters() if p.dim() > 1}
+    for parameter in ours.parameters():
+        if parameter.dim() > 1:
+            assert parameter.std().item() == pytest.approx(theirs[parameter.shape], rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["aa_resnet18", "aa_resnet50", "aa_resnext50_32x4d"])
+@pytest.mark.parametrize("filter", ["blur", "adaptive"])
+def test_seven_filters_and_their_options(name, filter):
+    model = getattr(models, name)(filter=filter, kernel_size=5, groups=4, num_classes=3)
+    kind = {"blur": BlurPool2d, "adaptive": AdaptiveBlurPool2d}[filter]
+    filters = [module for module in model.modules() if isinstance(module, kind)]
+    assert len(filters) == 7 and all(module.stride == 2 for module in filters)
+    if filter == "adaptive":
+        assert {(module.kernel_size, module.groups) for module in filters} == {(5, 4)}
+    assert model(torch.randn(2, 3, 33, 64)).shape == (2, 3)
+    assert all(module.kernel.shape == (5, 5) for module in filters if filter == "blur")
+
+
+def test_no_classifier():
+    assert aa_resnet50(num_classes=None)(torch.randn(1, 3, 64, 64)).shape == (1, 2048, 2, 2)
+
+
+def test_a_training_step_reaches_every_weight():
+    model = aa_resnet18(init="kaiming", num_classes=3)
+    model(torch.randn(2, 3, 64, 64)).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_ordinary_weights_in_an_adaptive_network(tmp_path):
+    """Only the filters are new; it starts as the blurred network."""
+    theirs = randomise(torchvision.models.resnet18())
+    path = written(theirs.state_dict(), tmp_path / "theirs.pth")
+    adaptive, blur = (aa_resnet18(filter=f, weights=path).eval() for f in ("adaptive", "blur"))
+    x = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(adaptive(x), blur(x))
+
+
+@torch.no_grad()
+def test_published_networks(tmp_path, caplog):
+    """Zhang's and Zou's, under their options; a warning tells of others."""
+    x = torch.randn(2, 3, 64, 64)
+    blur = {"filter": "blur", "kernel_size": 4, "stem_pool_size": 2}
+    adaptive = {"groups": 4, "softmax": "all", "init": "kaiming", "stem_pool_size": 2}
+    for network, options in ((zhang(1, 4, width=64), blur), (zou(1, 3, 4, width=64), adaptive)):
+        path = written(network.state_dict(), tmp_path / "published.pth")
+        model = aa_resnet18(num_classes=7, weights=path, **options).eval()
+        expected = features(network, x)["linear"]
+        assert (model(x) - expected).abs().max() <= 1e-4 * expected.abs().max()
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        aa_resnet18(num_classes=7, weights=path, **adaptive | {"stem_pool_size": 3})
+    (record,) = caplog.records
+    assert "published.pth" in record.getMessage() and "STEM_POOL_SIZE 2" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"num_classes": 6}, "linear.weight is 10x512 and has to be 6x512"),
+        ({"filter": "blur"}, "stem.aa.predictor.weight has no place"),
+        ({"groups": 4}, "stem.aa.predictor.weight is 72x64x3x3 and has to be 36x64x3x3"),
+        ({"depth": 34}, "res2.2.conv1.weight is missing"),
+    ],
+)
+def test_weights_of_another_network(options, reason, tmp_path):
+    path = written(aa_resnet18(num_classes=10).state_dict(), tmp_path / "kept.pth")
+    with pytest.raises(InputError, match=f"kept.pth: .*{reason}"):
+        aa_resnet(**{"depth": 18, "num_classes": 10, "weights": path} | options)
+
+
+@pytest.mark.parametrize(
+    "option, found", [("filter", "box"), ("depth", 20), ("kernel_size", 4), ("groups", 7)]
+)
+def test_illegal_option(option, found):
+    with pytest.raises(InvalidOption, match=f"{option} is {found!r}, but must be"):
+        aa_resnet(**{"depth": 18} | {option: found})
