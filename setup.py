@@ -38,21 +38,23 @@ INSTALL_REQUIRES = [
     "omegaconf",
     "hydra-core",
     "pycocotools",
-    "matplotlib",
     "scipy>=1.15",  # bootstrap(rng=...)
-    "scikit-image",
     "tqdm",
     "tensorboard",
     "tabulate",
     "termcolor",
     "yacs",
     "cloudpickle",
-    "jinja2",
+    "matplotlib",  # which Detectron2 imports
     "Pillow",
     "setuptools<81",  # detectron2.model_zoo imports pkg_resources, which later ones lack
 ]
 
-TEST_REQUIRES = ["pytest", "pytest-xdist", "timm"]
+EXPERIMENTS_REQUIRES = ["jinja2", "scikit-image"]
+TEST_REQUIRES = [*EXPERIMENTS_REQUIRES, "pytest", "pytest-xdist", "timm"]
+
+PACKAGES = find_packages(include=["aa_detectron*"])
+CONFIGS = "aa_detectron.configs"  # in a clone beside the package, where a stranger looks for them
 
 setup(
     name="aa_detectron",
@@ -60,16 +62,43 @@ setup(
     description="Adaptive anti-aliasing and shift-consistency metrics for Detectron2",
     long_description=read_description(),
     long_description_content_type="text/markdown",
+    author="aa_detectron contributors",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=find_packages(include=["aa_detectron*"]),
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Intended Audience :: Developers",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    project_urls={
+        "Paper": "https://arxiv.org/abs/2008.09604",
+        "Detectron2": "https://github.com/facebookresearch/detectron2",
+    },
+    packages=[*PACKAGES, CONFIGS],
+    package_dir={CONFIGS: "configs"},
     package_data={
+        "aa_detectron": ["py.typed"],
+        "aa_detectron.data.datasets": ["*.json", "*.txt"],
         "aa_detectron.experiments.comparison": ["*.j2"],
-        "aa_detectron.data.datasets": ["*.json"],
+        CONFIGS: ["*.yaml", "*/*.yaml", "*.md"],
+    },
+    entry_points={
+        "console_scripts": [
+            "aa-train = aa_detectron.engine.cli:main",
+            "aa-make-shapes = aa_detectron.data.datasets.shapes.cli:main",
+            "aa-convert-weights = aa_detectron.checkpoint.cli:main",
+        ]
     },
     python_requires=">=3.10",
     install_requires=INSTALL_REQUIRES,
     extras_require={
+        "experiments": EXPERIMENTS_REQUIRES,  # figures and comparisons
         "crop": ["shapely"],  # fvcore's CropTransform needs it to crop polygon masks
         "benchmarks": ["kornia", "timm"],  # to compare with
         "test": TEST_REQUIRES,

@@ -1,17 +1,25 @@
 """Adaptive anti-aliasing for detection and segmentation, an extension of Detectron2.
 
-Importing it mends the installed Detectron2 where it is faulty (see ``compat``) and registers
-backbones, filters and data sets. It changes no default of Detectron2's.
+Where Detectron2 is installed, importing this package fixes the faults of that build (see
+``compat``) and registers backbones, filters and datasets. It changes no default of Detectron2.
+Without Detectron2, ``aa_detectron.consistency``, ``aa_detectron.layers`` and
+``aa_detectron.models`` work, and everything else says how to get it.
 """
 
 from . import compat
 
-compat.check_detectron2()
-compat.apply()
-
-from . import data, modeling  # noqa: E402, F401  registration only
-from .config import add_aa_config  # noqa: E402
-
 __version__ = "0.1.0"
 
 __all__ = ["add_aa_config"]
+
+if compat.has_detectron2():
+    compat.apply()
+
+    from . import data, modeling  # noqa: F401  registration only
+    from .config import add_aa_config
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        compat.require_detectron2(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,12 +20,12 @@ import warnings
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
-_HOW_TO_INSTALL = """aa_detectron needs Detectron2, which is not installed. Three ways to get it:
-  1. in a clone of aa_detectron, `make install`: an environment with everything pinned;
-  2. in an environment with PyTorch, `python tools/install_detectron2.py` from that clone: the
-     pure-Python build, which needs no compiler;
-  3. from source, with compiled ops and projects:
-     pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'"""
+_HOW_TO_INSTALL = (
+    "needs Detectron2, which is not installed; get it with `make install` in a clone of "
+    "aa_detectron (everything pinned), with `python tools/install_detectron2.py` from that clone "
+    "(pure Python, beside your PyTorch), or from source with `pip install --no-build-isolation "
+    "'git+https://github.com/facebookresearch/detectron2.git'`"
+)
 
 _ABSENT = object()
 
@@ -33,12 +33,24 @@ _ABSENT = object()
 # -- What is installed ---------------------------------------------------------------------------
 
 
-def check_detectron2() -> None:
-    """Raises :class:`ImportError`, saying how to install it, where there is no Detectron2."""
-    spec = importlib.util.find_spec("detectron2")
+def has_detectron2() -> bool:
+    """Whether Detectron2 is installed; it is not imported."""
+    try:
+        spec = importlib.util.find_spec("detectron2")
+    except ImportError:
+        return False
     # A bare folder of that name (a clone of the repository beside us) is found without an origin.
-    if spec is None or spec.origin is None:
-        raise ImportError(_HOW_TO_INSTALL, name="detectron2")
+    return spec is not None and spec.origin is not None
+
+
+def require_detectron2(name: str) -> None:
+    """Raises :class:`ImportError` where Detectron2 is missing, with the ways to get it.
+
+    Args:
+        name: what needs it.
+    """
+    if not has_detectron2():
+        raise ImportError(f"{name} {_HOW_TO_INSTALL}", name="detectron2")
 
 
 def has_compiled_ops() -> bool:

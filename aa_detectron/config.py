@@ -1,11 +1,6 @@
 """All config keys of this package; none of Detectron2's defaults is changed."""
 
-import os
-
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
-
-from aa_detectron.errors import InvalidOption
 
 SEGMENTORS = ("PanopticFPN", "SemanticSegmentor")
 """Detectron2's meta-architectures that learn from label maps, ``MODEL.SEM_SEG_HEAD``."""
@@ -155,57 +150,3 @@ def _add_consistency_config(cfg: CfgNode) -> None:
     # Detectors: also AP over the worst shift of each image, which takes up to 21 passes an image
     # and annotations in COCO's format.
     node.WORST_SHIFT = False
-
-
-def check_consistency_config(cfg: CfgNode) -> None:
-    """Raises InvalidOption for a value of ``TEST.CONSISTENCY`` that could not be used."""
-    options = cfg.TEST.CONSISTENCY
-    for key in ("MAX_SHIFT", "PAIRS_PER_IMAGE", "PAIRS_PER_BATCH"):
-        if options[key] < 1:
-            raise InvalidOption(f"TEST.CONSISTENCY.{key}", options[key], "at least 1")
-    if not 0 <= options.SCORE_THRESH <= 1:
-        raise InvalidOption("TEST.CONSISTENCY.SCORE_THRESH", options.SCORE_THRESH, "from 0 to 1")
-    if options.ENABLED and cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
-        resize, size = cfg.INPUT.CLASSIFIER.TEST_RESIZE, cfg.INPUT.CLASSIFIER.TEST_SIZE
-        if not 2 <= resize - size < resize // 4 + 2:
-            legal = f"at least 2 and at most a quarter less than TEST_RESIZE {resize}"
-            raise InvalidOption("INPUT.CLASSIFIER.TEST_SIZE", size, legal)
-    for name in options.DATASETS or cfg.DATASETS.TEST:
-        if name not in DatasetCatalog and not os.path.isdir(name):
-            legal = "names of registered data sets or folders of images"
-            raise InvalidOption("TEST.CONSISTENCY.DATASETS", name, legal)
-        if options.LABELLED_ONLY and MetadataCatalog.get(name).get("ignore_label") is None:
-            legal = f"False for {name}, which has no label maps"
-            raise InvalidOption("TEST.CONSISTENCY.LABELLED_ONLY", True, legal)
-        if options.WORST_SHIFT and not _has_coco_objects(name):
-            legal = f"False for {name}, which has no objects in COCO's format"
-            raise InvalidOption("TEST.CONSISTENCY.WORST_SHIFT", True, legal)
-
-
-def _has_coco_objects(name: str) -> bool:
-    metadata = MetadataCatalog.get(name)
-    is_coco = metadata.get("evaluator_type") in ("coco", "coco_panoptic_seg")
-    return is_coco and metadata.get("json_file") is not None
-
-
-def check_data_sets(cfg: CfgNode, splits: tuple[str, ...] = ("TRAIN", "TEST")) -> None:
-    """Raises InvalidOption for a data set that is not for the model, or has other classes."""
-    if cfg.MODEL.META_ARCHITECTURE in SEGMENTORS:
-        node, classes_key = "SEM_SEG_HEAD", "stuff_classes"
-    elif cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
-        node, classes_key = "CLASSIFIER", "classes"
-    else:
-        return
-    found = cfg.MODEL[node].NUM_CLASSES
-    for split, name in ((s, n) for s in splits for n in cfg.DATASETS[s]):
-        metadata = MetadataCatalog.get(name)
-        kind, classes = metadata.get("evaluator_type"), metadata.get(classes_key)
-        if node == "CLASSIFIER" and split == "TEST" and kind == "imagenet_vid":
-            number = 1000  # classifiers of ImageNet-1k are tested there
-        elif node == "CLASSIFIER" and kind != "classification":
-            raise InvalidOption(f"DATASETS.{split}", name, "a data set for classification")
-        else:
-            number = len(classes) if classes else found
-        if number != found:
-            legal = f"{number} for {name}"
-            raise InvalidOption(f"MODEL.{node}.NUM_CLASSES", found, legal)

@@ -3,8 +3,6 @@
 import contextlib
 import sys
 
-from torch.multiprocessing import ProcessExitedException
-
 
 class InputError(Exception):
     """Bad input: a file, a folder or a config key, with what was found and what is legal."""
@@ -29,6 +27,9 @@ class InvalidOption(ValueError):
         super().__init__(f"{option} is {found!r}, but must be {legal}")
         self.option, self.found, self.legal = option, found, legal
 
+    def __reduce__(self):  # or unpickling would pass the message alone
+        return type(self), (self.option, self.found, self.legal)
+
 
 def check_choice(option: str, found, choices) -> None:
     """Raises :class:`InvalidOption` unless ``found`` is one of ``choices``."""
@@ -46,7 +47,11 @@ def exit_on_bad_input():
         yield
     except (InputError, InvalidOption) as error:
         sys.exit(f"error: {error}")
-    except ProcessExitedException as error:  # a child of detectron2's launch has said it already
-        sys.exit(f"error: {error}" if error.signal_name else error.exit_code)
     except KeyboardInterrupt:
         sys.exit("interrupted")
+    except Exception as error:
+        # torch.multiprocessing's, by name: this file must not import torch. A child of
+        # detectron2's launch that exited has reported its error already.
+        if type(error).__name__ != "ProcessExitedException":
+            raise
+        sys.exit(f"error: {error}" if error.signal_name else error.exit_code)

@@ -1,3 +1,4 @@
+import logging
 import os
 
 import numpy as np
@@ -6,6 +7,17 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported
+
+
+@pytest.fixture(autouse=True)
+def _own_logger_as_at_import():
+    """A command that a test runs in this process leaves no handlers of its output folder."""
+    yield
+    package = logging.getLogger("aa_detectron")
+    package.propagate = True
+    for handler in list(package.handlers):
+        package.removeHandler(handler)
+        handler.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """What several tests need: a small data set and a small config."""
 
+import argparse
 from pathlib import Path
 
 from detectron2.config import CfgNode, get_cfg
@@ -7,6 +8,7 @@ from detectron2.config import CfgNode, get_cfg
 from aa_detectron import add_aa_config
 from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.data.datasets.shapes import Options, make_shapes
+from aa_detectron.engine.launch import load_config
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -39,3 +41,8 @@ def small_config(output: Path, *options: str) -> CfgNode:
     cfg.merge_from_file(str(DEMO_CONFIG))
     cfg.merge_from_list([*small_options(output), *options])
     return cfg
+
+
+def config_of(args: argparse.Namespace) -> CfgNode:
+    """The config of the arguments of tools/train_net.py."""
+    return load_config(args.config_file, args.opts, eval_only=args.eval_only)

@@ -313,10 +313,11 @@ def test_import_is_quiet_and_leaves_random_numbers_alone():
 
 @pytest.mark.parametrize("spec", [None, types.SimpleNamespace(origin=None)])
 def test_missing_detectron2_is_one_clear_message(monkeypatch, spec):
-    compat.check_detectron2()
+    compat.require_detectron2("something")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(ImportError, match="needs Detectron2") as error:
-        compat.check_detectron2()
+    with pytest.raises(ImportError, match="^something needs Detectron2") as error:
+        compat.require_detectron2("something")
+    assert "\n" not in str(error.value)
     for way in ("make install", "install_detectron2.py", "facebookresearch/detectron2"):
         assert way in str(error.value)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aa_detectron import compat
 from aa_detectron.data.datasets.shapes import Options, make_shapes
-from aa_detectron.engine import AACheckpointer, Trainer
-from aa_detectron.engine.launch import load_config, setup
+from aa_detectron.engine import Trainer
+from aa_detectron.engine.launch import load_config, load_model, setup
 from aa_detectron.engine.trainer import inference_folder
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.evaluation.pair_evaluator import records_path
@@ -62,8 +62,7 @@ def draw(cfg: CfgNode, folder: Path) -> None:
     """Pictures of some pairs; they have all been drawn when the folder is there."""
     name = cfg.DATASETS.TEST[0]
     records = json.loads(Path(records_path(inference_folder(cfg), "instances", name)).read_text())
-    model = Trainer.build_model(cfg)
-    AACheckpointer(model, strict=True).load(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
+    _, model = load_model(str(CONFIG), os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
     unfinished = folder.with_name(f".{folder.name}")
     unfinished.mkdir(exist_ok=True)  # also where no pair has anything to draw
     draw_pairs(cfg, model, name, choose_records(records["pairs"], PICTURES), str(unfinished))
@@ -86,7 +85,7 @@ def table(results: dict) -> str:
 def main() -> None:
     args = default_argument_parser(epilog=__doc__).parse_args([])
     args.config_file = str(CONFIG)
-    cfg = load_config(args)
+    cfg = load_config(args.config_file, args.opts)
     keep_config(cfg)
     root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
     make_shapes(root, SHAPES, os.cpu_count(), progress=True)

@@ -5,8 +5,7 @@ import argparse
 import json
 import os
 
-from aa_detectron.engine import AACheckpointer, Trainer
-from aa_detectron.engine.launch import load_config
+from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.experiments.figures.pairs import choose_records, draw_pairs
 
@@ -33,10 +32,7 @@ def main() -> None:
         name, pairs = report["name"], report["pairs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{args.records}: holds no consistency records ({error})") from None
-    args.eval_only = True
-    cfg = load_config(args)
-    model = Trainer.build_model(cfg)
-    AACheckpointer(model, strict=True).load(cfg.MODEL.WEIGHTS)
+    cfg, model = load_model(args.config_file, opts=args.opts)
     for path in draw_pairs(cfg, model, name, choose_records(pairs, args.num), args.output):
         print(os.path.relpath(path))
 

@@ -1,22 +1,33 @@
-"""From command line arguments to a trained or evaluated model."""
+"""From a config file and options to a trained or evaluated model."""
 
+import argparse
+import contextlib
 import logging
 import os
+from collections.abc import Iterable, Iterator
+from logging.handlers import MemoryHandler
+from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+from torch import nn
 from yaml import YAMLError
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
-from aa_detectron.config import CLASSIFIER, add_aa_config, check_consistency_config, check_data_sets
-from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
+from aa_detectron.config import add_aa_config
 from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
+from aa_detectron.model_zoo import find_config
 
-from .trainer import Trainer, check_evaluator_type
+from .checks import check_config
+from .trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = "aa_detectron"
 
 CONFIG_ERRORS = (
     *(AssertionError, AttributeError, LookupError, OSError, RecursionError, TypeError),
@@ -25,65 +36,84 @@ CONFIG_ERRORS = (
 """Of fvcore and yacs, for files, keys and values that cannot be used."""
 
 
-def load_config(args) -> CfgNode:
-    """The frozen config of Detectron2's arguments.
+def load_config(
+    config_file: str | None = None, opts: Iterable[str] = (), *, eval_only: bool = False
+) -> CfgNode:
+    """The frozen config of a file and options, checked; see :func:`.checks.check_config`.
+
+    Args:
+        config_file: a path, or a name in the model zoo (:mod:`aa_detectron.model_zoo`); None for
+            the defaults.
+        opts: KEY VALUE KEY VALUE ..., which overrule the file.
+        eval_only: the datasets of the training do not count.
 
     Raises:
-        InputError, InvalidOption: a file, key, value or data set that is not there.
+        InputError, InvalidOption: a file, key, value or dataset that is not there.
     """
     cfg = get_cfg()
     add_aa_config(cfg)
     try:
-        if args.config_file:
-            cfg.merge_from_file(args.config_file)
-        cfg.merge_from_list(args.opts)
+        if config_file:
+            cfg.merge_from_file(find_config(config_file))
+        cfg.merge_from_list(list(opts))
     except CONFIG_ERRORS as error:
         # The text of a KeyError is the representation of its message.
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
-        where = args.config_file or "command line"
+        where = config_file or "command line"
         raise InputError(f"{where}: {' '.join(str(reason).split())}") from error
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"  # Detectron2's default could only fail
-    if cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
-        register_folders(cfg)
-    splits = ("TEST",) if args.eval_only else ("TRAIN", "TEST")
-    for split in splits:
-        for name in cfg.DATASETS[split]:
-            if name not in DatasetCatalog:
-                raise InputError(f"DATASETS.{split}: {name!r} is not a registered data set")
-    for name in cfg.DATASETS.TEST:
-        check_evaluator_type(name)
-    check_consistency_config(cfg)
-    check_data_sets(cfg, splits)
+        logger.warning("MODEL.DEVICE is %r, but there is no GPU: using the CPU", cfg.MODEL.DEVICE)
+        cfg.MODEL.DEVICE = "cpu"
+    check_config(cfg, eval_only=eval_only)
     cfg.freeze()
     return cfg
 
 
-def register_folders(cfg: CfgNode) -> None:
-    """Registers folders of class folders that ``DATASETS`` names, under their paths.
+class LoadedModel(NamedTuple):
+    """A model in evaluation mode, and its config."""
 
-    All have the classes of the training's, registered or a folder, in its order.
+    cfg: CfgNode
+    model: nn.Module
+
+
+def load_model(
+    config_file: str, weights: str | None = None, opts: Iterable[str] = ()
+) -> LoadedModel:
+    """A trained model, ready to predict.
+
+    Args:
+        config_file, opts: see :func:`load_config`.
+        weights: a checkpoint, every weight of which must have its place; None for
+            ``MODEL.WEIGHTS`` of the config.
 
     Raises:
-        InputError: a folder without class folders.
+        InputError, InvalidOption: a file, key or value that is not there or does not fit.
     """
-    classes = None
-    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        if name in DatasetCatalog:
-            metadata = MetadataCatalog.get(name)
-            classes = classes or metadata.get("wnids") or metadata.get("classes")
-        elif os.path.isdir(name):
-            classes = classes or find_classes(name)
-            register_class_folders(name, name, classes)
+    weights_option = [] if weights is None else ["MODEL.WEIGHTS", str(weights)]
+    cfg = load_config(config_file, [*opts, *weights_option], eval_only=True)
+    return LoadedModel(cfg, _build_and_load(cfg).eval())
 
 
-def setup(args) -> CfgNode:
-    """:func:`load_config`; starts Detectron2's loggers and seeds.
+def _build_and_load(cfg: CfgNode, *, resume: bool = False) -> nn.Module:
+    """The model with all of its weights: of ``MODEL.WEIGHTS``, or the last checkpoint's."""
+    model = Trainer.build_model(cfg)
+    checkpointer = AACheckpointer(model, cfg.OUTPUT_DIR, strict=True, input_format=cfg.INPUT.FORMAT)
+    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    return model
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """:func:`load_config`; starts the loggers, of this package too, and seeds.
+
+    Args:
+        args: of Detectron2's ``default_argument_parser``.
 
     Raises:
         InputError: also for an output folder that cannot be written.
     """
-    cfg = load_config(args)
+    early = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
+    with _handling(early):
+        cfg = load_config(args.config_file, args.opts, eval_only=args.eval_only)
     try:
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
         reason = None if os.access(cfg.OUTPUT_DIR, os.W_OK | os.X_OK) else "no permission"
@@ -92,8 +122,22 @@ def setup(args) -> CfgNode:
     if reason:
         raise InputError(f"OUTPUT_DIR: {cfg.OUTPUT_DIR} cannot be written ({reason})")
     default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=PACKAGE, abbrev_name="aa")
+    for record in early.buffer:
+        logging.getLogger(PACKAGE).handle(record)
     logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_input_error)
     return cfg
+
+
+@contextlib.contextmanager
+def _handling(handler: logging.Handler) -> Iterator[None]:
+    """Inside the block, what this package logs goes to ``handler``, too."""
+    package = logging.getLogger(PACKAGE)
+    package.addHandler(handler)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
 
 
 def _is_no_input_error(record: logging.LogRecord) -> bool:
@@ -101,7 +145,7 @@ def _is_no_input_error(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], InputError | InvalidOption))
 
 
-def main(args) -> dict | None:
+def main(args: argparse.Namespace) -> dict | None:
     """Trains, or evaluates with ``--eval-only``; what tools/train_net.py runs in each process."""
     with exit_on_bad_input():
         cfg = setup(args)
@@ -114,10 +158,7 @@ def main(args) -> dict | None:
 
 def evaluate(cfg: CfgNode, *, resume: bool = False) -> dict:
     """Tests the model of ``MODEL.WEIGHTS``, or of the last checkpoint with ``resume``."""
-    model = Trainer.build_model(cfg)
-    checkpointer = AACheckpointer(model, cfg.OUTPUT_DIR, strict=True, input_format=cfg.INPUT.FORMAT)
-    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
-    results = Trainer.test(cfg, model)
+    results = Trainer.test(cfg, _build_and_load(cfg, resume=resume))
     if comm.is_main_process():
         verify_results(cfg, results)
     return results

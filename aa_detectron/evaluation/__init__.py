@@ -1,3 +1,8 @@
+from aa_detectron.compat import require_detectron2
+
+require_detectron2(__name__)
+
+# isort: split
 from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
 from aa_detectron.consistency.instances import match_instances, pair_record, score_pairs
 from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs

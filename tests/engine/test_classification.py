@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from helpers import CONFIGS, ROOT
+from helpers import CONFIGS, ROOT, config_of
 from PIL import Image
 
 from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.data.datasets.register import register
 from aa_detectron.data.datasets.shapes import CLASSES, Options, make_shapes
-from aa_detectron.engine.launch import load_config, main
+from aa_detectron.engine.launch import main
 from aa_detectron.engine.trainer import Trainer
 
 ADAPTIVE = CONFIGS / "Shapes-Classification" / "resnet_R_18_adaptive.yaml"
@@ -63,7 +63,7 @@ def test_training_leaves_scores_records_and_a_curve(tmp_path):
 
 
 def test_a_network_that_always_says_the_same(tmp_path):
-    cfg = load_config(arguments(tmp_path, eval_only=True))
+    cfg = config_of(arguments(tmp_path, eval_only=True))
     model = Trainer.build_model(cfg)
     model.backbone.linear.weight.data.zero_()
     model.backbone.linear.bias.data = model.backbone.linear.bias.new_tensor([0, 5, 4, 3, 2, 1.0])
@@ -98,7 +98,7 @@ def test_a_folder_has_the_order_of_the_trainings_classes(tmp_path, singles):
     """Sorted, the classes of Shapes would come in another order."""
     folder = tmp_path / "mine"
     shutil.copytree(singles / "val", folder)
-    load_config(arguments(tmp_path, "DATASETS.TEST", f"('{folder}',)", eval_only=True))
+    config_of(arguments(tmp_path, "DATASETS.TEST", f"('{folder}',)", eval_only=True))
     assert MetadataCatalog.get(str(folder)).classes == CLASSES != sorted(CLASSES)
     forget(folder)
 
@@ -127,7 +127,7 @@ def test_resume(tmp_path):
     main(arguments(tmp_path, "SOLVER.CHECKPOINT_PERIOD", "1"))
     (tmp_path / "last_checkpoint").write_text("model_0000000.pth")
     args = arguments(tmp_path)
-    cfg = load_config(args)
+    cfg = config_of(args)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=True)
     assert trainer.start_iter == 1
@@ -192,7 +192,7 @@ def test_a_classifier_of_imagenet_on_vid(tmp_path, singles):
         "small_vid", lambda: records, evaluator_type="imagenet_vid", imagenet_1k=vid.imagenet_1k
     )
     options = ["MODEL.CLASSIFIER.NUM_CLASSES", "1000", "DATASETS.TEST", "('small_vid',)"]
-    cfg = load_config(arguments(tmp_path, *options, eval_only=True))
+    cfg = config_of(arguments(tmp_path, *options, eval_only=True))
     model = Trainer.build_model(cfg)
     model.backbone.linear.weight.data.zero_()
     right = vid.imagenet_1k[0][0]

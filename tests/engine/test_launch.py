@@ -11,10 +11,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers import DEMO_CONFIG, ROOT, make_small_shapes, small_config, small_options
+from helpers import DEMO_CONFIG, ROOT, config_of, make_small_shapes, small_config, small_options
 
 from aa_detectron.data.datasets.builtin import register_all_shapes
-from aa_detectron.engine.launch import evaluate, load_config, main
+from aa_detectron.engine.launch import evaluate, main
 from aa_detectron.engine.trainer import Trainer
 from aa_detectron.errors import InputError, InvalidOption
 
@@ -273,17 +273,17 @@ def test_photographs_leave_ap_in_its_place(trained, shapes, tmp_path):
 )
 def test_illegal_consistency_options(key, value, tmp_path):
     with pytest.raises(InvalidOption, match=f"TEST.CONSISTENCY.{key} is "):
-        load_config(arguments(tmp_path, f"TEST.CONSISTENCY.{key}", value))
+        config_of(arguments(tmp_path, f"TEST.CONSISTENCY.{key}", value))
 
 
 def test_broken_config_file(tmp_path):
     base = tmp_path / "broken.yaml"
     base.write_text('_BASE_: "missing.yaml"')
     with pytest.raises(InputError, match="broken.yaml: .*No such file.*missing.yaml"):
-        load_config(arguments(tmp_path, config_file=base))
+        config_of(arguments(tmp_path, config_file=base))
     base.write_text("a: b: c")
     with pytest.raises(InputError, match="broken.yaml: .*mapping values"):
-        load_config(arguments(tmp_path, config_file=base))
+        config_of(arguments(tmp_path, config_file=base))
 
 
 def test_missing_coco(tmp_path):

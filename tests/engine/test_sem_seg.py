@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from helpers import CONFIGS, make_small_shapes, small_options
+from helpers import CONFIGS, config_of, make_small_shapes, small_options
 from PIL import Image
 
 from aa_detectron.data.datasets.builtin import register, register_all_shapes
 from aa_detectron.data.datasets.shapes import CLASSES
-from aa_detectron.engine.launch import load_config, main
+from aa_detectron.engine.launch import main
 from aa_detectron.engine.trainer import Trainer
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures.pairs import choose_records, draw_pairs
@@ -48,7 +48,7 @@ def test_training_leaves_scores_records_and_pictures(tmp_path, shapes):
     )
     assert records["class_names"] == ["ground", *CLASSES]
     args = arguments(tmp_path, "MODEL.WEIGHTS", str(tmp_path / "model_final.pth"), eval_only=True)
-    cfg = load_config(args)
+    cfg = config_of(args)
     chosen = choose_records(records["pairs"], 2)
     paths = draw_pairs(cfg, Trainer.build_model(cfg), records["name"], chosen, tmp_path / "pairs")
     assert len(paths) == 2
@@ -58,7 +58,7 @@ def test_training_leaves_scores_records_and_pictures(tmp_path, shapes):
 def test_an_untrained_model_of_one_colour(tmp_path):
     """A prediction that is the same everywhere is perfectly consistent, and has the IoU of it."""
     args = arguments(tmp_path, eval_only=True)
-    cfg = load_config(args)
+    cfg = config_of(args)
     model = Trainer.build_model(cfg)
     model.sem_seg_head.predictor.weight.data.zero_()
     model.sem_seg_head.predictor.bias.data[0] = 1
@@ -78,7 +78,7 @@ def test_labelled_pixels_only(tmp_path, shapes):
     for path in (shapes / "sem_seg_val").iterdir():
         Image.fromarray(np.full((64, 64), 255, np.uint8)).save(path)
     args = arguments(tmp_path, "TEST.CONSISTENCY.LABELLED_ONLY", "True", eval_only=True)
-    cfg = load_config(args)
+    cfg = config_of(args)
     scores = Trainer.test_consistency(cfg, Trainer.build_model(cfg))["shapes_sem_seg_val"]
     assert (scores["consistency_sem_seg"]["pairs"], scores["consistency_sem_seg"]["empty"]) == (
         0, 4,

@@ -17,8 +17,7 @@ from measuring import measure, parse_arguments, write
 from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.shifts import overlap_in_crops
 from aa_detectron.data.pairs import build_shifted_pair_loader, get_image_dicts
-from aa_detectron.engine import AACheckpointer, Trainer
-from aa_detectron.engine.launch import load_config
+from aa_detectron.engine.launch import load_model
 from aa_detectron.engine.trainer import build_consistency_evaluators
 from aa_detectron.errors import exit_on_bad_input
 
@@ -67,11 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(args: argparse.Namespace) -> tuple[list[dict], list[tuple]]:
     """Rows with the seconds of an evaluation, and its pairs: outputs for the crops, offsets."""
-    args.eval_only = True
-    cfg = load_config(args)
-    model = Trainer.build_model(cfg)
-    checkpointer = AACheckpointer(model, strict=True, input_format=cfg.INPUT.FORMAT)
-    checkpointer.load(cfg.MODEL.WEIGHTS)
+    cfg, model = load_model(args.config_file, opts=args.opts)
     clock, keep = Clock(model), Keep()
     name = (cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST)[0]
     images = [image["image_id"] for image in get_image_dicts(name)[: args.pairs]]

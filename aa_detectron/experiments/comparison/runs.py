@@ -27,7 +27,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple, TextIO
 
 import torch
@@ -125,7 +124,7 @@ def _file_and_options(step: Step) -> tuple[str, list[str]]:
 
 
 def _load(config_file: str, opts: list[str], *, eval_only: bool = True):
-    return load_config(SimpleNamespace(config_file=config_file, opts=opts, eval_only=eval_only))
+    return load_config(config_file, opts, eval_only=eval_only)
 
 
 def data_sets(run: Run, evaluation: str = MAIN) -> tuple[str, str]:

@@ -4,7 +4,6 @@ import importlib.util
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +54,7 @@ def load_model(config_file: str, weights: str, opts: Iterable[str] = ()) -> Trai
         InputError, InvalidOption: a file, key or value that is not there or does not fit.
     """
     opts = [*opts, "MODEL.WEIGHTS", weights]
-    cfg = load_config(SimpleNamespace(config_file=config_file, opts=opts, eval_only=True))
+    cfg = load_config(config_file, opts, eval_only=True)
     model = Trainer.build_model(cfg).eval()
     checkpointer = AACheckpointer(model, strict=True, input_format=cfg.INPUT.FORMAT)
     checkpointer.load(cfg.MODEL.WEIGHTS)
