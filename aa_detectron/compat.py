@@ -2,9 +2,9 @@
 
 Upstream's source build and the pure-Python build on the package index (see
 ``tools/install_detectron2.py``) are both version 0.6, but the latter has faults that stop or bend
-ordinary training. :func:`apply` mends each of them, and one of upstream's own, where the installed
-build has it, and leaves alone what works. The mended functions replace the faulty ones in every
-module loaded so far; modules loaded later find only the mended ones.
+ordinary training. :func:`apply` fixes each of them where the installed build has it, and leaves
+alone what works. The fixed functions replace the faulty ones in every module loaded so far; modules
+loaded later find only the fixed ones.
 
 Importing this file needs nothing but the standard library.
 """
@@ -190,34 +190,11 @@ def mend_training_seed() -> bool:
     return True
 
 
-def mend_create_ddp_model() -> bool:
-    """Allow distributed training on the CPU; returns whether the build needed it.
-
-    Every build up to now, upstream's too, tells `DistributedDataParallel` the GPU of this process
-    even for a model on the CPU, which it refuses.
-    """
-    from detectron2.engine import defaults
-
-    faulty = defaults.create_ddp_model
-    if hasattr(faulty, "__wrapped__"):  # ours
-        return False
-
-    @functools.wraps(faulty)
-    def create_ddp_model(model, **kwargs):
-        if all(p.device.type == "cpu" for p in model.parameters()):
-            kwargs.setdefault("device_ids", None)
-        return faulty(model, **kwargs)
-
-    _replace(faulty, create_ddp_model)
-    return True
-
-
 MENDS: tuple[Callable[[], bool], ...] = (
     mend_load_coco_json,
     mend_exif_orientation,
     mend_map_dataset,
     mend_training_seed,
-    mend_create_ddp_model,
 )
 
 

@@ -106,6 +106,9 @@ def _add_solver_config(cfg: CfgNode) -> None:
         cfg.SOLVER,
         # "SGD", which is Detectron2's, or "ADAMW". Other extensions have this key, too.
         OPTIMIZER="SGD",
+        # On several processes: let DDP look for parameters that no loss reaches in an iteration,
+        # which takes some time. Without it, such parameters end the training.
+        FIND_UNUSED_PARAMETERS=False,
         # Factor of the learning rate for the backbone's parameters, but for its filters (which
         # are new where a checkpoint brings the rest), unless MODEL.ANTIALIAS.FREEZE.
         BACKBONE_MULTIPLIER=1.0,

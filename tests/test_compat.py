@@ -213,58 +213,6 @@ def test_loader_without_a_config_still_works():
     assert len(next(iter(loader))) == 5
 
 
-# -- Distributed training on the CPU -------------------------------------------------------------
-
-# Loss w * x with x = 1 and 2 on the two ranks: mean gradient 1.5, so w = 1 - 0.1 * 1.5.
-TRAIN_ONE_STEP = """
-import sys
-import torch
-from detectron2.engine import create_ddp_model
-from detectron2.utils import comm
-import aa_detectron
-
-rank = int(sys.argv[1])
-torch.distributed.init_process_group(
-    "gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2
-)
-comm.create_local_process_group(2)
-model = torch.nn.Linear(1, 1, bias=False)
-torch.nn.init.ones_(model.weight)
-ddp = create_ddp_model(model, broadcast_buffers=False)
-assert type(ddp).__name__ == "DistributedDataParallel", type(ddp)
-ddp(torch.full((1, 1), rank + 1.0)).sum().backward()
-torch.optim.SGD(model.parameters(), lr=0.1).step()
-print("weight", round(model.weight.item(), 6))
-torch.distributed.destroy_process_group()
-"""
-
-
-def run_ranks(script, *args):
-    """Run ``script`` as two processes with their rank and ``args``; return their outputs."""
-    command = [sys.executable, "-W", "ignore", "-c", script]
-    ranks = [
-        subprocess.Popen(
-            [*command, str(rank), *args],
-            cwd=ROOT,  # finds the package there, installed or not
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        return [rank.communicate(timeout=120)[0] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-
-
-def test_two_processes_train_a_model_on_the_cpu(tmp_path):
-    # The script takes create_ddp_model before it imports us, as a user's may.
-    for output in run_ranks(TRAIN_ONE_STEP, str(tmp_path / "rendezvous")):
-        assert "weight 0.85" in output, output
-
-
 # -- Applying ------------------------------------------------------------------------------------
 
 

@@ -41,6 +41,7 @@ from aa_detectron.evaluation import (
 )
 from aa_detectron.evaluation.pair_evaluator import PairEvaluator
 
+from .distributed import ddp_options, share_buffers, unused_parameters_named
 from .reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_resume
 from .solver import build_lr_scheduler, build_optimizer
 
@@ -106,6 +107,14 @@ class Trainer(DefaultTrainer):
     Inputs that cannot be read and checkpoints that do not fit are refused in one line, see
     :class:`~aa_detectron.errors.InputError`.
     """
+
+    def __init__(self, cfg: CfgNode):
+        with ddp_options(cfg):
+            super().__init__(cfg)
+
+    def run_step(self) -> None:
+        with unused_parameters_named(self.model):
+            super().run_step()
 
     def build_hooks(self):
         # The hooks keep the checkpointer, so this is the last moment to exchange it.
@@ -183,6 +192,7 @@ class Trainer(DefaultTrainer):
             {task: {metric: value}} of a single ``DATASETS.TEST``; everything else, further data
             sets or folders, is {data set: {task: {...}}}.
         """
+        share_buffers(model)
         results = super().test(cfg, model, evaluators)
         if not cfg.TEST.CONSISTENCY.ENABLED:
             return results

@@ -1,0 +1,67 @@
+"""Training in several processes: what ``DistributedDataParallel`` needs to know and to be told."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+import torch.distributed
+from detectron2.config import CfgNode
+from detectron2.engine import defaults
+from detectron2.utils import comm
+from torch import nn
+
+from aa_detectron.errors import InputError
+
+
+@contextlib.contextmanager
+def ddp_options(cfg: CfgNode) -> Iterator[None]:
+    """Inside the block, a ``DefaultTrainer`` wraps its model with the options of ``cfg``.
+
+    Detectron2 passes no option on, and tells DDP the GPU of the process even for a model on the
+    CPU, which DDP rejects.
+    """
+    create = defaults.create_ddp_model
+    defaults.create_ddp_model = functools.partial(_create_ddp_model, create, cfg)
+    try:
+        yield
+    finally:
+        defaults.create_ddp_model = create
+
+
+def _create_ddp_model(create, cfg: CfgNode, model: nn.Module, **kwargs) -> nn.Module:
+    if all(parameter.device.type == "cpu" for parameter in model.parameters()):
+        kwargs["device_ids"] = None
+    kwargs["find_unused_parameters"] = cfg.SOLVER.FIND_UNUSED_PARAMETERS
+    return create(model, **kwargs)
+
+
+@contextlib.contextmanager
+def unused_parameters_named(model: nn.Module) -> Iterator[None]:
+    """Turns DDP's error about parameters that no loss reaches into one line with their names.
+
+    Raises:
+        InputError: naming the parameters, and the key to set.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "Expected to have finished reduction" not in str(error):
+            raise
+        names = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        names = [name.removeprefix("module.") for name in names]
+        found = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        raise InputError(
+            f"SOLVER.FIND_UNUSED_PARAMETERS is False, but must be True for this model on several "
+            f"processes: no loss reaches {found or 'some of its parameters in every iteration'}"
+        ) from error
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Gives every process the buffers of the first, whose are in the checkpoints.
+
+    BN's running statistics differ between processes after a training: without this, each one would
+    test another network.
+    """
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
