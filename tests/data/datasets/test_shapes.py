@@ -17,6 +17,7 @@ from aa_detectron.data.datasets.shapes import (
     CLASSES,
     Options,
     annotate,
+    cli,
     draw_image,
     generate,
     make_shapes,
@@ -60,15 +61,6 @@ def annotated():
     """(objects, annotations) of 40 images of the default options."""
     drawn = [draw_image(Options(), "train", i)[1] for i in range(40)]
     return [(objects, [annotate(o) for o in objects]) for objects in drawn]
-
-
-@pytest.fixture(scope="module")
-def tool():
-    path = Path(__file__).parents[3] / "tools" / "make_shapes.py"
-    spec = importlib.util.spec_from_file_location("make_shapes", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_worker_count_changes_nothing(tiny, tmp_path):
@@ -262,15 +254,15 @@ def arguments(root, *more):
     ]
 
 
-def test_tool_makes_reuses_and_replaces(tool, tmp_path, capsys):
-    assert tool.main(arguments(tmp_path)) == 0
+def test_tool_makes_reuses_and_replaces(tmp_path, capsys):
+    assert cli.main(arguments(tmp_path)) == 0
     first = content(tmp_path / "shapes")
-    assert tool.main(arguments(tmp_path)) == 0
+    assert cli.main(arguments(tmp_path)) == 0
     assert "nothing to do" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"has seed=0 instead of 5; .*--force"):
-        tool.main(arguments(tmp_path, "--seed", "5"))
+        cli.main(arguments(tmp_path, "--seed", "5"))
     assert content(tmp_path / "shapes") == first
-    assert tool.main(arguments(tmp_path, "--seed", "5", "--force")) == 0
+    assert cli.main(arguments(tmp_path, "--seed", "5", "--force")) == 0
     assert content(tmp_path / "shapes").keys() == first.keys()
     assert content(tmp_path / "shapes") != first
     assert os.listdir(tmp_path) == ["shapes"]
@@ -285,43 +277,43 @@ def test_tool_makes_reuses_and_replaces(tool, tmp_path, capsys):
         (["--workers", "0"], "workers is 0"),
     ],
 )
-def test_tool_rejects_options_in_one_line(tool, tmp_path, more, message):
+def test_tool_rejects_options_in_one_line(tmp_path, more, message):
     with pytest.raises(SystemExit, match=message) as error:
-        tool.main(arguments(tmp_path, *more))
+        cli.main(arguments(tmp_path, *more))
     assert "\n" not in error.value.code
     assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("force", [(), ("--force",)])
 @pytest.mark.parametrize("text", [None, "", "5", "{}"])
-def test_tool_leaves_a_folder_alone_that_it_does_not_know(tool, tmp_path, text, force):
+def test_tool_leaves_a_folder_alone_that_it_does_not_know(tmp_path, text, force):
     (tmp_path / "shapes").mkdir()
     (tmp_path / "shapes" / "mine").touch()
     if text is not None:
         (tmp_path / "shapes" / "options.json").write_text(text)
-    with pytest.raises(SystemExit, match="is not a Shapes data set"):
-        tool.main(arguments(tmp_path, *force))
+    with pytest.raises(SystemExit, match="is not a Shapes dataset"):
+        cli.main(arguments(tmp_path, *force))
     assert (tmp_path / "shapes" / "mine").exists()
 
 
-def test_tool_reports_an_unwritable_folder(tool, tmp_path):
+def test_tool_reports_an_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="error: .*shapes: cannot be written"):
-        tool.main(arguments(tmp_path / "file" / "below"))
+        cli.main(arguments(tmp_path / "file" / "below"))
 
 
-def test_tool_takes_both_kinds_of_size(tool, capsys):
-    assert tool.parse_size("96") == (96, 96) and tool.parse_size("96x160") == (96, 160)
+def test_tool_takes_both_kinds_of_size(capsys):
+    assert cli.parse_size("96") == (96, 96) and cli.parse_size("96x160") == (96, 160)
     for bad in ("", "x", "1x2x3", "big"):
         with pytest.raises(SystemExit):
-            tool.main(["--size", bad])
+            cli.main(["--size", bad])
     assert "neither a side nor" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("existing", [False, True])
-def test_interruption_leaves_nothing_half_written(tool, tmp_path, monkeypatch, existing):
+def test_interruption_leaves_nothing_half_written(tmp_path, monkeypatch, existing):
     if existing:
-        tool.main(arguments(tmp_path))
+        cli.main(arguments(tmp_path))
     before = content(tmp_path)
 
     def interrupt(options, split, index):
@@ -330,7 +322,7 @@ def test_interruption_leaves_nothing_half_written(tool, tmp_path, monkeypatch, e
         return draw_image(options, split, index)
 
     monkeypatch.setattr(generate, "draw_image", interrupt)
-    assert tool.main(arguments(tmp_path, "--seed", "1", "--force")) == 130
+    assert cli.main(arguments(tmp_path, "--seed", "1", "--force")) == 130
     assert content(tmp_path) == before
     assert os.listdir(tmp_path) == (["shapes"] if existing else [])
 

@@ -1,4 +1,4 @@
-"""Shapes: data sets for segmentation and classification, drawn by a seeded program."""
+"""Shapes: datasets for segmentation and classification, drawn by a seeded program."""
 
 from .generate import (
     DEFAULTS,

@@ -1,4 +1,4 @@
-"""Make Shapes, the data sets that come with aa_detectron as a program."""
+"""Makes Shapes, the datasets that come with aa_detectron as a program."""
 
 import argparse
 import dataclasses
@@ -11,7 +11,7 @@ from aa_detectron.errors import InputError, InvalidOption
 from . import DEFAULTS, FOLDERS, SOURCES, make_shapes
 
 
-def parse_size(text):
+def parse_size(text: str) -> tuple[int, int]:
     """Height and width of a size such as "96" or "96x160"."""
     try:
         sides = [int(side) for side in text.lower().split("x")]
@@ -22,11 +22,11 @@ def parse_size(text):
     return sides[0], sides[-1]
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     scenes, singles = DEFAULTS["scenes"], DEFAULTS["classification"]
 
-    def default(name):
+    def default(name: str) -> str:
         return f"{getattr(scenes, name)}, for classification {getattr(singles, name)}"
 
     root = os.getenv("DETECTRON2_DATASETS", "datasets")
@@ -44,7 +44,7 @@ def build_parser():
     parser.add_argument(
         "--size", type=parse_size, help=f"side or HEIGHTxWIDTH in px ({default('height')})"
     )
-    parser.add_argument("--seed", type=int, default=scenes.seed, help="of all chance")
+    parser.add_argument("--seed", type=int, default=scenes.seed, help="of everything random")
     parser.add_argument(
         "--ground", choices=SOURCES, default=scenes.ground, help="what the ground is made of"
     )
@@ -53,12 +53,12 @@ def build_parser():
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument(
-        "--force", action="store_true", help="replace a data set made with other options"
+        "--force", action="store_true", help="replace a dataset made with other options"
     )
     return parser
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """The command ``aa-make-shapes``, and tools/make_shapes.py.
 
     Returns the exit status; ends the process with one line on an error.

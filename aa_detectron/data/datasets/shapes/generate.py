@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from aa_detectron.errors import InputError, InvalidOption, check_choice
 
 from .geometry import CLASSES
-from .scene import render_scene, render_single
+from .scene import SceneObject, render_scene, render_single
 
 VERSION = 2  # raised whenever the same options give other files
 SOURCES = ["procedural", "photo", "mixed"]
@@ -25,10 +26,13 @@ SPLITS = ["train", "val"]
 FOLDERS = {"scenes": "shapes", "classification": "shapes_classification"}  # by task
 SMALLEST = 32  # px; below, the objects of the small classes are a few pixels
 
+DrawAll = Callable[[Callable[[int], object]], list]
+"""Calls a function for the numbers of all images of a split; returns the results in order."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """What determines every pixel and byte of the data set; InvalidOption where out of range."""
+    """What determines every pixel and byte of the dataset; InvalidOption where out of range."""
 
     train: int = 3000  # images
     val: int = 500
@@ -40,7 +44,7 @@ class Options:
     task: str = "scenes"  # one of FOLDERS
     version: int = VERSION
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in SPLITS:
             if getattr(self, name) < 1:
                 raise InvalidOption(name, getattr(self, name), "at least 1 image")
@@ -60,17 +64,17 @@ DEFAULTS = {
 }  # by task
 
 
-def draw_image(options, split, index):
+def draw_image(options: Options, split: str, index: int) -> tuple[np.ndarray, list[SceneObject]]:
     """Image `index` (from 0) of a split; no other image and no other split's size affects it.
 
     Returns:
-        ndarray, list[SceneObject]: as `render_scene`.
+        See :func:`.scene.render_scene`.
     """
     rng = np.random.RandomState([options.seed, SPLITS.index(split), index])
     return render_scene(rng, options.height, options.width, split, options.ground, options.texture)
 
 
-def annotate(scene_object):
+def annotate(scene_object: SceneObject) -> dict:
     """An object as a COCO annotation, which lacks only its ids.
 
     A whole object without holes is a polygon, any other compressed RLE. Box (XYWH) and area, in
@@ -78,7 +82,7 @@ def annotate(scene_object):
     """
     rle = coco_mask.encode(np.asfortranarray(scene_object.visible, dtype=np.uint8))
     if scene_object.is_occluded or len(scene_object.polygons) > 1:
-        segmentation = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+        segmentation: dict | list = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
     else:
         segmentation = [scene_object.polygons[0].ravel().tolist()]
     return {
@@ -90,7 +94,7 @@ def annotate(scene_object):
     }
 
 
-def label_map(objects, height, width):
+def label_map(objects: list[SceneObject], height: int, width: int) -> np.ndarray:
     """Semantic labels of a scene: 0 the ground, else 1 + the class: (height, width) uint8."""
     labels = np.zeros((height, width), np.uint8)
     for scene_object in objects:  # their visible parts do not overlap
@@ -98,12 +102,12 @@ def label_map(objects, height, width):
     return labels
 
 
-def file_name(index):
+def file_name(index: int) -> str:
     """Name of image `index` (from 0) in the folder of its split."""
     return f"{index + 1:06d}.png"
 
 
-def _write_image(folder, options, split, index):
+def _write_image(folder: str, options: Options, split: str, index: int) -> list[dict]:
     """Draw and save one image and its label map, and return its annotations."""
     image, objects = draw_image(options, split, index)
     labels = label_map(objects, options.height, options.width)
@@ -113,7 +117,7 @@ def _write_image(folder, options, split, index):
     return [annotate(scene_object) for scene_object in objects]
 
 
-def _write_single(folder, options, split, index):
+def _write_single(folder: str, options: Options, split: str, index: int) -> None:
     """Draw and save an image of a single object to the folder of its class; the classes in turn."""
     category = CLASSES[index % len(CLASSES)]
     rng = np.random.RandomState([options.seed, SPLITS.index(split), index])
@@ -123,7 +127,7 @@ def _write_single(folder, options, split, index):
     Image.fromarray(image).save(path, compress_level=3)
 
 
-def _coco(options, split, annotations_by_image):
+def _coco(options: Options, split: str, annotations_by_image: list[list[dict]]) -> dict:
     """The content of a split's JSON."""
     images = [
         {"id": i + 1, "file_name": file_name(i), "height": options.height, "width": options.width}
@@ -143,13 +147,13 @@ def _coco(options, split, annotations_by_image):
     }
 
 
-def _leave_signals_to_parent():
+def _leave_signals_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
-def _mapper(workers):
+def _mapper(workers: int) -> Iterator[Callable]:
     """A lazy, ordered `map`: the built-in one, or one over several processes."""
     if workers == 1:
         yield map
@@ -158,12 +162,12 @@ def _mapper(workers):
         yield functools.partial(pool.imap, chunksize=8)
 
 
-def _write_json(path, content):
+def _write_json(path: str, content: dict) -> None:
     with open(path, "w", encoding="ascii", newline="\n") as file:
         json.dump(content, file)
 
 
-def _write_scenes(folder, options, split, draw_all):
+def _write_scenes(folder: str, options: Options, split: str, draw_all: DrawAll) -> None:
     for kind in (split, f"sem_seg_{split}"):
         os.makedirs(os.path.join(folder, kind))
     annotations = draw_all(functools.partial(_write_image, folder, options, split))
@@ -172,19 +176,19 @@ def _write_scenes(folder, options, split, draw_all):
     _write_json(path, _coco(options, split, annotations))
 
 
-def _write_singles(folder, options, split, draw_all):
+def _write_singles(folder: str, options: Options, split: str, draw_all: DrawAll) -> None:
     for category in CLASSES:
         os.makedirs(os.path.join(folder, split, category))
     draw_all(functools.partial(_write_single, folder, options, split))
 
 
-def _write_all(folder, options, workers, progress):
+def _write_all(folder: str, options: Options, workers: int, progress: bool) -> None:
     write_split = {"scenes": _write_scenes, "classification": _write_singles}[options.task]
     with _mapper(workers) as map_images:
         for split in SPLITS:
             count = getattr(options, split)
 
-            def draw_all(write, split=split, count=count):
+            def draw_all(write: Callable, split: str = split, count: int = count) -> list:
                 done = map_images(write, range(count))
                 return list(tqdm(done, split, count, unit="img", disable=not progress))
 
@@ -192,23 +196,23 @@ def _write_all(folder, options, workers, progress):
     _write_json(os.path.join(folder, "options.json"), asdict(options))
 
 
-def _existing_difference(folder, options):
-    """How the data set in `folder` differs from the one asked for; empty if it does not.
+def _existing_difference(folder: str, options: Options) -> str:
+    """How the dataset in `folder` differs from the one asked for; empty if it does not.
 
-    Raises InputError where it is no such data set, which nobody may replace but the user.
+    Raises InputError where it is no such dataset, which nobody may replace but the user.
     """
     try:
         with open(os.path.join(folder, "options.json"), encoding="ascii") as file:
             existing = dict(json.load(file))
         existing["version"]
     except (OSError, KeyError, TypeError, ValueError):
-        raise InputError(f"{folder} is not a Shapes data set (no options.json)") from None
+        raise InputError(f"{folder} is not a Shapes dataset (no options.json)") from None
     wanted = asdict(options)
     names = [name for name in wanted if existing.get(name) != wanted[name]]
     return ", ".join(f"has {n}={existing.get(n)} instead of {wanted[n]}" for n in names)
 
 
-def _swap_in(new, target, attic):
+def _swap_in(new: str, target: str, attic: str) -> None:
     """Rename `new` to `target`; what was there is moved to `attic`, or back if that fails."""
     had_one = os.path.lexists(target)
     if had_one:
@@ -221,25 +225,27 @@ def _swap_in(new, target, attic):
         raise
 
 
-def make_shapes(root, options, workers=1, force=False, progress=False):
+def make_shapes(
+    root: str, options: Options, workers: int = 1, force: bool = False, progress: bool = False
+) -> bool:
     """Write Shapes to `root`/shapes, or the folder of its task, all or nothing.
 
     It is written to a temporary folder beside and renamed at the end, so that an interruption
     leaves what was there before.
 
     Args:
-        root (str): parent folder, made if missing.
-        options (Options): what to write.
-        workers (int): processes, at least 1. They change only the time it takes.
-        force (bool): replace an existing data set of other options.
-        progress (bool): show a bar on stderr.
+        root: parent folder, made if missing.
+        options: what to write.
+        workers: processes, at least 1. They change only the time it takes.
+        force: replace an existing dataset of other options.
+        progress: show a bar on stderr.
 
     Returns:
-        bool: False if the very data set existed and nothing was done.
+        False if this very dataset existed and nothing was done.
 
     Raises:
         InvalidOption: for less than one worker.
-        InputError: if there is a data set of other options and not `force`; if there is something
+        InputError: if there is a dataset of other options and not `force`; if there is something
             else in its place; if it cannot be written.
     """
     if workers < 1:

@@ -1,4 +1,4 @@
-"""Outlines of the six classes of Shapes, and their rasterisation."""
+"""Outlines of the six classes of Shapes, and their rasterization."""
 
 import math
 
@@ -18,17 +18,17 @@ RING_HOLE = 0.5
 SUPERSAMPLING = 4
 
 
-def cos_sin(degrees):
+def cos_sin(degrees: float) -> tuple[float, float]:
     """Cosine and sine, rounded to 6 decimals: the last bits differ between math libraries."""
     angle = math.radians(degrees)
     return round(math.cos(angle), 6), round(math.sin(angle), 6)
 
 
-def _circle(points, start_degrees=0):
+def _circle(points: int, start_degrees: float = 0) -> np.ndarray:
     return np.array([cos_sin(start_degrees + 360 * i / points) for i in range(points)])
 
 
-def _star():
+def _star() -> np.ndarray:
     star = _circle(10, -90)
     star[1::2] *= STAR_WAIST
     return star
@@ -53,17 +53,17 @@ UNIT_POLYGONS = {
 }  # fmt: skip
 
 
-def shape_polygons(name, aspect, degrees, side):
+def shape_polygons(name: str, aspect: float, degrees: int, side: float) -> list[np.ndarray]:
     """One rotated shape with its bounding box's corner at the origin.
 
     Args:
-        name (str): one of CLASSES.
-        aspect (float): height : width before rotation, in (0, 1].
-        degrees (int): the rotation.
-        side (float): length in px of the longer side of the box around the rotated shape.
+        name: one of CLASSES.
+        aspect: height : width before rotation, in (0, 1].
+        degrees: the rotation.
+        side: length in px of the longer side of the box around the rotated shape.
 
     Returns:
-        list[ndarray]: polygons, each (points, 2) as x, y in px; the outer one, then any hole.
+        Polygons, each (points, 2) as x, y in px; the outer one, then any hole.
     """
     cos, sin = cos_sin(degrees)
     # Written out, since a matrix product may go through BLAS, whose rounding is the machine's own.
@@ -75,15 +75,15 @@ def shape_polygons(name, aspect, degrees, side):
     return [(polygon - corner) * (side / extent) for polygon in turned]
 
 
-def polygon_mask(polygons, height, width):
-    """Rasterise a shape as the COCO API does.
+def polygon_mask(polygons: list[np.ndarray], height: int, width: int) -> np.ndarray:
+    """Rasterize a shape as the COCO API does.
 
     Args:
-        polygons (list[ndarray]): the outer polygon and its holes, each (points, 2) as x, y in px.
-        height, width (int): the image's size in px.
+        polygons: the outer polygon and its holes, each (points, 2) as x, y in px.
+        height, width: image size in px.
 
     Returns:
-        ndarray: (height, width) bool.
+        (height, width) bool.
     """
     rles = coco_mask.frPyObjects([p.ravel().tolist() for p in polygons], height, width)
     outer, *holes = np.moveaxis(coco_mask.decode(rles).astype(bool), -1, 0)
@@ -92,13 +92,14 @@ def polygon_mask(polygons, height, width):
     return outer
 
 
-def coverage(polygons, height, width):
+def coverage(polygons: list[np.ndarray], height: int, width: int) -> np.ndarray:
     """How much of each pixel a shape covers, as a camera's sensor would see its edge.
 
-    Args and their units are those of `polygon_mask`.
+    Args:
+        polygons, height, width: see :func:`polygon_mask`.
 
     Returns:
-        ndarray: (height, width) int32 in 0..SUPERSAMPLING**2.
+        (height, width) int32 in 0..SUPERSAMPLING**2.
     """
     s = SUPERSAMPLING
     fine = polygon_mask([p * s for p in polygons], height * s, width * s)

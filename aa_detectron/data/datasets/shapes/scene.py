@@ -17,12 +17,12 @@ from .geometry import (
 # Difficulty. Levels are of 0..255; raise generate.VERSION with any change here.
 OBJECTS = (3, 6)  # least and most in an image, as far as there is room
 SIDES = (28, 54)  # longest side of an object, % of the image's shorter side
-SMALL_SIDES, SMALL_CHANCE = (16, 28), 8  # the same for small objects, and their share in %
+SMALL_SIDES, SMALL_CHANCE = (16, 28), 8  # the same for small objects, and their fraction in %
 VISIBLE = 70  # least part of an object left visible by those in front, in %
 PLACEMENTS = 20  # attempts to place an object
-CONTRAST = 200  # least difference of mean colour from the surroundings, summed over R, G, B
-COLOURS = 20  # attempts to reach it
-BASE = (50, 206)  # range of mean colours, short of 0..255 to leave room for texture
+CONTRAST = 200  # least difference of mean color from the surroundings, summed over R, G, B
+COLORS = 20  # attempts to reach it
+BASE = (50, 206)  # range of mean colors, short of 0..255 to leave room for texture
 OBJECT_AMPLITUDE = (20, 45)  # of an object's pattern
 GROUND_AMPLITUDE = (8, 28)  # of the ground's patterns
 PHOTO_CONTRAST = 60  # of a photograph on an object, % of its own; more would tear the object apart
@@ -31,7 +31,7 @@ PLAIN_CHANCE = 30  # objects without any texture, in %
 LIGHT = 25  # of the uneven lighting
 NOISE = 8  # most of the sensor's noise
 SINGLE_SIDES = (35, 60)  # longest side of an object that has an image to itself, in %
-OFF_CENTRE = 10  # most that its centre is off the image's, in % of the shorter side
+OFF_CENTER = 10  # most that its center is off the image's, in % of the shorter side
 
 
 @dataclass
@@ -39,41 +39,45 @@ class SceneObject:
     """An object: its class, polygons in px (the outer one, then holes), and what shows of it."""
 
     category: str
-    polygons: list  # of (points, 2) arrays, rounded to 0.01 px
+    polygons: list[np.ndarray]  # (points, 2) each, rounded to 0.01 px
     area: int  # px of the whole object
     visible: np.ndarray  # (height, width) bool
 
     @property
-    def is_occluded(self):
+    def is_occluded(self) -> bool:
         return int(self.visible.sum()) < self.area
 
 
-def _percent(rng, chance):
+def _percent(rng: np.random.RandomState, chance: int) -> bool:
     return rng.randint(100) < chance
 
 
-def _uses_photo(rng, source):
+def _uses_photo(rng: np.random.RandomState, source: str) -> bool:
     """Whether to take a photograph; draws a number in any case, to keep the options comparable."""
     coin = rng.randint(2)
     return source == "photo" or (source == "mixed" and coin == 1)
 
 
-def _pattern_detail(rng, height, width, amplitude):
+def _pattern_detail(
+    rng: np.random.RandomState, height: int, width: int, amplitude: tuple[int, int]
+) -> np.ndarray:
     """A pattern in a random tint around zero: (height, width, 3) int32."""
     strength = rng.randint(*amplitude) * (2 * rng.randint(2) - 1)
     tint = strength + rng.randint(-amplitude[0], amplitude[0] + 1, 3)
     return textures.pattern(rng, height, width)[..., None] * tint // textures.UNIT
 
 
-def draw_ground(rng, height, width, split, source):
+def draw_ground(
+    rng: np.random.RandomState, height: int, width: int, split: str, source: str
+) -> np.ndarray:
     """Ground of a scene.
 
     Args:
-        split (str): "train" or "val"; which parts of the photographs may be seen.
-        source (str): "procedural", "photo" or "mixed" (one or the other by chance).
+        split: "train" or "val"; which parts of the photographs may be seen.
+        source: "procedural", "photo" or "mixed" (one or the other by chance).
 
     Returns:
-        ndarray: (height, width, 3) int32, about 0..255.
+        (height, width, 3) int32, about 0..255.
     """
     if _uses_photo(rng, source):
         photo = textures.photo_patch(rng, height, width, split)
@@ -88,10 +92,13 @@ def draw_ground(rng, height, width, split, source):
     return base + (one * blend + other * (256 - blend)) // 256 + clouds // textures.UNIT
 
 
-def draw_detail(rng, height, width, split, source):
-    """Texture of an object around its mean colour: (height, width, 3) int32.
+def draw_detail(
+    rng: np.random.RandomState, height: int, width: int, split: str, source: str
+) -> np.ndarray:
+    """Texture of an object around its mean color: (height, width, 3) int32.
 
-    Args are those of `draw_ground`.
+    Args:
+        rng, height, width, split, source: see :func:`draw_ground`.
     """
     use_photo = _uses_photo(rng, source)
     if _percent(rng, PLAIN_CHANCE):
@@ -103,17 +110,19 @@ def draw_detail(rng, height, width, split, source):
     return detail - detail.sum(axis=(0, 1)) // (height * width)
 
 
-def _contrasting_colour(rng, surroundings):
-    """A random mean colour that differs from that of `surroundings` ((N, 3)): (3,) ints."""
+def _contrasting_color(rng: np.random.RandomState, surroundings: np.ndarray) -> np.ndarray:
+    """A random mean color that differs from that of `surroundings` ((N, 3)): (3,) ints."""
     mean = surroundings.sum(axis=0) // max(1, len(surroundings))
-    colours = rng.randint(*BASE, (COLOURS, 3))
-    differences = np.abs(colours - mean).sum(axis=1)
+    colors = rng.randint(*BASE, (COLORS, 3))
+    differences = np.abs(colors - mean).sum(axis=1)
     # The first that differs enough, or else the one that differs most.
     enough = np.flatnonzero(differences >= CONTRAST)
-    return colours[enough[0] if len(enough) else differences.argmax()]
+    return colors[enough[0] if len(enough) else differences.argmax()]
 
 
-def _random_polygons(rng, category, height, width):
+def _random_polygons(
+    rng: np.random.RandomState, category: str, height: int, width: int
+) -> list[np.ndarray]:
     """A shape of random form, size and place within the image, rounded to 0.01 px."""
     low, high = SMALL_SIDES if _percent(rng, SMALL_CHANCE) else SIDES
     short = min(height, width)
@@ -125,7 +134,9 @@ def _random_polygons(rng, category, height, width):
     return [np.round(polygon + corner, 2) for polygon in polygons]
 
 
-def _place(rng, objects, height, width):
+def _place(
+    rng: np.random.RandomState, objects: list[SceneObject], height: int, width: int
+) -> SceneObject | None:
     """A new object that leaves enough of those behind it visible, or None if there is no room."""
     category = CLASSES[rng.randint(len(CLASSES))]
     for _ in range(PLACEMENTS):
@@ -138,27 +149,33 @@ def _place(rng, objects, height, width):
     return None
 
 
-def _window(polygon, height, width, margin=4):
+def _window(polygon: np.ndarray, height: int, width: int, margin: int = 4) -> tuple[slice, slice]:
     """The part of the image around a polygon, as a pair of slices."""
     x0, y0 = np.maximum(np.floor(polygon.min(axis=0)).astype(int) - margin, 0)
     x1, y1 = np.ceil(polygon.max(axis=0)).astype(int) + margin
     return slice(y0, min(y1, height)), slice(x0, min(x1, width))
 
 
-def _paint(rng, image, scene_object, split, source):
+def _paint(
+    rng: np.random.RandomState,
+    image: np.ndarray,
+    scene_object: SceneObject,
+    split: str,
+    source: str,
+) -> None:
     """Draw an object over `image` ((height, width, 3) int32), in place."""
     rows, columns = _window(scene_object.polygons[0], *image.shape[:2])
     under = image[rows, columns]
     height, width = under.shape[:2]
     polygons = [polygon - (columns.start, rows.start) for polygon in scene_object.polygons]
     alpha = coverage(polygons, height, width)[..., None]
-    colour = _contrasting_colour(rng, under[alpha[..., 0] == 0])
-    over = np.clip(colour + draw_detail(rng, height, width, split, source), 0, 255)
+    color = _contrasting_color(rng, under[alpha[..., 0] == 0])
+    over = np.clip(color + draw_detail(rng, height, width, split, source), 0, 255)
     full = SUPERSAMPLING**2
     image[rows, columns] = (over * alpha + under * (full - alpha) + full // 2) // full
 
 
-def _expose(rng, image):
+def _expose(rng: np.random.RandomState, image: np.ndarray) -> np.ndarray:
     """Uneven lighting and the sensor's noise: (height, width, 3) uint8."""
     height, width = image.shape[:2]
     light = textures.smooth_noise(rng, height, width, 64)[..., None] * LIGHT // textures.UNIT
@@ -169,22 +186,24 @@ def _expose(rng, image):
     return np.clip(image + light + noise, 0, 255).astype(np.uint8)
 
 
-def render_scene(rng, height, width, split, ground, texture):
+def render_scene(
+    rng: np.random.RandomState, height: int, width: int, split: str, ground: str, texture: str
+) -> tuple[np.ndarray, list[SceneObject]]:
     """Draw a scene.
 
     Args:
-        rng (numpy.random.RandomState): where all chance comes from.
-        height, width (int): size in px.
-        split (str): "train" or "val"; which parts of the photographs may be seen.
-        ground, texture (str): what ground and objects are covered with: "procedural", "photo" or
+        rng: where all chance comes from.
+        height, width: size in px.
+        split: "train" or "val"; which parts of the photographs may be seen.
+        ground, texture: what ground and objects are covered with: "procedural", "photo" or
             "mixed".
 
     Returns:
-        ndarray, list[SceneObject]: the (height, width, 3) uint8 RGB image, and its objects from
+        The (height, width, 3) uint8 RGB image, and its objects from
         back to front.
     """
     image = draw_ground(rng, height, width, split, ground).astype(np.int32)
-    objects = []
+    objects: list[SceneObject] = []
     for _ in range(rng.randint(OBJECTS[0], OBJECTS[1] + 1)):
         new = _place(rng, objects, height, width)
         if new is None:
@@ -196,24 +215,31 @@ def render_scene(rng, height, width, split, ground, texture):
     return _expose(rng, image), objects
 
 
-def render_single(rng, category, height, width, split, ground, texture):
-    """Draw a scene of a single object, near the centre, of a given class.
+def render_single(
+    rng: np.random.RandomState,
+    category: str,
+    height: int,
+    width: int,
+    split: str,
+    ground: str,
+    texture: str,
+) -> np.ndarray:
+    """Draw a scene of a single object, near the center, of a given class.
 
     Args:
-        category (str): one of CLASSES.
-
-    The other arguments are those of `render_scene`.
+        category: one of CLASSES.
+        rng, height, width, split, ground, texture: see :func:`render_scene`.
 
     Returns:
-        ndarray: the (height, width, 3) uint8 RGB image.
+        The (height, width, 3) uint8 RGB image.
     """
     image = draw_ground(rng, height, width, split, ground).astype(np.int32)
     short = min(height, width)
     side = rng.randint(short * SINGLE_SIDES[0], short * SINGLE_SIDES[1] + 1) / 100
     aspect = rng.randint(round(100 * NARROWEST[category]), 101) / 100
     polygons = shape_polygons(category, aspect, rng.randint(360), side)
-    off_centre = rng.randint(-short * OFF_CENTRE, short * OFF_CENTRE + 1, 2) / 100
-    corner = (np.array([width, height]) - polygons[0].max(axis=0)) / 2 + off_centre
+    off_center = rng.randint(-short * OFF_CENTER, short * OFF_CENTER + 1, 2) / 100
+    corner = (np.array([width, height]) - polygons[0].max(axis=0)) / 2 + off_center
     polygons = [np.round(polygon + corner, 2) for polygon in polygons]
     mask = polygon_mask(polygons, height, width)
     _paint(rng, image, SceneObject(category, polygons, int(mask.sum()), mask), split, texture)

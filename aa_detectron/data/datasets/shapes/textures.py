@@ -24,13 +24,15 @@ PHOTOS = [
     "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel",
     "motorcycle_left",
 ]  # fmt: skip
-TRAIN_SHARE = 70  # % of a photograph's width, from its left, that training sees
+TRAIN_FRACTION = 70  # % of a photograph's width, from its left, that training sees
 
 _TURN = 1024
 _SINE = np.array([round(UNIT * math.sin(2 * math.pi * i / _TURN)) for i in range(_TURN)], np.int32)
 
 
-def _wave(degrees, period16, start, height, width, sharp):
+def _wave(
+    degrees: int, period16: int, start: int, height: int, width: int, sharp: bool
+) -> np.ndarray:
     """A plane wave of a period given in 1/16 px: (height, width) int32 in -UNIT..UNIT."""
     step = 64 * _TURN * 16 / period16
     dx, dy = (round(step * part) for part in cos_sin(degrees))
@@ -41,11 +43,11 @@ def _wave(degrees, period16, start, height, width, sharp):
     return np.clip(wave * period16 // 32, -UNIT, UNIT) if sharp else wave
 
 
-def pattern(rng, height, width):
+def pattern(rng: np.random.RandomState, height: int, width: int) -> np.ndarray:
     """One fine periodic pattern of random kind, period and direction.
 
     Returns:
-        ndarray: (height, width) int32 in -UNIT..UNIT.
+        (height, width) int32 in -UNIT..UNIT.
     """
     kind = PATTERNS[rng.randint(len(PATTERNS))]
     degrees, period16 = rng.randint(180), rng.randint(16 * FINEST, 16 * COARSEST + 1)
@@ -60,11 +62,11 @@ def pattern(rng, height, width):
     return u
 
 
-def smooth_noise(rng, height, width, cell):
+def smooth_noise(rng: np.random.RandomState, height: int, width: int, cell: int) -> np.ndarray:
     """Random values on a grid with `cell` px between its points, interpolated linearly.
 
     Returns:
-        ndarray: (height, width) int32 in -UNIT..UNIT.
+        (height, width) int32 in -UNIT..UNIT.
     """
     grid = rng.randint(-UNIT, UNIT + 1, (height // cell + 2, width // cell + 2))
     y, x = np.arange(height), np.arange(width)
@@ -75,36 +77,36 @@ def smooth_noise(rng, height, width, cell):
 
 
 @functools.cache
-def _photo_region(name, split, factor):
+def _photo_region(name: str, split: str, factor: int) -> np.ndarray:
     """The part of a photograph that belongs to a split, shrunk by an integer: (H, W, 3) int32."""
     package = importlib.util.find_spec("skimage")
-    if package is None:
+    if package is None or not package.submodule_search_locations:
         raise FileNotFoundError("photographs come with scikit-image: pip install scikit-image")
     path = os.path.join(package.submodule_search_locations[0], "data", f"{name}.png")
     with Image.open(path) as image:
         photo = np.asarray(image.convert("RGB"), dtype=np.int32)
-    border = photo.shape[1] * TRAIN_SHARE // 100
+    border = photo.shape[1] * TRAIN_FRACTION // 100
     photo = photo[:, :border] if split == "train" else photo[:, border:]
     height, width = photo.shape[0] // factor, photo.shape[1] // factor
     blocks = photo[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
     return (blocks.sum(axis=(1, 3)) + factor**2 // 2) // factor**2
 
 
-def _mirrored(rng, length, available):
+def _mirrored(rng: np.random.RandomState, length: int, available: int) -> np.ndarray:
     """`length` consecutive indices below `available`, going back and forth where it is short."""
     index = rng.randint(max(1, available - length + 1)) + np.arange(length)
     index %= 2 * available
     return np.minimum(index, 2 * available - 1 - index)
 
 
-def photo_patch(rng, height, width, split):
+def photo_patch(rng: np.random.RandomState, height: int, width: int, split: str) -> np.ndarray:
     """A patch of a random photograph at its own resolution or half of it.
 
     Args:
-        split (str): "train" or "val"; the two never share a pixel.
+        split: "train" or "val"; the two never share a pixel.
 
     Returns:
-        ndarray: (height, width, 3) int32 in 0..255.
+        (height, width, 3) int32 in 0..255.
     """
     photo = _photo_region(PHOTOS[rng.randint(len(PHOTOS))], split, 1 + rng.randint(2))
     rows = _mirrored(rng, height, photo.shape[0])
