@@ -9,6 +9,7 @@ from aa_detectron.config import CLASSIFIER, SEGMENTORS
 from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
 from aa_detectron.errors import InputError, InvalidOption
 
+from .legal_values import check_values
 from .trainer import check_evaluator_type
 
 
@@ -25,6 +26,12 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
         InputError: a dataset that is not registered, or has no evaluator.
         InvalidOption: an illegal value, naming the key.
     """
+    check_values(cfg)
+    if not (eval_only or cfg.DATASETS.TRAIN):
+        raise InvalidOption("DATASETS.TRAIN", cfg.DATASETS.TRAIN, "one or more datasets")
+    if cfg.SOLVER.AMP.ENABLED and not (eval_only or cfg.MODEL.DEVICE.startswith("cuda")):
+        legal = f"False for MODEL.DEVICE {cfg.MODEL.DEVICE}"
+        raise InvalidOption("SOLVER.AMP.ENABLED", True, legal)
     if cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
         register_folders(cfg)
     splits = ("TEST",) if eval_only else ("TRAIN", "TEST")
@@ -59,11 +66,6 @@ def register_folders(cfg: CfgNode) -> None:
 def check_consistency_config(cfg: CfgNode) -> None:
     """Raises InvalidOption for a value of ``TEST.CONSISTENCY`` that could not be used."""
     options = cfg.TEST.CONSISTENCY
-    for key in ("MAX_SHIFT", "PAIRS_PER_IMAGE", "PAIRS_PER_BATCH"):
-        if options[key] < 1:
-            raise InvalidOption(f"TEST.CONSISTENCY.{key}", options[key], "at least 1")
-    if not 0 <= options.SCORE_THRESH <= 1:
-        raise InvalidOption("TEST.CONSISTENCY.SCORE_THRESH", options.SCORE_THRESH, "from 0 to 1")
     if options.ENABLED and cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
         resize, size = cfg.INPUT.CLASSIFIER.TEST_RESIZE, cfg.INPUT.CLASSIFIER.TEST_SIZE
         if not 2 <= resize - size < resize // 4 + 2:

@@ -21,6 +21,7 @@ from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.config import add_aa_config
 from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
 from aa_detectron.model_zoo import find_config
+from aa_detectron.utils.safe_yaml import check_with_bases
 
 from .checks import check_config
 from .trainer import Trainer
@@ -54,7 +55,9 @@ def load_config(
     add_aa_config(cfg)
     try:
         if config_file:
-            cfg.merge_from_file(find_config(config_file))
+            path = find_config(config_file)
+            _check_nodes(cfg, check_with_bases(path), path)
+            cfg.merge_from_file(path)
         cfg.merge_from_list(list(opts))
     except CONFIG_ERRORS as error:
         # The text of a KeyError is the representation of its message.
@@ -67,6 +70,16 @@ def load_config(
     check_config(cfg, eval_only=eval_only)
     cfg.freeze()
     return cfg
+
+
+def _check_nodes(cfg: CfgNode, content: dict, path: str, prefix: str = "") -> None:
+    """Raises InputError where ``content`` has a value in place of a node of ``cfg``."""
+    for key, value in content.items():
+        node = cfg.get(key)
+        if isinstance(node, CfgNode):
+            if not isinstance(value, dict):
+                raise InputError(f"{path}: {prefix}{key} is {value!r}, but must hold further keys")
+            _check_nodes(node, value, path, f"{prefix}{key}.")
 
 
 class LoadedModel(NamedTuple):
