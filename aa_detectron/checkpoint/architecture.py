@@ -3,7 +3,7 @@
 import re
 
 from aa_detectron.errors import InputError
-from aa_detectron.modeling.backbones import NUM_BLOCKS
+from aa_detectron.modeling.build import NUM_BLOCKS
 from aa_detectron.modeling.resnet import FILTERS
 
 from .namings import Weights
@@ -19,7 +19,7 @@ def resnet_part(weights: Weights) -> dict[str, str]:
 
 
 def describe_resnet(weights: Weights) -> dict:
-    """Arguments of :func:`~aa_detectron.modeling.network.build_resnet`, but for the filters.
+    """Arguments of :func:`~aa_detectron.modeling.build.build_resnet`, but for the filters.
 
     Args:
         weights: of a ResNet, without prefixes.
@@ -52,7 +52,7 @@ def describe_resnet(weights: Weights) -> dict:
 
 
 def describe_filters(weights: Weights) -> dict:
-    """Arguments of :func:`~aa_detectron.modeling.network.make_lowpass`.
+    """Fields of :class:`~aa_detectron.layers.FilterOptions`.
 
     Filters without weights cannot be told from none at all.
 
@@ -63,12 +63,12 @@ def describe_filters(weights: Weights) -> dict:
         InputError: a predictor of odd shape.
     """
     if "stem.aa.filt" in weights:
-        return {"filter": "blur", "kernel_size": _shape(weights, "stem.aa.filt")[-1]}
+        return {"name": "blur", "kernel_size": _shape(weights, "stem.aa.filt")[-1]}
     if "stem.aa.predictor.weight" not in weights:
-        return {"filter": "none"}
+        return {"name": "none"}
     logits, _, _, kernel_size = _shape(weights, "stem.aa.predictor.weight")
     return {
-        "filter": "adaptive",
+        "name": "adaptive",
         "kernel_size": kernel_size,
         "groups": logits // kernel_size**2,
         "norm": _norm({name for name in weights if is_filter(name)}),
@@ -83,8 +83,8 @@ def config_of(resnet: dict, filters: dict) -> dict:
         del keys["MODEL.RESNETS.NORM"]  # which FrozenBN and SyncBN cannot be told from
     if classes is not None:
         keys["MODEL.CLASSIFIER.NUM_CLASSES"] = classes
-    if filters["filter"] != "none":
-        keys["MODEL.ANTIALIAS.NAME"] = filters["filter"]
+    if filters["name"] != "none":
+        keys["MODEL.ANTIALIAS.NAME"] = filters["name"]
         for key in {"kernel_size", "groups"} & filters.keys():
             keys[f"MODEL.ANTIALIAS.{key.upper()}"] = filters[key]
     return keys

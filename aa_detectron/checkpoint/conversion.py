@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 
 from aa_detectron.errors import InputError
-from aa_detectron.layers import BlurPool2d, binomial_kernel
-from aa_detectron.modeling.network import build_resnet, make_lowpass
+from aa_detectron.layers import BlurPool2d, FilterOptions, binomial_kernel
+from aa_detectron.modeling.build import build_resnet
 from aa_detectron.modeling.resnet import FILTERS
 from aa_detectron.utils.files import replacing
 
@@ -108,7 +108,7 @@ def _recognise(weights: Weights) -> Naming:
 def _expected(described: dict, filters: dict) -> Weights:
     """Names and shapes of all weights, as tensors without data; fixed filters as "filt"."""
     with torch.device("meta"):
-        network = build_resnet(**described, lowpass=make_lowpass(**filters))
+        network = build_resnet(**described, lowpass=FilterOptions(**filters).lowpass)
     expected = network.state_dict()
     for name, module in network.named_modules():
         if isinstance(module, BlurPool2d):

@@ -1,10 +1,17 @@
+"""Low-pass filters with stride; they need PyTorch alone.
+
+Only ``LOWPASS_REGISTRY`` and ``build_lowpass``, which read a config, need Detectron2: they are
+imported when they are first used.
+"""
+
 from .adaptive_blur_pool import AdaptiveBlurPool2d, adaptive_blur_pool2d, softmax_filters
 from .blur_pool import BlurPool2d, binomial_kernel, blur_pool2d
-from .build import LOWPASS_REGISTRY, build_lowpass
+from .build import FilterOptions
 
 __all__ = [
     "AdaptiveBlurPool2d",
     "BlurPool2d",
+    "FilterOptions",
     "LOWPASS_REGISTRY",
     "adaptive_blur_pool2d",
     "binomial_kernel",
@@ -12,3 +19,11 @@ __all__ = [
     "build_lowpass",
     "softmax_filters",
 ]
+
+
+def __getattr__(name: str):
+    if name not in ("LOWPASS_REGISTRY", "build_lowpass"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import registry
+
+    return getattr(registry, name)

@@ -1,14 +1,16 @@
 """Content-adaptive low-pass filter with stride (Zou et al., BMVC 2020, section 3)."""
 
+import functools
+
 import torch
-from detectron2.layers import Conv2d
 from torch import Tensor, nn
 
 from aa_detectron.errors import InvalidOption, check_choice
 
 from .blur_pool import PADDING_MODES, binomial_kernel
+from .constants import ModuleWithConstants, constant_like
 from .filter_predictor import FilterPredictor
-from .kernels import filter_map, normalise
+from .kernels import filter_map, normalize
 
 ADAPTIVITIES = ("spatial_channel", "spatial", "channel", "image")
 SOFTMAX_AXES = ("group", "all")
@@ -53,10 +55,10 @@ def softmax_filters(logits: Tensor, groups: int, axis: str = "group") -> Tensor:
     Returns:
         (N, g, k * k, H', W') float32 (float64 for float64 logits).
     """
-    return normalise(logits.unflatten(1, (groups, -1)), axis)
+    return normalize(logits.unflatten(1, (groups, -1)), axis)
 
 
-class AdaptiveBlurPool2d(nn.Module):
+class AdaptiveBlurPool2d(ModuleWithConstants):
     """Downsampling behind a low-pass filter that is predicted from the map itself.
 
     ``Y = apply(softmax(norm(conv_kxk(pad(X)))), pad(X))``, predicted and applied at the kept
@@ -79,6 +81,7 @@ class AdaptiveBlurPool2d(nn.Module):
             trainable, else the conv). "kaiming" is the published start: Kaiming normal (fan_out),
             no offset.
         padding_mode: "reflect", "replicate" or "zeros".
+        device, dtype: of the weights, as in torch's layers.
 
     Shape:
         (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))
@@ -99,6 +102,8 @@ class AdaptiveBlurPool2d(nn.Module):
         norm: str = "BN",
         init: str = "binomial",
         padding_mode: str = "reflect",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ):
         super().__init__()
         if kernel_size < 3 or kernel_size % 2 == 0:
@@ -121,21 +126,21 @@ class AdaptiveBlurPool2d(nn.Module):
             channels, self.groups, kernel_size, stride, norm, padding_mode
         )
         nn.init.kaiming_normal_(self.predictor.weight, mode="fan_out", nonlinearity="relu")
-        offset = torch.zeros(self.predictor.out_channels)
         if init == "binomial":
-            offset = binomial_kernel(kernel_size).log().flatten().repeat(self.groups)
             nn.init.zeros_(_scale(self.predictor))
-        self.register_buffer("offset", offset.view(1, -1, 1, 1), persistent=False)
+        offset = functools.partial(_offset, init, kernel_size, self.groups)
+        self.register_constant("offset", offset)
+        self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         return filter_map(x, self._logits(x), self.stride, self.padding_mode, self.softmax)
 
     def predict_filters(self, x: Tensor) -> Tensor:
         """The filters for a map (N, C, H, W): (N, g, k * k, H', W'), or (N, g, k * k, 1, 1)."""
-        return normalise(self._logits(x), self.softmax)
+        return normalize(self._logits(x), self.softmax)
 
     def _logits(self, x: Tensor) -> Tensor:
-        logits = self.predictor(x, self.offset)
+        logits = self.predictor(x, constant_like(self.offset, self.predictor.weight))
         if not self.per_location:
             logits = logits.mean((2, 3), keepdim=True)
         return logits.unflatten(1, (self.groups, -1))
@@ -147,7 +152,14 @@ class AdaptiveBlurPool2d(nn.Module):
         )
 
 
-def _scale(conv: Conv2d) -> Tensor:
+def _offset(init: str, kernel_size: int, groups: int) -> Tensor:
+    """(1, g * k * k, 1, 1): the logits of the binomial blur, or zeros."""
+    kernel = binomial_kernel(kernel_size)
+    logits = kernel.log() if init == "binomial" else torch.zeros_like(kernel)
+    return logits.flatten().repeat(groups).view(1, -1, 1, 1)
+
+
+def _scale(conv: FilterPredictor) -> Tensor:
     """What must be zero for the conv's output to start at zero and still learn.
 
     The norm's scale; but FrozenBN's is a buffer, which would keep the output at zero for ever.

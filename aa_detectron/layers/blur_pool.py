@@ -1,12 +1,15 @@
 """Fixed low-pass filter with stride: BlurPool, or LPF (Zhang, ICML 2019, section 3)."""
 
+import functools
 import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from aa_detectron.errors import InvalidOption, check_choice
+
+from .constants import ModuleWithConstants, constant_like
 
 PADDING_MODES = ("reflect", "replicate", "zeros")
 
@@ -74,14 +77,15 @@ def blur_pool2d(
     return F.conv2d(padded, weight, stride=stride, groups=channels)
 
 
-class BlurPool2d(nn.Module):
+class BlurPool2d(ModuleWithConstants):
     """Downsampling behind a fixed binomial blur (Zhang, ICML 2019); the baseline "LPF".
 
     Args:
-        channels: C of the input (kept for the common signature of the filters and for printing).
+        channels: C of the input (for the common signature of the filters and for printing).
         kernel_size: 2 to 7.
         stride: 1 filters without downsampling.
         padding_mode: "reflect", "replicate" or "zeros" (the last darkens the border).
+        device, dtype: of the filter, as in torch's layers.
 
     Shape:
         (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))
@@ -91,7 +95,14 @@ class BlurPool2d(nn.Module):
     """
 
     def __init__(
-        self, channels: int, kernel_size: int = 3, stride: int = 2, padding_mode: str = "reflect"
+        self,
+        channels: int,
+        kernel_size: int = 3,
+        stride: int = 2,
+        padding_mode: str = "reflect",
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ):
         super().__init__()
         check_choice("kernel_size", kernel_size, range(2, 8))
@@ -99,11 +110,11 @@ class BlurPool2d(nn.Module):
         if stride < 1:
             raise InvalidOption("stride", stride, "at least 1")
         self.channels, self.stride, self.padding_mode = channels, stride, padding_mode
-        # From a formula, so it stays out of checkpoints.
-        self.register_buffer("kernel", binomial_kernel(kernel_size), persistent=False)
+        self.register_constant("kernel", functools.partial(binomial_kernel, kernel_size))
+        self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return blur_pool2d(x, self.kernel, self.stride, self.padding_mode)
+        return blur_pool2d(x, constant_like(self.kernel, x), self.stride, self.padding_mode)
 
     def extra_repr(self) -> str:
         k = self.kernel.shape[-1]

@@ -1,68 +1,96 @@
-"""From a name in the config to a low-pass filter with stride."""
+"""The options of a low-pass filter, and the filter that they describe."""
 
-from detectron2.config import CfgNode
-from fvcore.common.registry import Registry
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from torch import nn
 
-from aa_detectron.errors import InvalidOption, check_choice
-from aa_detectron.utils.keyed_random import own_random
+from aa_detectron.errors import check_choice
 
 from .adaptive_blur_pool import AdaptiveBlurPool2d
 from .blur_pool import BlurPool2d
 
-LOWPASS_REGISTRY = Registry("LOWPASS")
-LOWPASS_REGISTRY.__doc__ = """
-Low-pass filters that ``MODEL.ANTIALIAS.NAME`` can name.
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
 
-The registered object is called as ``f(cfg, channels, stride)`` and returns a module that maps
-(N, channels, H, W) to (N, channels, ceil(H / stride), ceil(W / stride)).
-"""
+Lowpass = Callable[[int, int], nn.Module]
+"""Makes a filter: called with the number of channels and the stride."""
 
 
-@LOWPASS_REGISTRY.register()
-def blur(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
-    """Fixed binomial blur, "LPF"."""
-    options = cfg.MODEL.ANTIALIAS
-    return BlurPool2d(channels, options.KERNEL_SIZE, stride, options.PADDING_MODE)
+@dataclasses.dataclass(frozen=True)
+class FilterOptions:
+    """A network's low-pass filters; every field is a key of ``MODEL.ANTIALIAS``, with its default.
 
-
-@LOWPASS_REGISTRY.register()
-def adaptive(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
-    """Predicted per location and group of channels."""
-    options = cfg.MODEL.ANTIALIAS
-    return AdaptiveBlurPool2d(
-        channels,
-        options.KERNEL_SIZE,
-        stride,
-        options.GROUPS,
-        adaptivity=options.ADAPTIVITY,
-        softmax=options.SOFTMAX,
-        norm=options.NORM,
-        init=options.INIT,
-        padding_mode=options.PADDING_MODE,
-    )
-
-
-def check_lowpass_name(cfg: CfgNode) -> None:
-    """Raises InvalidOption unless ``MODEL.ANTIALIAS.NAME`` is "none" or a registered filter."""
-    names = ["none", *(name for name, _ in LOWPASS_REGISTRY)]
-    check_choice("MODEL.ANTIALIAS.NAME", cfg.MODEL.ANTIALIAS.NAME, names)
-
-
-def build_lowpass(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
-    """Builds the filter that ``MODEL.ANTIALIAS.NAME`` names.
-
-    Its random start does not move the CPU's global generator: whatever the filter, the layers
-    built after it start with the same weights, so that one seed pairs the variants of a network.
-    Filters of one size with nothing drawn between them start alike.
-
-    Raises:
-        InvalidOption: naming the config key, the value found and the legal values.
+    Args:
+        name: "none", "blur" (fixed, LPF), "adaptive"; in a config also a registered filter.
+        kernel_size: side of the filter; 2 to 7 for "blur", odd and at least 3 for "adaptive".
+        groups, adaptivity, softmax, norm, init: arguments of
+            :class:`~aa_detectron.layers.AdaptiveBlurPool2d`, for "adaptive" only.
+        padding_mode: "reflect", "replicate" or "zeros".
     """
-    check_lowpass_name(cfg)
-    try:
-        with own_random():
-            return LOWPASS_REGISTRY.get(cfg.MODEL.ANTIALIAS.NAME)(cfg, channels, stride)
-    except InvalidOption as error:  # the arguments are named like the keys
-        key = f"MODEL.ANTIALIAS.{error.option.upper()}"
-        raise InvalidOption(key, error.found, error.legal) from None
+
+    name: str = "adaptive"
+    kernel_size: int = 3
+    groups: int = 8
+    adaptivity: str = "spatial_channel"
+    softmax: str = "group"
+    norm: str = "BN"
+    init: str = "binomial"
+    padding_mode: str = "reflect"
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> FilterOptions:
+        """The options of ``MODEL.ANTIALIAS``; its other keys belong to the network."""
+        node, names = cfg.MODEL.ANTIALIAS, [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: node[name.upper()] for name in names})
+
+    def to_config(self) -> dict[str, int | str]:
+        """{key: value} of a config with these options."""
+        return {config_key(name): value for name, value in dataclasses.asdict(self).items()}
+
+    @property
+    def lowpass(self) -> Lowpass | None:
+        """:meth:`build`, or None for "none".
+
+        Raises:
+            InvalidOption: ``name`` is another one.
+        """
+        check_choice("name", self.name, ("none", *_BUILDERS))
+        return None if self.name == "none" else self.build
+
+    def build(self, channels: int, stride: int) -> nn.Module:
+        """The filter for a map.
+
+        Args:
+            channels: C of the map.
+            stride: 1 filters without downsampling.
+
+        Returns:
+            A module that maps (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)).
+
+        Raises:
+            InvalidOption: naming the argument that is illegal, for such a map or at all.
+        """
+        check_choice("name", self.name, tuple(_BUILDERS))
+        return _BUILDERS[self.name](self, channels, stride)
+
+
+def config_key(option: str) -> str:
+    """The config key of a filter's option."""
+    return f"MODEL.ANTIALIAS.{option.upper()}"
+
+
+def _blur(options: FilterOptions, channels: int, stride: int) -> BlurPool2d:
+    return BlurPool2d(channels, options.kernel_size, stride, options.padding_mode)
+
+
+def _adaptive(options: FilterOptions, channels: int, stride: int) -> AdaptiveBlurPool2d:
+    arguments = dataclasses.asdict(options)
+    del arguments["name"]
+    return AdaptiveBlurPool2d(channels, stride=stride, **arguments)
+
+
+_BUILDERS = {"blur": _blur, "adaptive": _adaptive}

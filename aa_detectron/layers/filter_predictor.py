@@ -1,14 +1,14 @@
 """The conv and norm that predict the adaptive filters."""
 
 import torch
-from detectron2.layers import Conv2d, FrozenBatchNorm2d, get_norm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .kernels import padded_conv2d
+from .norm import get_norm
 
 
-class FilterPredictor(Conv2d):
+class FilterPredictor(nn.Conv2d):
     """``norm(conv_kxk(pad(x))) + offset``, at the kept positions only.
 
     A norm that does not look at the map (FrozenBN; BN and SyncBN in eval mode) and the offset are
@@ -45,8 +45,8 @@ class FilterPredictor(Conv2d):
             padding=kernel_size // 2,
             padding_mode=padding_mode,
             bias=False,
-            norm=get_predictor_norm(norm, groups, logits),
         )
+        self.norm = get_predictor_norm(norm, groups, logits)
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
         # Autocast would round the offset.
@@ -62,13 +62,13 @@ class FilterPredictor(Conv2d):
         norm, bias = self.norm, offset.flatten()
         if norm is None:
             return self.weight, bias
-        fixed = isinstance(norm, _BatchNorm) and not norm.training and norm.track_running_stats
-        if not (fixed or isinstance(norm, FrozenBatchNorm2d)):
+        from_the_map = isinstance(norm, _BatchNorm) and norm.training
+        if from_the_map or getattr(norm, "running_var", None) is None:
             return None
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         return self.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale + bias
 
 
 def get_predictor_norm(norm: str, groups: int, channels: int) -> nn.Module | None:
-    """Detectron2's ``get_norm``, whose "GN", however, wants a multiple of 32 channels."""
+    """As ``get_norm``, but "GN" has as many groups as filters: 32 rarely divide the logits."""
     return nn.GroupNorm(groups, channels) if norm == "GN" else get_norm(norm, channels)

@@ -6,11 +6,13 @@ logits = net(images)  # (N, 3, H, W) -> (N, 1000)
 
 import logging
 
-from aa_detectron.checkpoint import convert, read_checkpoint
-from aa_detectron.checkpoint.architecture import is_filter
-from aa_detectron.checkpoint.conversion import misfits
-from aa_detectron.errors import InputError
-from aa_detectron.modeling.network import AAResNet, build_resnet, make_lowpass
+from torch import Tensor
+
+from aa_detectron.errors import InputError, check_choice
+from aa_detectron.layers import FilterOptions
+
+from .bases import ResNet
+from .build import build_resnet
 
 logger = logging.getLogger(__name__)
 
@@ -27,53 +29,65 @@ __all__ = [
 ]
 
 
+class AAResNet(ResNet):
+    """A ResNet that returns its last output itself, not in a dict.
+
+    Shape:
+        (N, 3, H, W) -> (N, num_classes), or res5's (N, C, H / 32, W / 32) without a classifier.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        (output,) = super().forward(x).values()
+        return output
+
+
 def aa_resnet(
     depth: int,
     *,
     filter: str = "adaptive",
-    kernel_size: int = 3,
-    groups: int = 8,
-    softmax: str = "group",
-    init: str = "binomial",
     stem_pool_size: int = 3,
     num_classes: int | None = 1000,
     weights: str | None = None,
     num_groups: int = 1,
     width_per_group: int = 64,
+    **filter_options: int | str,
 ) -> AAResNet:
-    """A ResNet for images that are normalised as in torchvision, (N, 3, H, W) floats.
+    """A ResNet for images that are normalized as in torchvision, (N, 3, H, W) floats.
 
     With filter "none" it computes what torchvision's does, in training, too.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
         filter: "none", "blur" (fixed, LPF) or "adaptive".
-        kernel_size: of the filters; 2 to 7 for "blur", odd for "adaptive".
-        groups, softmax, init: of adaptive filters, see
-            :class:`~aa_detectron.layers.AdaptiveBlurPool2d`.
-        stem_pool_size: of the max pooling before the stem's filter: 3, or 2 as published.
-        num_classes: N of the logits; None for res5's map in place of logits.
+        stem_pool_size: size of the max pooling before the stem's filter: 3, or 2 as published.
+        num_classes: number of logits; None for res5's map in place of logits.
         weights: path of a checkpoint in any naming that ``tools/convert_weights.py`` knows, of a
             ResNet of this shape; only adaptive filters may be new.
-        num_groups, width_per_group: of the 3x3 convs, above 1 for ResNeXt; without effect in 18
-            and 34.
+        num_groups, width_per_group: groups of the 3x3 convs, above 1 for ResNeXt, and channels
+            of a group in res2; 18 and 34 have one group, of any width.
+        filter_options: the other fields of :class:`~aa_detectron.layers.FilterOptions`, such as
+            ``kernel_size`` or ``groups``.
 
     Raises:
         InvalidOption: an illegal value, naming the argument.
         InputError: weights that cannot be read or do not fit.
     """
+    check_choice("filter", filter, ("none", "blur", "adaptive"))
+    options = FilterOptions(filter, **filter_options)
     network = build_resnet(
         depth,
-        lowpass=make_lowpass(filter, kernel_size, groups, softmax=softmax, init=init),
+        lowpass=options.lowpass,
         stem_pool_size=stem_pool_size,
         num_classes=num_classes,
         num_groups=num_groups,
         width_per_group=width_per_group,
+        network=AAResNet,
     )
+    if num_classes is not None:
+        network.linear.reset_parameters()  # as in torchvision; Detectron2 starts it otherwise
     if weights is not None:
-        filters = {"NAME": filter, "KERNEL_SIZE": kernel_size, "GROUPS": groups}
-        filters |= {"SOFTMAX": softmax, "INIT": init, "STEM_POOL_SIZE": stem_pool_size}
-        _load(network, weights, filters)
+        keys = options.to_config() | {"MODEL.ANTIALIAS.STEM_POOL_SIZE": stem_pool_size}
+        _load(network, weights, keys)
     return network
 
 
@@ -112,11 +126,12 @@ def aa_resnext101_32x8d(**options) -> AAResNet:
     return aa_resnet(101, num_groups=32, width_per_group=8, **options)
 
 
-def _load(network: AAResNet, path: str, filters: dict) -> None:
-    """Loads weights of any naming.
+def _load(network: AAResNet, path: str, given: dict) -> None:
+    """Loads weights of any naming; warns where they come from a network of other config keys."""
+    from aa_detectron.checkpoint import convert, read_checkpoint
+    from aa_detectron.checkpoint.architecture import is_filter
+    from aa_detectron.checkpoint.conversion import misfits
 
-    Warns where they come from other filters than ``filters``, keys of ``MODEL.ANTIALIAS``.
-    """
     converted = convert(read_checkpoint(path), path)
     found, expected = converted.weights, network.state_dict()
     if not any(map(is_filter, found)):  # ordinary weights: new in an adaptive network
@@ -125,7 +140,6 @@ def _load(network: AAResNet, path: str, filters: dict) -> None:
     if wrong:
         raise InputError(f"{path}: {len(wrong)} weights do not fit, the first: {wrong[0]}")
     network.load_state_dict(found, strict=False)
-    given = {f"MODEL.ANTIALIAS.{key}": value for key, value in filters.items()}
     config = converted.notes["config"]
     other = [f"{key} {config[key]}" for key in given if config.get(key, given[key]) != given[key]]
     if other:

@@ -6,22 +6,23 @@ before the shortcut ``aa_shortcut``. Without a filter these are identities, and 
 what Detectron2's does.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
-from detectron2.layers import CNNBlockBase, Conv2d, FrozenBatchNorm2d, get_norm
-from detectron2.modeling.backbone.resnet import (
+from torch import Tensor, nn
+
+from aa_detectron.layers.build import Lowpass
+from aa_detectron.layers.norm import Norm, get_norm
+
+from .bases import (
     BasicBlock,
     BasicStem,
     BottleneckBlock,
+    CNNBlockBase,
+    Conv2d,
     DeformBottleneckBlock,
+    c2_msra_fill,
+    freeze_batch_norms,
 )
-from fvcore.nn.weight_init import c2_msra_fill
-from torch import Tensor, nn
-
-Lowpass = Callable[[int, int], nn.Module]
-"""Makes a filter: called with the number of channels and the stride."""
 
 FILTERS = ("aa", "aa_shortcut")
 
@@ -31,7 +32,7 @@ class AntiAliased(CNNBlockBase):
 
     freeze_lowpass = False
 
-    def freeze(self):
+    def freeze(self) -> "AntiAliased":
         """Like ``CNNBlockBase.freeze``, but leaves the filters trainable unless told otherwise.
 
         A filter is rarely part of the checkpoint for the sake of which a stage is frozen.
@@ -39,7 +40,7 @@ class AntiAliased(CNNBlockBase):
         for name, child in self.named_children():
             if self.freeze_lowpass or name not in FILTERS:
                 child.requires_grad_(False)
-                FrozenBatchNorm2d.convert_frozen_batchnorm(child)
+                freeze_batch_norms(child)
         return self
 
 
@@ -143,7 +144,7 @@ class AAStem(AntiAliased):
         self,
         in_channels: int = 3,
         out_channels: int = 64,
-        norm="BN",
+        norm: Norm = "BN",
         *,
         lowpass: Lowpass | None = None,
         pool_size: int = 3,
@@ -175,7 +176,7 @@ class AABasicStem(AAStem, BasicStem):
 class DeepLabConvs(CNNBlockBase):
     """The 3x3 convs of :class:`AADeepLabStem`, named as in Detectron2's DeepLab project."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm):
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm):
         super().__init__(in_channels, out_channels, 4)
         half = out_channels // 2
         self.conv1 = _conv3x3(in_channels, half, norm, stride=2)
@@ -192,7 +193,7 @@ class AADeepLabStem(AAStem, DeepLabConvs):
         return x
 
 
-def _conv3x3(in_channels: int, out_channels: int, norm, stride: int = 1) -> Conv2d:
+def _conv3x3(in_channels: int, out_channels: int, norm: Norm, stride: int = 1) -> Conv2d:
     conv = Conv2d(
         in_channels,
         out_channels,

@@ -5,7 +5,8 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from torch import nn
 
-from .backbones import make_stage
+from .backbones import stage_arguments
+from .build import make_stage
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -14,5 +15,11 @@ class AARes5ROIHeads(Res5ROIHeads):
 
     @classmethod
     def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Sequential, int]:
-        blocks = make_stage(cfg, 5, cfg.MODEL.RESNETS.RES5_DILATION)
+        resnets = cfg.MODEL.RESNETS
+        blocks = make_stage(
+            5,
+            dilation=resnets.RES5_DILATION,
+            deform=resnets.DEFORM_ON_PER_STAGE[3],
+            **stage_arguments(cfg),
+        )
         return nn.Sequential(*blocks), blocks[-1].out_channels

@@ -8,12 +8,12 @@
 
 from .conv import padded_conv2d
 from .op import filter_map
-from .reference import filter_padded, filter_plain, normalise
+from .reference import filter_padded, filter_plain, normalize
 
 __all__ = [
     "filter_map",
     "filter_padded",
     "filter_plain",
-    "normalise",
+    "normalize",
     "padded_conv2d",
 ]

@@ -22,7 +22,7 @@ from .reference import (
     empty_as,
     empty_output,
     is_channels_last,
-    normalise,
+    normalize,
     softmax_backward,
 )
 
@@ -80,7 +80,7 @@ def grad_weights(
 def _prepare(weights: Tensor, softmax: str) -> tuple[Tensor, bool]:
     """The kernels fuse the softmax of a group; one over all groups is made before them."""
     if softmax == "all":
-        return normalise(weights, softmax), False
+        return normalize(weights, softmax), False
     return weights, softmax == "group"
 
 

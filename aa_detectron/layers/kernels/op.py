@@ -17,9 +17,17 @@ from ..blur_pool import PADDING_MODES
 from .cpu import threads as cpu_threads
 from .reference import SOFTMAX, empty_as, empty_output, filter_plain, output_size
 
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:  # an import hook says so
+        return False
+
+
 HAS_KERNELS = {
-    "cpu": cpu_threads.AVAILABLE and importlib.util.find_spec("numba") is not None,
-    "cuda": importlib.util.find_spec("triton") is not None,
+    "cpu": cpu_threads.AVAILABLE and _is_installed("numba"),
+    "cuda": _is_installed("triton"),
 }
 """By the type of the device."""
 
@@ -40,7 +48,7 @@ def filter_map(
         stride: s >= 1.
         padding_mode: see :func:`~aa_detectron.layers.blur_pool.pad_same`.
         softmax: "none" if the weights are filters; if they are logits, "group" or "all", see
-            :func:`~aa_detectron.layers.kernels.reference.normalise`.
+            :func:`~aa_detectron.layers.kernels.reference.normalize`.
 
     Returns:
         (N, C, ceil(H / s), ceil(W / s)) in the dtype and memory format of ``x``.

@@ -40,7 +40,7 @@ def empty_output(x: Tensor, channels: int, stride: int) -> Tensor:
     return empty_as(x, (x.shape[0], channels, *output_size(x, stride)))
 
 
-def normalise(weights: Tensor, softmax: str) -> Tensor:
+def normalize(weights: Tensor, softmax: str) -> Tensor:
     """Turns logits into low-pass filters; always in float32, also under autocast.
 
     Args:
@@ -60,7 +60,7 @@ def normalise(weights: Tensor, softmax: str) -> Tensor:
 
 
 def softmax_backward(gradient: Tensor, filters: Tensor, softmax: str) -> Tensor:
-    """From the gradient for what :func:`normalise` has returned to that for the logits."""
+    """From the gradient for what :func:`normalize` has returned to that for the logits."""
     if softmax == "none":
         return gradient
     if softmax == "all":
@@ -101,4 +101,4 @@ def filter_plain(
 ) -> Tensor:
     """What :func:`~aa_detectron.layers.kernels.op.filter_map` computes, one operator at a time."""
     k = math.isqrt(weights.shape[2])
-    return filter_padded(pad_same(x, k, padding_mode), normalise(weights, softmax), stride)
+    return filter_padded(pad_same(x, k, padding_mode), normalize(weights, softmax), stride)

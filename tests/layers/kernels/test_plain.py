@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.ops import deform_conv2d
 
-from aa_detectron.layers.kernels import filter_padded, filter_plain, normalise
+from aa_detectron.layers.kernels import filter_padded, filter_plain, normalize
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
@@ -32,12 +32,12 @@ def test_low_precision_is_summed_in_float32(dtype):
 
 
 @pytest.mark.parametrize("softmax, dims", [("group", 2), ("all", (1, 2))])
-def test_normalise(softmax, dims):
+def test_normalize(softmax, dims):
     logits = torch.randn(2, 3, 9, 4, 5)
     exponentials = logits.exp()
     expected = exponentials / exponentials.sum(dims, keepdim=True)
-    torch.testing.assert_close(normalise(logits, softmax), expected)
-    assert normalise(logits, "none") is logits
+    torch.testing.assert_close(normalize(logits, softmax), expected)
+    assert normalize(logits, "none") is logits
 
 
 @pytest.mark.parametrize("softmax", ["none", "group", "all"])

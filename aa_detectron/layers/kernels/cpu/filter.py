@@ -20,7 +20,7 @@ from torch import Tensor
 
 from aa_detectron.layers.blur_pool import axis_mode
 
-from ..reference import accumulation_dtype, normalise, softmax_backward
+from ..reference import accumulation_dtype, normalize, softmax_backward
 from .layout import in_format_of, to_planes
 from .threads import LIBRARY, run_in_threads
 
@@ -41,14 +41,14 @@ def _compiled(loop):
 
 def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     shape = (*x.shape[:2], *weights.shape[3:])
-    out = _run(_forward, x, normalise(weights, softmax), shape, x, weights, stride, padding_mode)
+    out = _run(_forward, x, normalize(weights, softmax), shape, x, weights, stride, padding_mode)
     return in_format_of(x, out).to(x.dtype)
 
 
 def grad_x(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    filters = normalise(weights, softmax)
+    filters = normalize(weights, softmax)
     result = _run(_grad_x, grad, filters, x.shape, x, weights, stride, padding_mode)
     return in_format_of(x, result).to(x.dtype)
 
@@ -57,7 +57,7 @@ def grad_weights(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
     result = _run(_grad_filters, grad, x, weights.shape, x, weights, stride, padding_mode)
-    result = softmax_backward(result, normalise(weights, softmax), softmax).to(weights.dtype)
+    result = softmax_backward(result, normalize(weights, softmax), softmax).to(weights.dtype)
     return in_format_of(weights, result.flatten(1, 2)).view_as(weights)
 
 

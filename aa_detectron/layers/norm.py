@@ -1,0 +1,48 @@
+"""Norms by name: Detectron2's, or the same from PyTorch where it is not installed."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from aa_detectron import compat
+from aa_detectron.errors import InvalidOption, check_choice
+
+Norm = str | Callable[[int], nn.Module] | None
+"""A name, or what makes the norm for a number of channels; "" or None for no norm."""
+
+
+def _frozen_batch_norm(channels: int) -> nn.Module:
+    try:
+        from torchvision.ops import FrozenBatchNorm2d
+    except ImportError:
+        legal = "another norm where neither Detectron2 nor torchvision is installed"
+        raise InvalidOption("norm", "FrozenBN", legal) from None
+    return FrozenBatchNorm2d(channels)
+
+
+_NORMS = {
+    "BN": nn.BatchNorm2d,
+    "SyncBN": nn.SyncBatchNorm,
+    "FrozenBN": _frozen_batch_norm,
+    "GN": lambda channels: nn.GroupNorm(32, channels),
+}
+
+
+def get_torch_norm(norm: Norm, out_channels: int) -> nn.Module | None:
+    """What ``detectron2.layers.get_norm`` returns, without Detectron2.
+
+    Raises:
+        InvalidOption: another name, or "FrozenBN" without torchvision.
+    """
+    if not norm:
+        return None
+    if isinstance(norm, str):
+        check_choice("norm", norm, (*_NORMS, ""))
+        norm = _NORMS[norm]
+    return norm(out_channels)
+
+
+if compat.has_detectron2():
+    from detectron2.layers import get_norm
+else:
+    get_norm = get_torch_norm

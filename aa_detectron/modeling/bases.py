@@ -1,0 +1,43 @@
+"""What stem, blocks and network are built on: Detectron2's, or our own where it is not installed.
+
+The one place that chooses. Names of weights, outputs and random weights are the same.
+"""
+
+from aa_detectron import compat
+
+if compat.has_detectron2():
+    from detectron2.layers import CNNBlockBase, Conv2d, FrozenBatchNorm2d
+    from detectron2.modeling.backbone.resnet import (
+        BasicBlock,
+        BasicStem,
+        BottleneckBlock,
+        DeformBottleneckBlock,
+        ResNet,
+    )
+    from fvcore.nn.weight_init import c2_msra_fill
+
+    freeze_batch_norms = FrozenBatchNorm2d.convert_frozen_batchnorm
+else:
+    from .torch_resnet import (
+        BasicBlock,
+        BasicStem,
+        BottleneckBlock,
+        CNNBlockBase,
+        Conv2d,
+        DeformBottleneckBlock,
+        ResNet,
+        c2_msra_fill,
+        freeze_batch_norms,
+    )
+
+__all__ = [
+    "BasicBlock",
+    "BasicStem",
+    "BottleneckBlock",
+    "CNNBlockBase",
+    "Conv2d",
+    "DeformBottleneckBlock",
+    "ResNet",
+    "c2_msra_fill",
+    "freeze_batch_norms",
+]

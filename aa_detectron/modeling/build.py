@@ -1,0 +1,234 @@
+"""Whole ResNets from plain arguments: the one place that knows where the filters go.
+
+There are seven in every depth: one in the stem, and two, in the residual path and before the
+shortcut, in the first block of res3, res4 and res5.
+"""
+
+import functools
+from collections.abc import Sequence
+
+from aa_detectron import compat
+from aa_detectron.errors import InvalidOption, check_choice
+from aa_detectron.layers.build import Lowpass
+from aa_detectron.layers.norm import Norm
+
+from .bases import CNNBlockBase, ResNet
+from .resnet import (
+    AABasicBlock,
+    AABasicStem,
+    AABottleneckBlock,
+    AADeepLabStem,
+    AADeformBottleneckBlock,
+)
+
+NUM_BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+"""{depth: blocks of res2 to res5}; bottleneck blocks from 50 on."""
+STEMS = {"basic": AABasicStem, "deeplab": AADeepLabStem}
+
+
+def build_resnet(
+    depth: int,
+    *,
+    lowpass: Lowpass | None = None,
+    filter_dilated: bool = True,
+    freeze_lowpass: bool = False,
+    in_channels: int = 3,
+    stem_type: str = "basic",
+    stem_pool_size: int = 3,
+    stem_out_channels: int = 64,
+    res2_out_channels: int | None = None,
+    norm: Norm = "BN",
+    num_groups: int = 1,
+    width_per_group: int = 64,
+    stride_in_1x1: bool = False,
+    res4_dilation: int = 1,
+    res5_dilation: int = 1,
+    res5_multi_grid: Sequence[int] | None = None,
+    deform_on_per_stage: Sequence[bool] = (False, False, False, False),
+    deform_modulated: bool = False,
+    deform_num_groups: int = 1,
+    out_features: Sequence[str] | None = None,
+    num_classes: int | None = None,
+    freeze_at: int = 0,
+    stem_last: bool = False,
+    network: type[ResNet] = ResNet,
+) -> ResNet:
+    """A ResNet, ResNeXt or dilated ResNet with filters in place of its strides.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        lowpass: makes the filters; None for no filters.
+        filter_dilated: whether dilated stages, which keep their resolution, have filters as well,
+            of stride 1.
+        freeze_lowpass: whether ``freeze_at`` freezes filters, too.
+        in_channels: channels of the image.
+        stem_type: "basic", a 7x7 conv, or "deeplab", three 3x3 convs.
+        stem_pool_size: size of the max pooling before the stem's filter, 3 or 2.
+        stem_out_channels: channels of the stem's output.
+        res2_out_channels: channels of res2's output, doubled in each stage after it; in 18 and
+            34 as many as ``stem_out_channels``. None for 256, or for the latter.
+        norm: norm behind every conv.
+        num_groups: groups of the 3x3 convs, above 1 for ResNeXt; 1 in 18 and 34.
+        width_per_group: channels of such a group in res2; without effect in 18 and 34.
+        stride_in_1x1: whether a bottleneck block without filters has its stride in its first 1x1
+            conv (MSRA's weights), not in the 3x3 conv (torchvision's).
+        res4_dilation: 2 for output stride 8, else 1.
+        res5_dilation: 1 or 2; 4 where ``res4_dilation`` is 2.
+        res5_multi_grid: further factors of the dilation, one for each block of res5; None for 1.
+        deform_on_per_stage: whether the 3x3 convs of res2, res3, res4 and res5 are deformable.
+        deform_modulated, deform_num_groups: kind of the deformable convs, as in Detectron2.
+        out_features: names of the outputs, "stem", "res2" to "res5" and "linear"; stages behind
+            all of them are left out. None for the last output.
+        num_classes: size of the classifier "linear"; None for no classifier.
+        freeze_at: number of stages to freeze, the stem being the first; 0 to 5.
+        stem_last: whether the stem's random weights are drawn after those of the stages, as in
+            Detectron2's DeepLab project.
+        network: class of the result.
+
+    Returns:
+        A network that maps (N, in_channels, H, W) to {name: output}, unless ``network`` returns
+        something else.
+
+    Raises:
+        InvalidOption: naming the argument that is illegal, or an argument of a filter.
+    """
+    check_choice("depth", depth, tuple(NUM_BLOCKS))
+    check_choice("stem_type", stem_type, tuple(STEMS))
+    check_choice("stem_pool_size", stem_pool_size, (2, 3))
+    check_choice("freeze_at", freeze_at, range(6))
+    _check_dilations(depth, res4_dilation, res5_dilation, res5_multi_grid)
+    if depth < 50:
+        deform = list(deform_on_per_stage)
+        _check_basic_blocks(depth, stem_out_channels, res2_out_channels, num_groups, deform)
+    _check_deformable(deform_on_per_stage)
+    make_stem = functools.partial(
+        STEMS[stem_type],
+        in_channels,
+        stem_out_channels,
+        norm,
+        lowpass=lowpass,
+        pool_size=stem_pool_size,
+        freeze_lowpass=freeze_lowpass,
+    )
+    stem = None if stem_last else make_stem()
+    dilations = (1, 1, res4_dilation, res5_dilation)
+    stages = [
+        make_stage(
+            number,
+            depth,
+            dilation=dilation,
+            multi_grid=res5_multi_grid if number == 5 else None,
+            deform=deform,
+            lowpass=lowpass,
+            filter_dilated=filter_dilated,
+            freeze_lowpass=freeze_lowpass,
+            stem_out_channels=stem_out_channels,
+            res2_out_channels=res2_out_channels,
+            norm=norm,
+            num_groups=num_groups,
+            width_per_group=width_per_group,
+            stride_in_1x1=stride_in_1x1,
+            deform_modulated=deform_modulated,
+            deform_num_groups=deform_num_groups,
+        )
+        for number, dilation, deform in zip(
+            range(2, 6), dilations, deform_on_per_stage, strict=True
+        )
+    ]
+    stem = make_stem() if stem is None else stem
+    return network(stem, stages, num_classes, out_features, freeze_at)
+
+
+def make_stage(
+    number: int,
+    depth: int,
+    *,
+    dilation: int = 1,
+    multi_grid: Sequence[int] | None = None,
+    deform: bool = False,
+    lowpass: Lowpass | None = None,
+    filter_dilated: bool = True,
+    freeze_lowpass: bool = False,
+    stem_out_channels: int = 64,
+    res2_out_channels: int | None = None,
+    norm: Norm = "BN",
+    num_groups: int = 1,
+    width_per_group: int = 64,
+    stride_in_1x1: bool = False,
+    deform_modulated: bool = False,
+    deform_num_groups: int = 1,
+) -> list[CNNBlockBase]:
+    """The blocks of stage res2, res3, res4 or res5.
+
+    Args:
+        number: number of the stage, 2 to 5.
+        dilation: dilation of the 3x3 convs; above 1 it takes the place of the stage's stride.
+        multi_grid: a further factor of the dilation for each block; None for 1.
+        deform: whether the 3x3 convs are deformable.
+
+    The other arguments are those of :func:`build_resnet`.
+    """
+    index, num_blocks = number - 2, NUM_BLOCKS[depth][number - 2]
+    if res2_out_channels is None:
+        res2_out_channels = stem_out_channels if depth < 50 else 256
+    stride = 1 if number == 2 or dilation > 1 else 2
+    is_filtered = stride > 1 or (dilation > 1 and filter_dilated)
+    out_channels = res2_out_channels << index
+    kwargs = {
+        "in_channels": stem_out_channels if number == 2 else out_channels // 2,
+        "out_channels": out_channels,
+        "norm": norm,
+        "stride_per_block": [stride] + [1] * (num_blocks - 1),
+        "dilation_per_block": [dilation * factor for factor in multi_grid or [1] * num_blocks],
+        "lowpass_per_block": [lowpass if is_filtered else None] + [None] * (num_blocks - 1),
+        "freeze_lowpass": freeze_lowpass,
+    }
+    if depth < 50:
+        return ResNet.make_stage(AABasicBlock, num_blocks, **kwargs)
+    kwargs["bottleneck_channels"] = num_groups * width_per_group << index
+    kwargs |= {"num_groups": num_groups, "stride_in_1x1": stride_in_1x1}
+    if not deform:
+        return ResNet.make_stage(AABottleneckBlock, num_blocks, **kwargs)
+    kwargs |= {"deform_modulated": deform_modulated, "deform_num_groups": deform_num_groups}
+    return ResNet.make_stage(AADeformBottleneckBlock, num_blocks, **kwargs)
+
+
+def _check_dilations(depth: int, res4: int, res5: int, multi_grid: Sequence[int] | None) -> None:
+    check_choice("res4_dilation", res4, (1, 2))
+    check_choice("res5_dilation", res5, {1: (1, 2), 2: (4,)}[res4])
+    blocks = NUM_BLOCKS[depth][3]
+    if multi_grid is not None and len(multi_grid) != blocks:
+        raise InvalidOption("res5_multi_grid", multi_grid, f"a list of {blocks} factors")
+
+
+def _check_basic_blocks(
+    depth: int,
+    stem_out_channels: int,
+    res2_out_channels: int | None,
+    num_groups: int,
+    deform_on_per_stage: list[bool],
+) -> None:
+    """Rejects what the blocks of 18 and 34 cannot have."""
+    for option, found, legal in (
+        ("res2_out_channels", res2_out_channels, stem_out_channels),
+        ("num_groups", num_groups, 1),
+        ("deform_on_per_stage", deform_on_per_stage, [False] * 4),
+    ):
+        if found not in (None, legal):
+            raise InvalidOption(option, found, f"{legal} for depth {depth}")
+
+
+def _check_deformable(deform_on_per_stage: Sequence[bool]) -> None:
+    if any(deform_on_per_stage) and not compat.has_compiled_ops():
+        raise InvalidOption(
+            "deform_on_per_stage",
+            list(deform_on_per_stage),
+            "all False: no Detectron2 with compiled operators (detectron2._C) is installed, "
+            "deformable convolution needs one built from source",
+        )
