@@ -53,15 +53,6 @@ def require_detectron2(name: str) -> None:
         raise ImportError(f"{name} {_HOW_TO_INSTALL}", name="detectron2")
 
 
-def has_detectron2() -> bool:
-    """Whether :func:`check_detectron2` finds one."""
-    try:
-        check_detectron2()
-    except ImportError:
-        return False
-    return True
-
-
 def has_compiled_ops() -> bool:
     """Whether ``detectron2._C`` loads (deformable convolution, rotated boxes, fast COCO eval).
 

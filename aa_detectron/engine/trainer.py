@@ -40,6 +40,7 @@ from aa_detectron.evaluation import (
     WorstShiftEvaluator,
 )
 from aa_detectron.evaluation.pair_evaluator import PairEvaluator
+from aa_detectron.modeling.places import warn_of_missing_filters
 
 from .distributed import ddp_options, share_buffers, unused_parameters_named
 from .reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_resume
@@ -115,6 +116,13 @@ class Trainer(DefaultTrainer):
     def run_step(self) -> None:
         with unused_parameters_named(self.model):
             super().run_step()
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Detectron2's; a warning tells of filters that the model should have and has not."""
+        model = super().build_model(cfg)
+        warn_of_missing_filters(model, cfg)
+        return model
 
     def build_hooks(self):
         # The hooks keep the checkpointer, so this is the last moment to exchange it.

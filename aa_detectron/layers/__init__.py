@@ -4,6 +4,8 @@ Only ``LOWPASS_REGISTRY`` and ``build_lowpass``, which read a config, need Detec
 imported when they are first used.
 """
 
+from aa_detectron.compat import require_detectron2
+
 from .adaptive_blur_pool import AdaptiveBlurPool2d, adaptive_blur_pool2d, softmax_filters
 from .blur_pool import BlurPool2d, binomial_kernel, blur_pool2d
 from .build import FilterOptions
@@ -24,6 +26,7 @@ __all__ = [
 def __getattr__(name: str):
     if name not in ("LOWPASS_REGISTRY", "build_lowpass"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require_detectron2(f"{__name__}.{name}")
     from . import registry
 
     return getattr(registry, name)
