@@ -1,6 +1,8 @@
 """What several tests need: a small data set and a small config."""
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 from detectron2.config import CfgNode, get_cfg
@@ -46,3 +48,22 @@ def small_config(output: Path, *options: str) -> CfgNode:
 def config_of(args: argparse.Namespace) -> CfgNode:
     """The config of the arguments of tools/train_net.py."""
     return load_config(args.config_file, args.opts, eval_only=args.eval_only)
+
+
+def run_without(packages: list[str], code: str) -> str:
+    """Runs Python code in a process that cannot import some packages; returns what it prints."""
+    blocked = f"""
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {packages!r}:
+            raise ImportError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+sys.path.insert(0, {str(ROOT / "tests")!r})
+"""
+    command = [sys.executable, "-c", blocked + code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,10 +1,10 @@
 """The conv and norm that predict the adaptive filters."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .kernels import padded_conv2d
+from .kernels.reference import is_autocast
 from .norm import get_norm
 
 
@@ -50,7 +50,7 @@ class FilterPredictor(nn.Conv2d):
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
         # Autocast would round the offset.
-        folded = None if torch.is_autocast_enabled(x.device.type) else self._folded(offset)
+        folded = None if is_autocast(x) else self._folded(offset)
         weight, bias = folded or (self.weight, None)
         logits = padded_conv2d(x, weight, bias, self.stride[0], self.padding_mode)
         if folded:

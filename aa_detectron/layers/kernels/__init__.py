@@ -1,9 +1,10 @@
 """Operators behind ``AdaptiveBlurPool2d``, registered as ``torch.ops.aa_detectron.*``.
 
-* ``filter``: applies predicted filters, with a kernel for each kind of device: ``cpu_filter``
-  (loops compiled by Numba, run by ``cpu_threads``), ``triton_filter`` (CUDA), and ``plain``, which
-  is the reference, the decomposition for exports, and what other devices get.
-* ``conv``: the predictor's convolution of a padded map; ``cpu_conv`` cuts it into ``blocks``.
+* ``op``: ``filter`` applies predicted filters, with a kernel for each kind of device:
+  ``cpu.filter`` (loops compiled by Numba, run by ``cpu.threads``), ``cuda`` (Triton), and
+  ``reference``, which is also the decomposition for exports, and what other devices get.
+* ``conv``: ``padded_conv``, the predictor's convolution of a padded map; ``cpu.conv`` cuts it into
+  ``cpu.blocks``.
 """
 
 from .conv import padded_conv2d

@@ -1,6 +1,6 @@
 """A convolution with any padding as one operator, ``torch.ops.aa_detectron.padded_conv``.
 
-On the CPU it needs no padded copy of the map, not even for the gradient; see ``cpu_conv``.
+On the CPU it needs no padded copy of the map, not even for the gradient; see ``cpu.conv``.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..blur_pool import pad_same
 from .cpu import conv as cpu_conv
-from .reference import empty_as, empty_output
+from .reference import empty_as, empty_output, is_autocast
 
 
 def padded_conv2d(
@@ -28,8 +28,7 @@ def padded_conv2d(
         (N, D, ceil(H / s), ceil(W / s)).
     """
     exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    autocast = torch.is_autocast_enabled(x.device.type)
-    if x.device.type == "cpu" and x.dtype == weight.dtype and not (exported or autocast):
+    if x.device.type == "cpu" and x.dtype == weight.dtype and not (exported or is_autocast(x)):
         return conv_op(x, weight, bias, stride, padding_mode)
     return conv_plain(x, weight, bias, stride, padding_mode)
 

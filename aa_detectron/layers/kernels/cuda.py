@@ -118,7 +118,7 @@ def _tiles(
 def _program(groups, chunks, rows, blocks, CHANNELS_LAST: tl.constexpr):
     """Image, group, chunk of its channels, row, and block of its columns of this program.
 
-    Neighbouring programs share memory lines: those of the same pixels, or of the same rows.
+    Neighboring programs use the same memory lines: of the same pixels, or of the same rows.
     """
     rest = tl.program_id(0)
     if CHANNELS_LAST:

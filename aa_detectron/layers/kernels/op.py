@@ -2,7 +2,7 @@
 
 For the gradient it saves its arguments, the map without padding and the filters or logits: nothing
 of k * k times the map's size. It takes a map and weights of different precision, so autocast has
-nothing to cast. The kernels are in ``cpu_filter`` and ``triton_filter``.
+nothing to cast. The kernels are in ``cpu.filter`` and ``cuda``.
 """
 
 import importlib.util

@@ -15,6 +15,11 @@ def accumulation_dtype(x: Tensor, weights: Tensor) -> torch.dtype:
     return torch.promote_types(torch.promote_types(x.dtype, weights.dtype), torch.float32)
 
 
+def is_autocast(x: Tensor) -> bool:
+    """Whether autocast is on for the device of a tensor."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)  # raises for meta
+
+
 def output_size(x: Tensor, stride: int) -> tuple[int, int]:
     """ceil(H / s), ceil(W / s)."""
     return (x.shape[2] + stride - 1) // stride, (x.shape[3] + stride - 1) // stride

@@ -29,7 +29,7 @@ def in_format_of(reference: Tensor, planes: Tensor) -> Tensor:
 def transposed(matrix: Tensor) -> Tensor:
     """Swaps the last two axes of a matrix, or of several, into contiguous memory.
 
-    A channel shuffle is that, and has the one vectorised kernel for it in PyTorch.
+    A channel shuffle is that, and has the one vectorized kernel for it in PyTorch.
     """
     matrix = matrix.contiguous()
     *batch, rows, columns = matrix.shape

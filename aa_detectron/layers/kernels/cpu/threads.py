@@ -30,7 +30,7 @@ def run_in_threads(address: int, tensors: list[Tensor], sizes: list[int]) -> Non
     """Calls ``void f(void **)`` in each of ``torch.get_num_threads()`` threads and waits for all.
 
     Args:
-        address: of the function, which finds out its share of the work from ``omp_get_thread_num``
+        address: of the function, which finds out its part of the work from ``omp_get_thread_num``
             and ``omp_get_num_threads``.
         tensors: the function's argument begins with pointers to their data, ...
         sizes: ... and ends with one to these, as int64.
