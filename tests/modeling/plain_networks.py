@@ -15,9 +15,8 @@ NETWORKS = {
         50,
         lowpass=adaptive,
         stem_type="deeplab",
-        stem_out_channels=32,
         res2_out_channels=64,
-        width_per_group=16,
+        width_per_group=32,
         norm="GN",
         res4_dilation=2,
         res5_dilation=4,
@@ -28,7 +27,7 @@ NETWORKS = {
         34, lowpass=adaptive, out_features=["res4"], freeze_at=2, stem_out_channels=16
     ),
     "msra": lambda: build_resnet(
-        50, norm="FrozenBN", stride_in_1x1=True, width_per_group=16, res2_out_channels=64,
+        50, norm="BN", stride_in_1x1=True, width_per_group=16, res2_out_channels=64,
         out_features=["linear", "res3"], num_classes=3,
     ),
 }  # fmt: skip
