@@ -6,10 +6,11 @@ PYTEST_ARGS ?= -n 2
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean distclean
+.PHONY: help install demo test lint docs tutorial clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -27,8 +28,14 @@ lint: install ## check style and formatting
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-clean: ## remove the demo's results, caches and build artefacts
-	rm -rf output/demo build dist *.egg-info .pytest_cache .ruff_cache
+docs: $(DOCS_STAMP) ## build the documentation: docs/_build/html/index.html
+	$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build/html
+
+tutorial: $(DOCS_STAMP) demo ## execute the tutorial and keep its outputs
+	$(VENV)/bin/jupyter-execute --inplace docs/tutorial.ipynb
+
+clean: ## remove the demo's results, caches and build artifacts
+	rm -rf output/demo build dist docs/_build docs/api *.egg-info .pytest_cache .ruff_cache
 	find aa_detectron tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove the environment and Shapes as well
@@ -44,4 +51,8 @@ $(STAMP): setup.py requirements.txt requirements-dev.txt tools/install_detectron
 	$(PIP) install -r requirements-dev.txt
 	$(PY) tools/install_detectron2.py
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DOCS_STAMP): requirements-docs.txt $(STAMP)
+	$(PIP) install -r requirements-docs.txt
 	@touch $@
