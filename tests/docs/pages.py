@@ -1,0 +1,47 @@
+"""What the tests of the documentation read: its pages and what they show."""
+
+import json
+import re
+from pathlib import Path
+
+from helpers import ROOT
+
+PAGES = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name / "README.md" for name in ("configs", "tools", "tests", "results")),
+    ROOT / "aa_detectron" / "data" / "datasets" / "README.md",
+    ROOT / "tools" / "benchmarks" / "README.md",
+]
+TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
+
+_BLOCK = re.compile(r"^```(\S+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def name(page: Path) -> str:
+    """The page's path in the repository."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a language that are not marked "no-run"."""
+    found = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [text for kind, marks, text in found if kind == language and "no-run" not in marks]
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of the console blocks, a string each, without prompts."""
+    text = "".join(blocks(page, "console")).replace("\\\n", " ")
+    return [line[2:] for line in text.splitlines() if line.startswith("$ ")]
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return _BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+
+def tutorial_cells() -> list[str]:
+    """The code of the tutorial's cells, without IPython's "%" commands."""
+    cells = json.loads(TUTORIAL.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return [re.sub(r"^%.*$", "", text, flags=re.MULTILINE) for text in code]

@@ -1,0 +1,50 @@
+"""Every Python block of the pages runs, and so does the tutorial."""
+
+import os
+import shutil
+
+import pytest
+from docs.pages import PAGES, blocks, name, tutorial_cells
+from helpers import make_small_shapes, small_config
+
+from aa_detectron.engine import Trainer
+from aa_detectron.layers import LOWPASS_REGISTRY
+
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A folder as ``make demo`` leaves it, of a model that has hardly been trained."""
+    folder = tmp_path_factory.mktemp("demo")
+    make_small_shapes(folder / "datasets")
+    shutil.copytree(folder / "datasets" / "shapes" / "val", folder / "photographs")
+    trainer = Trainer(small_config(folder / "output" / "demo" / "adaptive"))
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    return folder
+
+
+@pytest.fixture
+def home(demo, tmp_path, monkeypatch):
+    """The current folder: a copy of :func:`demo`. Filters that a page registers do not outlive it."""
+    shutil.copytree(demo, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(LOWPASS_REGISTRY, "_obj_map", dict(LOWPASS_REGISTRY._obj_map))
+
+
+def run(cells, title):
+    namespace = {"__name__": "__main__", "display": lambda *shown: None}
+    for number, cell in enumerate(cells, 1):
+        exec(compile(cell, f"{title}, block {number}", "exec"), namespace)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=map(name, WITH_PYTHON))
+def test_python_of_a_page_runs(page):
+    run(blocks(page, "python"), name(page))
+
+
+@pytest.mark.usefixtures("home")
+def test_tutorial_runs():
+    run(tutorial_cells(), "tutorial")
