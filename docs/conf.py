@@ -26,7 +26,7 @@ html_title = f"aa_detectron {version}"
 html_show_copyright = False
 
 myst_heading_anchors = 3
-# Links to files outside of docs/ are plain text here; tests/docs checks that all links lead somewhere.
+# Links to files outside of docs/ become plain text; tests/docs checks where all links lead.
 suppress_warnings = ["myst.xref_missing"]
 nb_execution_mode = "off"  # `make tutorial` executes it, and its outputs are in the repository
 

@@ -40,6 +40,16 @@ def prose(page: Path) -> str:
     return _BLOCK.sub("", page.read_text(encoding="utf-8"))
 
 
+def headings(page: Path) -> list[str]:
+    """The page's headings, and those of pages that it includes."""
+    text = page.read_text(encoding="utf-8")
+    included = [
+        page.parent / file for file in re.findall(r"^```{include} (\S+)", text, re.MULTILINE)
+    ]
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return found + [heading for other in included for heading in headings(other)]
+
+
 def tutorial_cells() -> list[str]:
     """The code of the tutorial's cells, without IPython's "%" commands."""
     cells = json.loads(TUTORIAL.read_text(encoding="utf-8"))["cells"]

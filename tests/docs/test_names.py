@@ -10,12 +10,14 @@ import sys
 
 import pytest
 from detectron2.config import CfgNode, get_cfg
-from docs.pages import PAGES, commands, name, prose
+from docs.pages import PAGES, commands, headings, name, prose
 from helpers import ROOT
 
 from aa_detectron import add_aa_config
 
-FILES = re.compile(r"\b(?:aa_detectron|configs|docs|results|tests|tools)/[\w./-]+\.(?:py|md|yaml)\b")
+FILES = re.compile(
+    r"\b(?:aa_detectron|configs|docs|results|tests|tools)/[\w./-]+\.(?:py|md|yaml)\b"
+)
 KEYS = re.compile(r"\b[A-Z][A-Z0-9_]*(?:\.[A-Z][A-Z0-9_]*)+\b")
 LINKS = re.compile(r"\]\(([^()\s]+)\)")
 
@@ -75,9 +77,7 @@ def test_links_lead_somewhere(page):
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), link
         if anchor:
-            text = target.read_text(encoding="utf-8")
-            headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-            assert anchor in map(slug, headings), link
+            assert anchor in map(slug, headings(target)), link
 
 
 @every_page

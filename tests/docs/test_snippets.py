@@ -1,6 +1,5 @@
 """Every Python block of the pages runs, and so does the tutorial."""
 
-import os
 import shutil
 
 import pytest
@@ -27,7 +26,7 @@ def demo(tmp_path_factory):
 
 @pytest.fixture
 def home(demo, tmp_path, monkeypatch):
-    """The current folder: a copy of :func:`demo`. Filters that a page registers do not outlive it."""
+    """The current folder, a copy of :func:`demo`; filters that a page registers end with it."""
     shutil.copytree(demo, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(LOWPASS_REGISTRY, "_obj_map", dict(LOWPASS_REGISTRY._obj_map))
