@@ -31,6 +31,7 @@ suppress_warnings = ["myst.xref_missing"]
 nb_execution_mode = "off"  # `make tutorial` executes it, and its outputs are in the repository
 
 autodoc_default_options = {"ignore-module-all": True}  # each object once, where it is defined
+add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
