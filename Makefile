@@ -32,7 +32,7 @@ docs: $(DOCS_STAMP) ## build the documentation: docs/_build/html/index.html
 	$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build/html
 
 tutorial: $(DOCS_STAMP) demo ## execute the tutorial and keep its outputs
-	$(VENV)/bin/jupyter-execute --inplace docs/tutorial.ipynb
+	$(PY) docs/execute.py docs/tutorial.ipynb
 
 clean: ## remove the demo's results, caches and build artifacts
 	rm -rf output/demo build dist docs/_build docs/api *.egg-info .pytest_cache .ruff_cache
