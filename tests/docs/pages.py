@@ -30,9 +30,11 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """The commands of the console blocks, a string each, without prompts."""
-    text = "".join(blocks(page, "console")).replace("\\\n", " ")
-    return [line[2:] for line in text.splitlines() if line.startswith("$ ")]
+    """The commands of the console blocks and of indented ones, a string each, without prompts."""
+    console = "".join(blocks(page, "console")).replace("\\\n", " ")
+    indented = re.findall(r"^ {4}.*$", prose(page).replace("\\\n", " "), re.MULTILINE)
+    prompted = [line[2:] for line in console.splitlines() if line.startswith("$ ")]
+    return prompted + [line.strip() for line in indented if re.match(r" *(python|aa-)", line)]
 
 
 def prose(page: Path) -> str:

@@ -53,6 +53,7 @@ def help_of(words, monkeypatch):
         if words[0] in console_scripts():
             importlib.import_module(console_scripts()[words[0]]).main()
         else:
+            monkeypatch.syspath_prepend(str((ROOT / words[0]).parent))  # as Python does
             runpy.run_path(str(ROOT / words[0]), run_name="__main__")
     return said.getvalue()
 

@@ -1,11 +1,13 @@
 """Every Python block of the pages runs, and so does the tutorial."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from docs.pages import PAGES, blocks, name, tutorial_cells
-from helpers import make_small_shapes, small_config
+from helpers import make_small_shapes, small_config, small_options
 
+from aa_detectron import model_zoo
 from aa_detectron.engine import Trainer
 from aa_detectron.layers import LOWPASS_REGISTRY
 
@@ -30,6 +32,15 @@ def home(demo, tmp_path, monkeypatch):
     shutil.copytree(demo, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(LOWPASS_REGISTRY, "_obj_map", dict(LOWPASS_REGISTRY._obj_map))
+    get_config = model_zoo.get_config
+    monkeypatch.setattr(model_zoo, "get_config", lambda name: in_seconds(get_config(name)))
+
+
+def in_seconds(cfg):
+    """A config of the model zoo, for two iterations on Shapes without a download."""
+    shapes = ["MODEL.WEIGHTS", "", "INPUT.MASK_FORMAT", "bitmask"]
+    cfg.merge_from_list([*small_options(Path("output")), *shapes])
+    return cfg
 
 
 def run(cells, title):
