@@ -1,5 +1,6 @@
 """Sphinx: pages in Markdown, the tutorial as a notebook, the API from the docstrings."""
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -63,6 +64,12 @@ def list_exports(app, what, name, obj, options, lines) -> None:
         lines += ["", f"Also importable from ``{name}`` itself: {', '.join(links)}.", ""]
 
 
+def skip_imported(app, what, name, obj, skip, options):
+    """Skips what a module imports; autodoc does too, but only after it has read the signature."""
+    imported = inspect.isroutine(obj) and not (obj.__module__ or "").startswith("aa_detectron")
+    return True if what == "module" and imported else None
+
+
 def resolve_export(app, env, node, content):
     """Leads a reference by a shorter path to where the object is defined."""
     target = node.get("reftarget", "")
@@ -78,4 +85,5 @@ def resolve_export(app, env, node, content):
 def setup(app) -> None:
     app.connect("builder-inited", write_api_pages)
     app.connect("autodoc-process-docstring", list_exports)
+    app.connect("autodoc-skip-member", skip_imported)
     app.connect("missing-reference", resolve_export)

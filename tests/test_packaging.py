@@ -231,5 +231,5 @@ def test_environment_that_exists_is_used(tmp_path):
 @needs_make
 def test_help_names_every_target():
     shown = make().stdout
-    for target in ("install", "demo", "test", "lint", "clean"):
+    for target in ("install", "demo", "test", "lint", "docs", "tutorial", "clean"):
         assert re.search(rf"^{target} ", shown, re.MULTILINE), shown

@@ -27,7 +27,7 @@ CLASSES = read_class_list("imagenet_1k.json")
 
 
 def register_imagenet_1k(root: str) -> None:
-    """Register `imagenet_1k_{train,val}`: ``root``/imagenet/{train,val}/<wnid>/*.JPEG.
+    """Register ``imagenet_1k_{train,val}``: ``root``/imagenet/{train,val}/<wnid>/``*.JPEG``.
 
     The metadata has the "classes" (names) and "wnids". Nothing there is read before loading, which
     raises as :func:`~aa_detectron.data.datasets.class_folders.load_class_folders` does.
