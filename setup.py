@@ -32,7 +32,7 @@ INSTALL_REQUIRES = [
     "torch>=2.4",  # torch.library.custom_op
     "torchvision",
     "numba",
-    "numpy>=2.0",  # bitwise_count
+    "numpy>=1.26",
     "fvcore",
     "iopath",
     "omegaconf",

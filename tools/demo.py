@@ -12,8 +12,8 @@ from aa_detectron import compat
 from aa_detectron.data.datasets.shapes import Options, make_shapes
 from aa_detectron.engine import Trainer
 from aa_detectron.engine.launch import load_config, load_model, setup
-from aa_detectron.engine.trainer import inference_folder
 from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.evaluation.build import inference_folder
 from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.experiments.figures.pairs import choose_records, draw_pairs
 from aa_detectron.utils.files import replacing, write_json

@@ -2,11 +2,13 @@
 """Plots how consistency drops with the shift, several models and metrics in one picture."""
 
 import argparse
-import json
 import os
 
-from aa_detectron.consistency.curves import METRICS, drop_curves, plot_drop_curves
+from aa_detectron.consistency.curves import drop_curves
+from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.records import MAIN_METRICS
 from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.experiments.figures.curves import plot_drop_curves
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -23,17 +25,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_curves(argument: str) -> tuple[str, dict[str, list[dict]]]:
-    """The name and {task: curve} of NAME=FILE."""
+    """The name and {section: curve} of NAME=FILE."""
     name, _, path = argument.partition("=")
     if not path:
         raise InputError(f"{argument}: expected NAME=FILE")
-    try:
-        with open(path) as file:
-            curves = drop_curves(json.load(file)["pairs"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: holds no consistency records ({error})") from None
+    curves = drop_curves(read_report(path)["pairs"])
     if not curves:
-        raise InputError(f"{path}: has no pair that counts, of {', '.join(METRICS)}")
+        raise InputError(f"{path}: has no pair that counts, of {', '.join(MAIN_METRICS)}")
     return name, curves
 
 

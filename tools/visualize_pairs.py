@@ -2,9 +2,10 @@
 """Draws shifted pairs of an evaluation: detections on both crops, inconsistent ones in red."""
 
 import argparse
-import json
 import os
 
+from aa_detectron.consistency.files import read_report
+from aa_detectron.data.pairs import get_image_dicts
 from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.experiments.figures.pairs import choose_records, draw_pairs
@@ -26,14 +27,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
-    try:
-        with open(args.records) as file:
-            report = json.load(file)
-        name, pairs = report["name"], report["pairs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{args.records}: holds no consistency records ({error})") from None
+    report = read_report(args.records)
+    name = report.get("name")
+    if not isinstance(name, str):
+        raise InputError(f"{args.records}: name is {name!r}, but must be a dataset or folder")
+    chosen = choose_records(report["pairs"], args.num)
     cfg, model = load_model(args.config_file, opts=args.opts)
-    for path in draw_pairs(cfg, model, name, choose_records(pairs, args.num), args.output):
+    known = {image["image_id"] for image in get_image_dicts(name)}
+    for record in chosen:
+        if record["image_id"] not in known:
+            raise InputError(f"{args.records}: {name} has no image {record['image_id']!r}")
+    for path in draw_pairs(cfg, model, name, chosen, args.output):
         print(os.path.relpath(path))
 
 

@@ -1,38 +1,52 @@
-"""Consistency of instances under shifts, as pure functions: mAISC (Zou et al., BMVC 2020).
+"""Consistency of instances under shifts: mAISC (Zou et al., BMVC 2020).
 
-The sections of a record, see :mod:`~aa_detectron.consistency.records`, are
-
-    "segm": {"first": [{"index", "category", "score", "area", "match", "iou"}, ...],
-             "second": [{"index", "category", "score", "area"}, ...]},
-    "bbox": {...}
-
-"first" and "second" are the instances M(b) and M(c) of the two crops, cut to the overlap; "index"
-is the place in the model's output, "match" one in "second" or None, "iou" that of the match (0
-without one), "area" is in pixels of the original image. A detector without masks has no "segm".
+The sections "segm" and "bbox" of a record, see :mod:`~aa_detectron.consistency.records`.
 """
 
+import itertools
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypedDict
 
 import numpy as np
 import pycocotools.mask as mask_util
-import torch
-from detectron2.structures import Boxes, Instances
 
-from aa_detectron.consistency.shifts import Box, overlap_in_crops
+from aa_detectron.errors import InvalidOption
 
-from .records import percent, score_by_shift, score_shares, start_record
+from .intervals import percent, score_by_shift, score_fractions
+from .records import METRICS, THRESHOLDS, consistent_fraction, start_record
+from .shifts import Box, Offset, overlap_in_crops
 
-THRESHOLDS = {"mAISC": 0.9, "mAISC50": 0.5, "mAISC75": 0.75}
 SIZES = {"s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, math.inf)}
 """COCO's: small below 32^2 pixels, large from 96^2 on."""
+
+Shapes = list[dict] | np.ndarray
+"""COCO RLEs, or (N, 4) boxes (x, y, width, height)."""
+
+
+class Prediction(TypedDict, total=False):
+    """The instances that a model finds in a crop, in pixels of the crop."""
+
+    boxes: np.ndarray
+    """(N, 4) x0, y0, x1, y1."""
+    scores: np.ndarray
+    """(N,)."""
+    classes: np.ndarray
+    """(N,) integers."""
+    masks: np.ndarray | Sequence[dict]
+    """(N, height, width) bool, or N COCO RLEs; missing for a model without masks."""
+    index: np.ndarray
+    """(N,) places in the model's output, where these are not 0 to N - 1."""
 
 
 def pair_record(
     image_id,
     number: int,
-    offsets,
-    first: Instances,
-    second: Instances,
+    offsets: Sequence[Offset],
+    size: tuple[int, int],
+    first: Prediction,
+    second: Prediction,
     *,
     score_thresh: float = 0.5,
     match_class: bool = True,
@@ -40,75 +54,116 @@ def pair_record(
     """Compares the instances of the two crops of a pair inside their overlap.
 
     Args:
-        image_id: a number or string.
-        number: of the pair within the image.
+        image_id: number or string.
+        number: pair number within the image.
         offsets: ((y, x), (y, x)) of the crops.
-        first, second: what a model returned for each crop: ``scores``, ``pred_classes``,
-            ``pred_boxes`` and, where it has masks, ``pred_masks`` (N, height, width); all in
-            pixels of the crop, both crops of the same size.
+        size: (height, width) of both crops.
+        first, second: what a model returned for each crop.
         score_thresh: instances with a lower score do not count.
         match_class: only instances of the same class can match.
 
     Returns:
         the record with its sections.
+
+    Raises:
+        InvalidOption: a prediction whose fields are not equally many, or masks of another size.
     """
-    size = first.image_size
-    outputs, overlaps = (first, second), overlap_in_crops(*offsets, size)
-    crops = [_above(output, score_thresh) for output in outputs]
+    predictions, overlaps = (first, second), overlap_in_crops(*offsets, size)
+    for prediction in predictions:
+        _check(prediction, sorted(first.keys() | second.keys()), size)
+    kept = [np.flatnonzero(np.asarray(p["scores"]) >= score_thresh) for p in predictions]
+    crops = list(map(_columns, predictions, kept))
     record = start_record(image_id, number, offsets, size)
-    if any(output.has("pred_masks") for output in outputs):
-        indices = [crop.index for crop in crops]
-        masks = list(map(pack_masks, outputs, indices, overlaps))
-        record["segm"] = compare_instances(crops, masks, mask_areas, mask_iou, match_class)
-    boxes = [clip_boxes(crop.pred_boxes, o) for crop, o in zip(crops, overlaps, strict=True)]
-    record["bbox"] = compare_instances(crops, boxes, box_areas, box_iou, match_class)
+    if any("masks" in prediction for prediction in predictions):
+        masks = [
+            cut_masks(prediction.get("masks", ()), index, box)
+            for prediction, index, box in zip(predictions, kept, overlaps, strict=True)
+        ]
+        record["segm"] = compare_instances(crops, masks, mask_areas, match_class)
+    boxes = [
+        clip_boxes(np.asarray(prediction["boxes"]).reshape(-1, 4)[index], box)
+        for prediction, index, box in zip(predictions, kept, overlaps, strict=True)
+    ]
+    record["bbox"] = compare_instances(crops, boxes, box_areas, match_class)
     return record
 
 
-def pack_masks(crop: Instances, index: torch.Tensor, box: Box) -> np.ndarray:
-    """Masks of a crop inside a box, a bit for each pixel.
+def _check(prediction: Prediction, keys: list[str], size: tuple[int, int]) -> None:
+    number = len(prediction["scores"])
+    if not number:  # then some models leave the masks out
+        return
+    for key in keys:
+        found = len(prediction.get(key, ()))
+        if found != number:
+            raise InvalidOption(f"number of {key}", found, f"{number}, as many as scores")
+    masks = prediction.get("masks", ())
+    shapes = [masks.shape[1:]] if isinstance(masks, np.ndarray) else [m["size"] for m in masks]
+    for shape in shapes:
+        if tuple(shape) != tuple(size):
+            raise InvalidOption("size of masks", tuple(shape), f"{tuple(size)}, as the crop")
+
+
+def _columns(prediction: Prediction, kept: np.ndarray) -> list[list]:
+    """Index in the model's output, category and score of those that count, as lists."""
+    index = np.asarray(prediction.get("index", np.arange(len(prediction["scores"]))))
+    columns = index, np.asarray(prediction["classes"]), np.asarray(prediction["scores"])
+    return [column[kept].tolist() for column in columns]
+
+
+def cut_masks(masks: np.ndarray | Sequence[dict], index: np.ndarray, box: Box) -> list[dict]:
+    """Masks of a crop inside a box, as COCO RLEs.
 
     Args:
-        crop: with ``pred_masks``; may be without if it is empty.
-        index: (N,) the wanted ones' places.
-        box: the region.
+        masks: (N, height, width) or N COCO RLEs.
+        index: (M,) places of the masks to cut.
+        box: region of the crop.
+    """
+    if not len(index):
+        return []
+    if isinstance(masks, np.ndarray):
+        pixels = masks[(index, *box.slices)]
+    else:
+        pixels = np.stack([mask_util.decode(masks[i])[box.slices] for i in index])
+    return mask_util.encode(np.asfortranarray(pixels.astype(bool).transpose(1, 2, 0), np.uint8))
+
+
+def clip_boxes(boxes: np.ndarray, box: Box) -> np.ndarray:
+    """Boxes inside a box.
+
+    Args:
+        boxes: (N, 4) x0, y0, x1, y1.
+        box: region.
 
     Returns:
-        (N, words) uint64.
+        (N, 4) float64, x, y, width, height, from the corner of ``box``.
     """
-    if not len(index):  # then some models leave the masks out
-        return np.zeros((0, 0), np.uint64)
-    rows, columns = box.slices
-    pixels = crop.pred_masks[index, rows, columns].flatten(1).bool().cpu().numpy()
-    words = np.zeros((len(pixels), -(-pixels.shape[1] // 64)), np.uint64)
-    octets = np.packbits(pixels, axis=1)
-    words.view(np.uint8)[:, : octets.shape[1]] = octets
-    return words
-
-
-def clip_boxes(boxes: Boxes, box: Box) -> np.ndarray:
-    """Boxes inside a box: (N, 4) float64, x, y, width, height, from the corner of ``box``."""
-    corners = boxes.tensor.detach().cpu().double().numpy() - [box.x0, box.y0, box.x0, box.y0]
+    corners = boxes.astype(np.float64) - [box.x0, box.y0, box.x0, box.y0]
     corners = np.clip(corners, 0, [box.x1 - box.x0, box.y1 - box.y0] * 2)
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
-def _above(crop: Instances, score_thresh: float) -> Instances:
-    """Those that count, without masks, with their ``index`` in the model's output."""
-    index = torch.nonzero(crop.scores >= score_thresh).flatten()
-    fields = {key: crop.get(key)[index] for key in ("scores", "pred_classes", "pred_boxes")}
-    return Instances(crop.image_size, index=index, **fields)
+def mask_areas(masks: list[dict]) -> np.ndarray:
+    """(N,) float64 pixels of COCO RLEs."""
+    return np.array([mask_util.area(mask) for mask in masks], np.float64)
+
+
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """(N,) square pixels of boxes (x, y, width, height)."""
+    return boxes[:, 2] * boxes[:, 3]
 
 
 def compare_instances(
-    crops: list[Instances], shapes: list[np.ndarray], areas, iou, match_class: bool
+    crops: Sequence[list[list]],
+    shapes: Sequence[Shapes],
+    areas: Callable[[Shapes], np.ndarray],
+    match_class: bool,
 ) -> dict:
     """Drops empty shapes and matches the rest: the "segm" or "bbox" of a record.
 
     Args:
-        crops: the instances of both.
-        shapes: an array for each crop, whose rows are its instances'.
-        areas, iou: of such arrays: (N, ...) to (N,) pixels; (N, ...) and (M, ...) to (N, M).
+        crops: for each crop, the columns index, category and score of its instances.
+        shapes: for each crop, the shapes of its instances inside the overlap.
+        areas: of shapes.
         match_class: only instances of the same class can match.
     """
     (first, first_shapes), (second, second_shapes) = (
@@ -116,7 +171,7 @@ def compare_instances(
     )
     ious = np.zeros((len(first), len(second)))
     if first and second:
-        ious = iou(first_shapes, second_shapes)
+        ious = mask_util.iou(first_shapes, second_shapes, [0] * len(second))
     if match_class:
         classes = [np.array([i["category"] for i in side], int) for side in (first, second)]
         ious = np.where(classes[0][:, None] == classes[1][None, :], ious, 0.0)
@@ -127,35 +182,13 @@ def compare_instances(
     return {"first": first, "second": second}
 
 
-def _non_empty(
-    crop: Instances, shapes: np.ndarray, areas: np.ndarray
-) -> tuple[list[dict], np.ndarray]:
+def _non_empty(columns: list[list], shapes: Shapes, areas: np.ndarray) -> tuple[list[dict], Shapes]:
     """Instances with a part in the overlap, as dicts, and their shapes there."""
-    columns = crop.index.tolist(), crop.pred_classes.tolist(), crop.scores.tolist(), areas.tolist()
-    keys = "index", "category", "score", "area"
-    instances = [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
-    return [i for i in instances if i["area"] > 0], shapes[areas > 0]
-
-
-def mask_areas(masks: np.ndarray) -> np.ndarray:
-    """(N,) float64 pixels of packed masks."""
-    return np.bitwise_count(masks).sum(1, dtype=np.float64)
-
-
-def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """IoU of every packed mask of ``first`` (N) with every one of ``second`` (M): (N, M)."""
-    common = np.stack([mask_areas(mask & second) for mask in first])
-    return common / (mask_areas(first)[:, None] + mask_areas(second) - common)
-
-
-def box_areas(boxes: np.ndarray) -> np.ndarray:
-    """(N,) of boxes (x, y, width, height)."""
-    return boxes[:, 2] * boxes[:, 3]
-
-
-def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N, M) of boxes (x, y, width, height)."""
-    return mask_util.iou(first, second, [0] * len(second))
+    keys, rows = ("index", "category", "score", "area"), zip(*columns, areas.tolist(), strict=True)
+    kept = areas > 0
+    instances = [dict(zip(keys, row, strict=True)) for row in itertools.compress(rows, kept)]
+    is_array = isinstance(shapes, np.ndarray)
+    return instances, shapes[kept] if is_array else list(itertools.compress(shapes, kept))
 
 
 def match_instances(scores: np.ndarray, ious: np.ndarray) -> list[int | None]:
@@ -181,48 +214,35 @@ def match_instances(scores: np.ndarray, ious: np.ndarray) -> list[int | None]:
     return matches
 
 
-def consistent_share(instances: list[dict], threshold: float) -> float:
-    """AISC of a pair: the share, 0 to 1, of M(b)'s instances whose match has IoU > threshold."""
-    return sum(i["iou"] > threshold for i in instances) / len(instances)
-
-
-def symmetric_share(pair: dict, threshold: float) -> float:
-    """2 * consistent / (\\|M(b)\\| + \\|M(c)\\|), 0 to 1; either may be empty, but not both."""
-    consistent = sum(i["iou"] > threshold for i in pair["first"])
-    return 2 * consistent / (len(pair["first"]) + len(pair["second"]))
-
-
-def score_pairs(records: list[dict], task: str, class_names: list[str] | None = None) -> dict:
+def score_pairs(
+    records: list[dict], task: str, class_names: Sequence[str] | None = None
+) -> dict[str, float]:
     """All scores of a task from its records, in percent (NaN where no pair counts).
 
     mAISC is the mean over the pairs in which M(b) is not empty, at IoU > 0.9, with the 95 %
     bootstrap interval over images; mAISC50 and mAISC75 at 0.5 and 0.75; mAISCs, m, l count only
     instances of COCO's small, medium and large areas; "symmetric" is the mean of
-    :func:`symmetric_share` over the pairs in which either is not empty; "pairs" and "empty" count
-    the pairs in the mean and those left out. Names with a hyphen are per class and per distance
-    between the two crops.
+    :func:`~aa_detectron.consistency.records.symmetric_fraction` over the pairs in which either is
+    not empty; "pairs" and "empty" count the pairs in the mean and those left out. Names with a
+    hyphen are per class and per distance between the two crops.
 
     Args:
-        records: see the top of this file.
+        records: see :mod:`~aa_detectron.consistency.records`.
         task: "segm" or "bbox".
-        class_names: of the categories; None leaves them out.
+        class_names: names of the categories; None leaves out the scores per class.
     """
-    main = THRESHOLDS["mAISC"]
+    shape = {"segm": "mask", "bbox": "box"}[task]
+    fractions = {name: METRICS[f"{shape} {name}"].fraction for name in THRESHOLDS}
+    main = fractions["mAISC"]
 
-    def share(record: dict, threshold: float = main, wanted=lambda instance: True):
-        instances = [i for i in record[task]["first"] if wanted(i)]
-        return consistent_share(instances, threshold) if instances else None
+    def mean_of(counts: Callable[[dict], bool]) -> float:
+        return percent(map(partial(consistent_fraction, task=task, counts=counts), records))
 
-    def mean(**kwargs) -> float:
-        return percent(share(record, **kwargs) for record in records)
-
-    scores = score_shares("mAISC", records, share)
-    for name, threshold in THRESHOLDS.items():
-        scores[name] = mean(threshold=threshold)
-    either = [r[task] for r in records if r[task]["first"] or r[task]["second"]]
-    scores["symmetric"] = percent(symmetric_share(pair, main) for pair in either)
+    scores = score_fractions("mAISC", records, main)
+    scores |= {name: percent(map(fraction, records)) for name, fraction in fractions.items()}
+    scores["symmetric"] = percent(map(METRICS[f"{shape} mAISC symmetric"].fraction, records))
     for size, (low, high) in SIZES.items():
-        scores[f"mAISC{size}"] = mean(wanted=lambda i, low=low, high=high: low <= i["area"] < high)
+        scores[f"mAISC{size}"] = mean_of(lambda i, low=low, high=high: low <= i["area"] < high)
     for category, name in enumerate(class_names or []):
-        scores[f"mAISC-{name}"] = mean(wanted=lambda i, c=category: i["category"] == c)
-    return scores | score_by_shift("mAISC", records, share)
+        scores[f"mAISC-{name}"] = mean_of(lambda i, c=category: i["category"] == c)
+    return scores | score_by_shift("mAISC", records, main)

@@ -1,36 +1,33 @@
-"""Consistency of label maps under shifts, as pure functions: mASSC (Zou et al., BMVC 2020).
+"""Consistency of label maps under shifts: mASSC (Zou et al., BMVC 2020).
 
-The section of a record, see :mod:`~aa_detectron.consistency.records`, is
-
-    "sem_seg": {"pixels": int, "equal": int, "per_class": {"<class>": [first, equal], ...}}
-
-"pixels" are those of the overlap that count, "equal" those of them to which both crops give the
-same label; "per_class" splits both numbers by the first crop's label.
+The section "sem_seg" of a record, see :mod:`~aa_detectron.consistency.records`.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
-from torch import Tensor
 
-from aa_detectron.consistency.shifts import overlap_in_crops
-
-from .records import percent, score_by_shift, score_shares, start_record
+from .intervals import percent, score_by_shift, score_fractions
+from .records import METRICS, start_record
+from .shifts import Offset, overlap_in_crops
 
 
 def label_pair_record(
     image_id,
     number: int,
-    offsets,
-    first: Tensor,
-    second: Tensor,
+    offsets: Sequence[Offset],
+    first: np.ndarray,
+    second: np.ndarray,
     counted: np.ndarray | None = None,
 ) -> dict:
     """Compares the label maps of the two crops of a pair inside their overlap.
 
     Args:
-        image_id: a number or string.
-        number: of the pair within the image.
+        image_id: number or string.
+        number: pair number within the image.
         offsets: ((y, x), (y, x)) of the crops.
-        first, second: (height, width) integers, the labels that a model gives to each crop.
+        first, second: (height, width) integers from 0, the labels that a model gives to each crop.
         counted: bool, of the size of the image: the pixels that count; None for all.
 
     Returns:
@@ -38,9 +35,7 @@ def label_pair_record(
     """
     size = tuple(first.shape)
     boxes = overlap_in_crops(*offsets, size)
-    overlaps = [
-        labels[box.slices].cpu().numpy() for labels, box in zip((first, second), boxes, strict=True)
-    ]
+    overlaps = [labels[box.slices] for labels, box in zip((first, second), boxes, strict=True)]
     if counted is not None:
         rows, columns = (
             slice(start + inside.start, start + inside.stop)
@@ -62,30 +57,28 @@ def compare_labels(first: np.ndarray, second: np.ndarray) -> dict:
     }
 
 
-def equal_share(record: dict) -> float | None:
-    """Share, 0 to 1, of a pair's pixels with the same label; None where no pixel counts."""
-    section = record["sem_seg"]
-    return section["equal"] / section["pixels"] if section["pixels"] else None
-
-
-def score_label_pairs(records: list[dict], class_names: list[str] | None = None) -> dict:
+def score_label_pairs(
+    records: list[dict], class_names: Sequence[str] | None = None
+) -> dict[str, float]:
     """All scores from the records, in percent (NaN where no pair counts).
 
-    mASSC is the mean over pairs of the share of pixels to which both crops give the same label,
-    with its interval and counts, see :func:`~aa_detectron.consistency.records.score_shares`.
-    Names with a hyphen are per distance between the two crops and per class: the share of those
-    pixels to which the first crop gives the class, mean over the pairs that have any.
+    mASSC is the mean over pairs of the fraction of pixels to which both crops give the same label,
+    with its interval and counts, see :func:`~aa_detectron.consistency.intervals.score_fractions`.
+    Names with a hyphen are per distance between the two crops and per class: among the pixels to
+    which the first crop gives the class, the fraction with the same label in both, mean over the
+    pairs that have any.
 
     Args:
-        records: see the top of this file.
-        class_names: of the labels; None leaves them out.
+        records: see :mod:`~aa_detectron.consistency.records`.
+        class_names: names of the labels; None leaves out the scores per class.
     """
-
-    def class_share(record: dict, label: int) -> float | None:
-        pixels, equal = record["sem_seg"]["per_class"].get(str(label), (0, 0))
-        return equal / pixels if pixels else None
-
-    scores = score_shares("mASSC", records, equal_share)
+    fraction = METRICS["mASSC"].fraction
+    scores = score_fractions("mASSC", records, fraction)
     for label, name in enumerate(class_names or []):
-        scores[f"mASSC-{name}"] = percent(class_share(record, label) for record in records)
-    return scores | score_by_shift("mASSC", records, equal_share)
+        scores[f"mASSC-{name}"] = percent(map(partial(_class_fraction, label=label), records))
+    return scores | score_by_shift("mASSC", records, fraction)
+
+
+def _class_fraction(record: dict, label: int) -> float | None:
+    pixels, equal = record["sem_seg"]["per_class"].get(str(label), (0, 0))
+    return equal / pixels if pixels else None

@@ -1,39 +1,79 @@
-"""What all consistency metrics share: shares of pairs, their mean, interval and shift lengths.
+"""The record of a pair, and every metric that is a mean over pairs.
 
 What the two crops of a pair gave is kept as a plain dict, its record, which goes to JSON as it is
 and from which every score is computed:
 
     {"image_id": ..., "pair": 0, "offsets": [[y, x], [y, x]], "size": [height, width], ...}
 
-with the sections that :mod:`~aa_detectron.consistency.instances`,
-:mod:`~aa_detectron.consistency.label_maps` and :mod:`~aa_detectron.consistency.classes` add.
+A record has the sections of one kind of output:
+
+    "segm": {"first": [{"index", "category", "score", "area", "match", "iou"}, ...],
+             "second": [{"index", "category", "score", "area"}, ...]},
+    "bbox": {...}
+
+    Instances. "first" and "second" are the instances M(b) and M(c) of the two crops, cut to the
+    overlap; "index" is the place in the model's output, "match" a place in "second" or None, "iou"
+    the IoU of the match (0 without one), "area" the area in pixels of the original image. A
+    detector without masks has no "segm".
+
+    "sem_seg": {"pixels": int, "equal": int, "per_class": {"<class>": [first, equal], ...}}
+
+    Label maps. "pixels" counts the pixels of the overlap that count, "equal" the pixels among them
+    to which both crops give the same label; "per_class" splits both numbers by the first crop's
+    label.
+
+    "classification": {
+        "first": {"label": int, "score": float}, "second": {...}, "category": int or None
+    }
+
+    Classes. "label" is the class of the highest logit of a crop, "score" its softmax; "category"
+    is the right class where that is known.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import bootstrap
 
-SHIFT_LENGTHS = (4, 8, 16, 32, math.inf)
-"""Upper ends, in pixels, of the ranges of the distance between the two offsets."""
+from aa_detectron.errors import InputError
+
+THRESHOLDS = {"mAISC": 0.9, "mAISC50": 0.5, "mAISC75": 0.75}
+"""IoU that the match of a consistent instance exceeds."""
+
+Fraction = Callable[[dict], float | None]
+"""Of a record with the section, 0 to 1; None where the pair does not count."""
+
+
+class Metric(NamedTuple):
+    """What is averaged over pairs."""
+
+    section: str
+    """Section that a record needs."""
+    fraction: Fraction
 
 
 def start_record(image_id, number: int, offsets, size) -> dict:
     """A record without sections.
 
     Args:
-        image_id: a number or string.
-        number: of the pair within the image.
+        image_id: number or string.
+        number: pair number within the image.
         offsets: ((y, x), (y, x)) of the crops.
         size: (height, width) of both crops.
     """
     return {
-        "image_id": image_id,
+        "image_id": plain(image_id),
         "pair": number,
         "offsets": [list(offset) for offset in offsets],
         "size": list(size),
     }
+
+
+def plain(value):
+    """Python's number for a NumPy scalar, which JSON does not take; everything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def shift_length(record: dict) -> float:
@@ -41,76 +81,96 @@ def shift_length(record: dict) -> float:
     return math.dist(*record["offsets"])
 
 
-def percent(shares: Iterable[float | None]) -> float:
-    """Mean of shares, 0 to 1, in percent, None left out; NaN without any."""
-    counted = [share for share in shares if share is not None]
-    return 100 * math.fsum(counted) / len(counted) if counted else math.nan
-
-
-def score_shares(
-    name: str, records: list[dict], share: Callable[[dict], float | None]
-) -> dict[str, float]:
-    """Mean of a share over pairs, its interval, and the counts of pairs.
+def consistent_fraction(
+    record: dict,
+    task: str,
+    threshold: float = THRESHOLDS["mAISC"],
+    counts: Callable[[dict], bool] = lambda instance: True,
+) -> float | None:
+    """AISC of a pair: the fraction of M(b)'s instances whose match has IoU > ``threshold``.
 
     Args:
-        name: of the metric.
-        records: of the pairs.
-        share: of a record, 0 to 1; None where the pair does not count.
+        record: with the section ``task``.
+        task: "segm" or "bbox".
+        threshold: IoU.
+        counts: whether an instance of M(b) counts.
 
     Returns:
-        {name, "low" and "high": the 95 % bootstrap interval over images, in percent;
-        "pairs" in the mean, "empty" that do not count}.
+        0 to 1; None where no instance counts.
     """
-    shares = [share(record) for record in records]
-    image_ids = [r["image_id"] for r, s in zip(records, shares, strict=True) if s is not None]
-    low, high = bootstrap_interval([s for s in shares if s is not None], image_ids)
-    return {
-        name: percent(shares),
-        "low": 100 * low,
-        "high": 100 * high,
-        "pairs": len(image_ids),
-        "empty": len(records) - len(image_ids),
+    ious = [instance["iou"] for instance in record[task]["first"] if counts(instance)]
+    return sum(iou > threshold for iou in ious) / len(ious) if ious else None
+
+
+def symmetric_fraction(record: dict, task: str, threshold: float) -> float | None:
+    """2 * consistent / (\\|M(b)\\| + \\|M(c)\\|), 0 to 1; None where both are empty."""
+    first, second = record[task]["first"], record[task]["second"]
+    if not first and not second:
+        return None
+    return 2 * sum(i["iou"] > threshold for i in first) / (len(first) + len(second))
+
+
+def equal_fraction(record: dict) -> float | None:
+    """Fraction of a pair's pixels with the same label; None where no pixel counts."""
+    section = record["sem_seg"]
+    return section["equal"] / section["pixels"] if section["pixels"] else None
+
+
+def same_class(record: dict) -> float:
+    """1 if both crops of a pair get the same label, else 0."""
+    section = record["classification"]
+    return float(section["first"]["label"] == section["second"]["label"])
+
+
+def correct_fraction(record: dict) -> float | None:
+    """Fraction, 0, 0.5 or 1, of a pair's crops with the right label; None where it is unknown."""
+    section = record["classification"]
+    if section["category"] is None:
+        return None
+    return sum(section[crop]["label"] == section["category"] for crop in ("first", "second")) / 2
+
+
+def correctly_consistent(record: dict) -> float | None:
+    """1 if both crops get the right label, 0 if one of them does; None for every other pair."""
+    fraction = correct_fraction(record)
+    return float(fraction == 1) if fraction else None
+
+
+def _of_instances(task: str, shape: str) -> dict[str, Metric]:
+    metrics = {
+        f"{shape} {name}": Metric(task, partial(consistent_fraction, task=task, threshold=iou))
+        for name, iou in THRESHOLDS.items()
     }
+    symmetric = partial(symmetric_fraction, task=task, threshold=THRESHOLDS["mAISC"])
+    return metrics | {f"{shape} mAISC symmetric": Metric(task, symmetric)}
 
 
-def score_by_shift(
-    name: str, records: list[dict], share: Callable[[dict], float | None]
-) -> dict[str, float]:
-    """The same mean for every range of :data:`SHIFT_LENGTHS`: {"<name>-shift-<end>": percent}."""
-    scores = {}
-    shortest = 0.0
-    for longest in SHIFT_LENGTHS:
-        inside = [r for r in records if shortest < shift_length(r) <= longest]
-        scores[f"{name}-shift-{longest}"] = percent(map(share, inside))
-        shortest = longest
-    return scores
+METRICS: dict[str, Metric] = {
+    **_of_instances("segm", "mask"),
+    **_of_instances("bbox", "box"),
+    "mASSC": Metric("sem_seg", equal_fraction),
+    "consistency": Metric("classification", same_class),
+    "correct consistency": Metric("classification", correctly_consistent),
+    "accuracy": Metric("classification", correct_fraction),
+}
+"""Everything that scores records reads this table."""
+
+MAIN_METRICS = {
+    "segm": "mask mAISC",
+    "bbox": "box mAISC",
+    "sem_seg": "mASSC",
+    "classification": "consistency",
+}
+"""The metric that stands for a section."""
 
 
-def bootstrap_interval(
-    shares: list[float], image_ids: list, *, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % percentile interval of the mean over pairs, by resampling images.
+def main_fraction(record: dict) -> float | None:
+    """Fraction of a record's first section in :data:`MAIN_METRICS`; None where it does not count.
 
-    The pairs of an image are not independent, so whole images are drawn.
-
-    Args:
-        shares: one number a pair.
-        image_ids: the image of each pair.
-
-    Returns:
-        (low, high) in the unit of ``shares``; NaN with fewer than two images.
+    Raises:
+        InputError: the record has no section.
     """
-    _, image = np.unique([str(i) for i in image_ids], return_inverse=True)
-    sums, counts = np.bincount(image, shares), np.bincount(image)
-    if len(counts) < 2:
-        return math.nan, math.nan
-    result = bootstrap(
-        (sums, counts),
-        lambda s, n, axis: s.sum(axis) / n.sum(axis),
-        paired=True,
-        method="percentile",
-        n_resamples=resamples,
-        batch=100,
-        rng=np.random.default_rng(seed),
-    )
-    return result.confidence_interval
+    for section, name in MAIN_METRICS.items():
+        if section in record:
+            return METRICS[name].fraction(record)
+    raise InputError("these records have neither instances, label maps nor classes")

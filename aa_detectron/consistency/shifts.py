@@ -2,14 +2,14 @@
 
 Pairs are those of all three consistency metrics: two crops of (H - S) x (W - S), offsets
 independent and uniform in {0..S}^2, redrawn when equal. Windows are those of the worst-shift AP:
-one of (H - 41) x (W - 41) in the centre, moved by fixed steps.
+one of (H - 41) x (W - 41) in the center, moved by fixed steps.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from aa_detectron.utils.keyed_random import hash_key
+from aa_detectron.utils.hashing import hash_key
 
 WORST_SHIFTS = (1, 2, 5, 10, 20)
 """How far, in pixels, the window of the worst-shift AP moves up, down, left and right."""
@@ -78,19 +78,19 @@ def window_offsets(height: int, width: int) -> list[Offset]:
         height, width: of the image, in pixels.
 
     Returns:
-        the centre, then up, down, left and right of it for every shift.
+        the center, then up, down, left and right of it for every shift.
 
     Raises:
         ValueError: no shift is possible (a side below 8 pixels).
     """
-    centre = effective_shift(height, width, MARGIN) // 2
-    shifts = [shift for shift in WORST_SHIFTS if shift <= centre]
+    center = effective_shift(height, width, MARGIN) // 2
+    shifts = [shift for shift in WORST_SHIFTS if shift <= center]
     if not shifts:
         raise ValueError(f"{height}x{width} pixels leave no room for a shift")
     moves = [(0, 0)]
     for shift in shifts:
         moves += [(-shift, 0), (shift, 0), (0, -shift), (0, shift)]
-    return [(centre + y, centre + x) for y, x in moves]
+    return [(center + y, center + x) for y, x in moves]
 
 
 def crop_size(height: int, width: int, max_shift: int) -> tuple[int, int]:

@@ -128,7 +128,7 @@ def get_image_dicts(name: str) -> list[dict]:
     An image without an id takes its path from the folder of the images, with forward slashes.
 
     Raises:
-        InputError: neither a data set nor a folder; a folder without images.
+        InputError: neither a data set nor a folder; a folder without images; images with one id.
     """
     if name in DatasetCatalog:
         with explained([name]):
@@ -136,7 +136,11 @@ def get_image_dicts(name: str) -> list[dict]:
             assert images, "empty, which is explained"
         metadata = MetadataCatalog.get(name)
         root = metadata.get("image_root") or metadata.get("image_dir") or ""
-        return [{"image_id": _relative_path(image["file_name"], root)} | image for image in images]
+        images = [
+            {"image_id": _relative_path(image["file_name"], root)} | image for image in images
+        ]
+        check_image_ids(name, images)
+        return images
     folder = Path(name)
     if not folder.is_dir():
         raise InputError(
@@ -146,6 +150,17 @@ def get_image_dicts(name: str) -> list[dict]:
     if not files:
         raise InputError(f"{name}: no images there ({', '.join(IMAGE_SUFFIXES)})")
     return [{"file_name": os.fspath(f), "image_id": _relative_path(f, folder)} for f in files]
+
+
+def check_image_ids(name: str, images: list[dict]) -> None:
+    """Raises InputError where two images have one id: all would be tested as one image."""
+    files = {}
+    for image in images:
+        key, file = str(image["image_id"]), image["file_name"]
+        if key in files:
+            both = f"{files[key]} and {file}"
+            raise InputError(f"{name}: image_id {key} belongs to {both}, but must be of one image")
+        files[key] = file
 
 
 def _relative_path(file_name, root) -> str:

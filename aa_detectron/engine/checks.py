@@ -8,9 +8,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from aa_detectron.config import CLASSIFIER, SEGMENTORS
 from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
 from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.evaluation.build import check_evaluator_type
 
 from .legal_values import check_values
-from .trainer import check_evaluator_type
 
 
 def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:

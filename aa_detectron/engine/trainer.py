@@ -1,22 +1,15 @@
 """The trainer behind tools/train_net.py."""
 
-import importlib.util
-import logging
 import os
 import weakref
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog, build_detection_test_loader
+from detectron2.data import build_detection_test_loader
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import (
-    COCOEvaluator,
-    COCOPanopticEvaluator,
     DatasetEvaluator,
     DatasetEvaluators,
-    LVISEvaluator,
-    PascalVOCDetectionEvaluator,
-    SemSegEvaluator,
     inference_on_dataset,
     print_csv_format,
 )
@@ -25,77 +18,22 @@ from torch import nn
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.data.datasets.explain import explained
-from aa_detectron.data.label_maps import check_labels, read_label_map
 from aa_detectron.data.mappers import build_mapper
-from aa_detectron.data.pairs import build_shifted_pair_loader, get_metadata
+from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.data.train_loader import TrainingBatches, build_train_loader
 from aa_detectron.data.windows import build_shifted_window_loader
 from aa_detectron.errors import InputError
-from aa_detectron.evaluation import (
-    ClassificationConsistencyEvaluator,
-    ClassificationEvaluator,
-    InstanceConsistencyEvaluator,
-    SemSegConsistencyEvaluator,
-    VIDEvaluator,
-    WorstShiftEvaluator,
+from aa_detectron.evaluation import WorstShiftEvaluator
+from aa_detectron.evaluation.build import (
+    build_consistency_evaluators,
+    build_evaluator,
+    inference_folder,
 )
-from aa_detectron.evaluation.pair_evaluator import PairEvaluator
 from aa_detectron.modeling.places import warn_of_missing_filters
 
 from .distributed import ddp_options, share_buffers, unused_parameters_named
 from .reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_resume
 from .solver import build_lr_scheduler, build_optimizer
-
-logger = logging.getLogger(__name__)
-
-
-def _sem_seg_evaluator(name: str, folder: str) -> SemSegEvaluator:
-    metadata = MetadataCatalog.get(name)
-
-    def load(file_name, dtype):
-        labels = read_label_map(file_name)
-        check_labels(labels, len(metadata.stuff_classes), metadata.ignore_label, file_name)
-        return labels.astype(dtype)
-
-    return SemSegEvaluator(name, output_dir=folder, sem_seg_loading_fn=load)
-
-
-def _panoptic_evaluator(name: str, folder: str) -> DatasetEvaluators:
-    evaluators = [_sem_seg_evaluator(name, folder), COCOEvaluator(name, output_dir=folder)]
-    if importlib.util.find_spec("panopticapi"):
-        evaluators.append(COCOPanopticEvaluator(name, folder))
-    else:
-        logger.warning("panopticapi is not installed: panoptic quality is not measured")
-    return DatasetEvaluators(evaluators)
-
-
-def _vid_evaluator(name: str, folder: str) -> VIDEvaluator:
-    return VIDEvaluator(MetadataCatalog.get(name).imagenet_1k, folder)
-
-
-EVALUATORS = {
-    "cityscapes_sem_seg": _sem_seg_evaluator,
-    "classification": lambda name, folder: ClassificationEvaluator(folder),
-    "coco": lambda name, folder: COCOEvaluator(name, output_dir=folder),
-    "coco_panoptic_seg": _panoptic_evaluator,
-    "imagenet_vid": lambda name, folder: VIDEvaluator(
-        MetadataCatalog.get(name).imagenet_1k, folder
-    ),
-    "lvis": lambda name, folder: LVISEvaluator(name, output_dir=folder),
-    "pascal_voc": lambda name, folder: PascalVOCDetectionEvaluator(name),
-    "sem_seg": _sem_seg_evaluator,
-}
-"""By the ``evaluator_type`` of a data set's metadata."""
-
-
-def check_evaluator_type(name: str) -> None:
-    """Raises InputError unless there is an evaluator for the data set."""
-    kind = MetadataCatalog.get(name).get("evaluator_type")
-    if kind not in EVALUATORS:
-        raise InputError(
-            f"DATASETS.TEST: {name} has evaluator_type {kind!r}, but must have one of "
-            + ", ".join(map(repr, EVALUATORS))
-        )
 
 
 class Trainer(DefaultTrainer):
@@ -183,14 +121,8 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """The evaluator for the data set's ``evaluator_type``.
-
-        Raises:
-            InputError: none is known for it.
-        """
-        check_evaluator_type(dataset_name)
-        kind = MetadataCatalog.get(dataset_name).evaluator_type
-        return EVALUATORS[kind](dataset_name, inference_folder(cfg))
+        """See :func:`aa_detectron.evaluation.build.build_evaluator`."""
+        return build_evaluator(cfg, dataset_name)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators=None) -> dict:
@@ -239,31 +171,3 @@ class Trainer(DefaultTrainer):
                     raise InputError(f"TEST.CONSISTENCY: the model's outputs have no {outputs}")
                 print_csv_format(results[name])
         return results
-
-
-def build_consistency_evaluators(cfg: CfgNode, name: str) -> list[PairEvaluator]:
-    """For a data set or folder of images; each takes of a model's outputs what it knows."""
-    options = cfg.TEST.CONSISTENCY
-    folder = inference_folder(cfg)
-    ignored = get_metadata(name, "ignore_label") if options.LABELLED_ONLY else None
-    return [
-        InstanceConsistencyEvaluator(
-            name,
-            get_metadata(name, "thing_classes"),
-            score_thresh=options.SCORE_THRESH,
-            match_class=options.MATCH_CLASS,
-            output_dir=folder,
-        ),
-        SemSegConsistencyEvaluator(
-            name,
-            get_metadata(name, "stuff_classes"),
-            ignore_label=ignored,
-            output_dir=folder,
-        ),
-        ClassificationConsistencyEvaluator(name, output_dir=folder),
-    ]
-
-
-def inference_folder(cfg: CfgNode) -> str:
-    """Where Detectron2, too, keeps what evaluation writes."""
-    return os.path.join(cfg.OUTPUT_DIR, "inference")

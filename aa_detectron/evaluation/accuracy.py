@@ -1,6 +1,7 @@
-"""Accuracy of classifiers as Detectron2 evaluators: counts, gathered, divided once."""
+"""Accuracy of classifiers: functions of logits, and Detectron2's evaluators of them."""
 
 import itertools
+import math
 import os
 
 import torch
@@ -8,10 +9,78 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import Tensor
 
-from aa_detectron.consistency.classes import top_k_correct, vid_correct
-from aa_detectron.utils.files import write_json
+from aa_detectron.consistency.records import plain
+from aa_detectron.errors import InvalidOption
+from aa_detectron.utils.files import name_stem, write_json
 
-RECORDS = "accuracy.json"
+
+def top_k_correct(logits: Tensor, categories: Tensor, k: int) -> Tensor:
+    """Which images have their category among the k highest logits; the sum counts them.
+
+    Args:
+        logits: (N, classes).
+        categories: (N,) integers.
+        k: at least 1.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        InvalidOption: a category that has no logit.
+    """
+    if len(categories):
+        _check_number_of_logits(logits, int(categories.max()))
+    highest = logits.argsort(dim=1, descending=True, stable=True)[:, :k]
+    return (highest == categories[:, None]).any(dim=1)
+
+
+def vid_correct(
+    logits: Tensor, annotated: list[list[int]], classes_of_vid: list[list[int]]
+) -> Tensor:
+    """Which frames a classifier of ImageNet-1k gets right; the sum counts them.
+
+    Of the ImageNet classes that belong to any VID class the one of the highest logit is predicted.
+    It is right if it belongs to any VID class that is annotated in the frame.
+
+    Args:
+        logits: (N, ImageNet classes).
+        annotated: for each frame, the indices of VID classes.
+        classes_of_vid: for each VID class, the indices of ImageNet classes that belong to it.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        InvalidOption: an ImageNet class that has no logit.
+    """
+    candidates = sorted(set().union(*classes_of_vid))
+    _check_number_of_logits(logits, candidates[-1])
+    predicted = mask_classes(logits, candidates).argmax(dim=1).tolist()
+    right = [
+        any(label in classes_of_vid[vid_class] for vid_class in vid_classes)
+        for label, vid_classes in zip(predicted, annotated, strict=True)
+    ]
+    return torch.tensor(right, dtype=torch.bool)
+
+
+def mask_classes(logits: Tensor, kept: list[int]) -> Tensor:
+    """(N, classes) logits with -inf for all classes but the ``kept`` ones.
+
+    Zero would not do: a kept class of negative logit would lose to it.
+    """
+    masked = torch.full_like(logits, -math.inf)
+    masked[:, kept] = logits[:, kept]
+    return masked
+
+
+def _check_number_of_logits(logits: Tensor, highest: int) -> None:
+    if highest >= logits.shape[1]:
+        raise InvalidOption("number of logits", logits.shape[1], f"at least {highest + 1}")
+
+
+def accuracy_path(folder: str, name: str) -> str:
+    """Where an evaluator keeps what it says about each image of a data set."""
+    return os.path.join(folder, f"accuracy_{name_stem(name)}.json")
 
 
 class AccuracyEvaluator(DatasetEvaluator):
@@ -20,13 +89,15 @@ class AccuracyEvaluator(DatasetEvaluator):
     The results are {task: {metric: percent, "images": count}}.
 
     Args:
-        output_dir: where :data:`RECORDS` goes: {"results", "images": [{"image_id", metric: bool}]},
-            by which models can be compared image by image; None for no file.
+        name: name of the data set, for the name of the file.
+        output_dir: folder of :func:`accuracy_path`: {"results", "images": [{"image_id", metric:
+            bool}]}, by which models can be compared image by image; None for no file.
     """
 
     task: str
 
-    def __init__(self, output_dir: str | None = None):
+    def __init__(self, name: str, output_dir: str | None = None):
+        self.name = name
         self.output_dir = output_dir
         self.reset()
 
@@ -47,7 +118,7 @@ class AccuracyEvaluator(DatasetEvaluator):
         right = {metric: r.tolist() for metric, r in self.correct(inputs, logits).items()}
         for number, item in enumerate(inputs):
             record = {metric: r[number] for metric, r in right.items()}
-            self.records.append({"image_id": item.get("image_id")} | record)
+            self.records.append({"image_id": plain(item.get("image_id"))} | record)
 
     def evaluate(self) -> dict | None:
         comm.synchronize()
@@ -59,7 +130,7 @@ class AccuracyEvaluator(DatasetEvaluator):
         results = {self.task: scores | {"images": len(records)}}
         if self.output_dir:
             records.sort(key=lambda record: str(record["image_id"]))
-            path = os.path.join(self.output_dir, RECORDS)
+            path = accuracy_path(self.output_dir, self.name)
             write_json(path, {"results": results, "images": records})
         return results
 
@@ -75,19 +146,19 @@ class ClassificationEvaluator(AccuracyEvaluator):
 
 
 class VIDEvaluator(AccuracyEvaluator):
-    """Generalisation of a classifier of ImageNet-1k to inputs with "vid_classes".
+    """Generalization of a classifier of ImageNet-1k to inputs with "vid_classes".
 
-    See :func:`~aa_detectron.consistency.classes.vid_correct`.
+    See :func:`vid_correct`.
 
     Args:
+        name, output_dir: see :class:`AccuracyEvaluator`.
         classes_of_vid: for each class of ImageNet-VID, its classes of ImageNet-1k.
-        output_dir: see :class:`AccuracyEvaluator`.
     """
 
     task = "vid"
 
-    def __init__(self, classes_of_vid: list[list[int]], output_dir: str | None = None):
-        super().__init__(output_dir)
+    def __init__(self, name: str, classes_of_vid: list[list[int]], output_dir: str | None = None):
+        super().__init__(name, output_dir)
         self.classes_of_vid = classes_of_vid
 
     def correct(self, inputs, logits):

@@ -1,15 +1,23 @@
-"""What the evaluators of consistency share: pairs in, records gathered, scores and a file out."""
+"""Detectron2's evaluators of consistency: pairs in, records gathered, scores and a file out."""
 
 import itertools
 import logging
 import os
-import re
 
+import numpy as np
+import torch
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.structures import Instances
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from aa_detectron.utils.files import write_json
+from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
+from aa_detectron.consistency.curves import drop_curve
+from aa_detectron.consistency.instances import Prediction, pair_record, score_pairs
+from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
+from aa_detectron.data.label_maps import read_label_map
+from aa_detectron.errors import InputError
+from aa_detectron.utils.files import name_stem, write_json
 
 
 class PairEvaluator(DatasetEvaluator):
@@ -20,10 +28,9 @@ class PairEvaluator(DatasetEvaluator):
     to be compared are passed over: without any other, there are no results.
 
     Args:
-        name: of the data set or folder; for the name of the file and the log.
-        class_names: for scores per class.
-        output_dir: where consistency_<kind>_<name>.json with the record of every pair goes; None
-            for no file.
+        name: name of the data set or folder, for the name of the file and the log.
+        class_names: names of the classes, for scores per class.
+        output_dir: folder of :func:`records_path`, with the record of every pair; None for no file.
         distributed: gather the records of all processes.
     """
 
@@ -64,6 +71,10 @@ class PairEvaluator(DatasetEvaluator):
         """What else determines the records; for the file."""
         return {}
 
+    def extras(self, records: list[dict]) -> dict:
+        """What else the file has, computed from the records of all pairs."""
+        return {}
+
     def reset(self):
         self.records = []
 
@@ -94,14 +105,11 @@ class PairEvaluator(DatasetEvaluator):
                 "class_names": self.class_names,
                 "results": results,
                 "pairs": records,
+                **self.extras(records),
             }
-            self.write(records_path(self.output_dir, self.kind, self.name), report)
+            write_json(records_path(self.output_dir, self.kind, self.name), report)
         self._log(results)
         return results
-
-    def write(self, path: str, report: dict) -> None:
-        """Writes what has been found as JSON."""
-        write_json(path, report)
 
     def _log(self, results: dict):
         logger = logging.getLogger(__name__)
@@ -113,5 +121,153 @@ class PairEvaluator(DatasetEvaluator):
 
 def records_path(folder: str, kind: str, name: str) -> str:
     """Where an evaluator keeps its records of a data set or folder of images."""
-    stem = re.sub(r"[^\w.-]+", "_", name.strip("./"))
-    return os.path.join(folder, f"consistency_{kind}_{stem}.json")
+    return os.path.join(folder, f"consistency_{kind}_{name_stem(name)}.json")
+
+
+class InstanceConsistencyEvaluator(PairEvaluator):
+    """Consistency of the "instances" that a model finds in the crops of shifted pairs.
+
+    The results are ``{"consistency_bbox": {...}, "consistency_segm": {...}}``, see
+    :func:`~aa_detectron.consistency.instances.score_pairs`; the second is missing for a model
+    without masks.
+
+    Args:
+        score_thresh: instances with a lower score do not count.
+        match_class: only instances of the same class can match.
+        name, class_names, kwargs: as in the base.
+    """
+
+    kind = "instances"
+
+    def __init__(
+        self,
+        name: str,
+        class_names: list[str] | None = None,
+        *,
+        score_thresh: float = 0.5,
+        match_class: bool = True,
+        **kwargs,
+    ):
+        super().__init__(name, class_names, **kwargs)
+        self.score_thresh = score_thresh
+        self.match_class = match_class
+
+    def settings(self) -> dict:
+        return {"score_thresh": self.score_thresh, "match_class": self.match_class}
+
+    def compare(self, item: dict, first: dict, second: dict) -> dict | None:
+        if "instances" not in first:
+            return None
+        crops = [output["instances"] for output in (first, second)]
+        return pair_record(
+            item["image_id"],
+            item["pair"]["number"],
+            item["pair"]["offsets"],
+            crops[0].image_size,
+            *(as_prediction(crop, self.score_thresh) for crop in crops),
+            **self.settings(),
+        )
+
+    def score(self, records: list[dict]) -> dict:
+        tasks = [t for t in ("bbox", "segm") if any(t in r for r in records)]
+        for record, task in itertools.product(records, tasks):
+            record.setdefault(task, {"first": [], "second": []})  # no instance, hence no masks
+        return {f"consistency_{t}": score_pairs(records, t, self.class_names) for t in tasks}
+
+
+def as_prediction(instances: Instances, score_thresh: float) -> Prediction:
+    """Arrays of the instances that count, so that no other masks leave the device."""
+    index = torch.nonzero(instances.scores >= score_thresh).flatten()
+    kept = instances[index]
+    tensors = {
+        "index": index,
+        "boxes": kept.pred_boxes.tensor,
+        "scores": kept.scores,
+        "classes": kept.pred_classes,
+    }
+    if kept.has("pred_masks"):
+        tensors["masks"] = kept.pred_masks
+    return {key: tensor.detach().cpu().numpy() for key, tensor in tensors.items()}
+
+
+class SemSegConsistencyEvaluator(PairEvaluator):
+    """Consistency of the "sem_seg" that a model gives to the crops of shifted pairs.
+
+    The results are ``{"consistency_sem_seg": {...}}``, see
+    :func:`~aa_detectron.consistency.label_maps.score_label_pairs`.
+
+    Args:
+        ignore_label: count only pixels whose label in the data set is another one; None counts
+            all pixels, and needs no labels.
+        name, class_names, kwargs: as in the base.
+
+    Raises (on ``process``, with an ``ignore_label``):
+        InputError: an image without a label map, or one that cannot be used.
+    """
+
+    kind = "sem_seg"
+
+    def __init__(
+        self,
+        name: str,
+        class_names: list[str] | None = None,
+        *,
+        ignore_label: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(name, class_names, **kwargs)
+        self.ignore_label = ignore_label
+
+    def settings(self) -> dict:
+        return {"ignore_label": self.ignore_label}
+
+    def compare(self, item: dict, first: dict, second: dict) -> dict | None:
+        if "sem_seg" not in first:
+            return None
+        return label_pair_record(
+            item["image_id"],
+            item["pair"]["number"],
+            item["pair"]["offsets"],
+            *(output["sem_seg"].argmax(dim=0).cpu().numpy() for output in (first, second)),
+            None if self.ignore_label is None else self._labeled(item),
+        )
+
+    def score(self, records: list[dict]) -> dict:
+        return {"consistency_sem_seg": score_label_pairs(records, self.class_names)}
+
+    def _labeled(self, item: dict) -> np.ndarray:
+        if "sem_seg_file_name" not in item:
+            raise InputError(f"{item['file_name']}: has no label map, so no pixel would count")
+        labels = read_label_map(item["sem_seg_file_name"], item["pair"]["image_size"])
+        return labels != self.ignore_label
+
+
+class ClassificationConsistencyEvaluator(PairEvaluator):
+    """Consistency of the "logits" that a model gives to the crops of shifted pairs.
+
+    The results are ``{"consistency_classification": {...}}``, see
+    :func:`~aa_detectron.consistency.classes.score_class_pairs`. The file has the drop curve, too.
+
+    Args:
+        args, kwargs: as in the base.
+    """
+
+    kind = "classification"
+
+    def compare(self, item: dict, first: dict, second: dict) -> dict | None:
+        if "logits" not in first:
+            return None
+        return class_pair_record(
+            item["image_id"],
+            item["pair"]["number"],
+            item["pair"]["offsets"],
+            (item["height"], item["width"]),
+            *(output["logits"].detach().float().cpu().numpy() for output in (first, second)),
+            item.get("category_id"),
+        )
+
+    def score(self, records: list[dict]) -> dict:
+        return {"consistency_classification": score_class_pairs(records)}
+
+    def extras(self, records: list[dict]) -> dict:
+        return {"drop_curve": drop_curve(records, self.kind)}

@@ -3,29 +3,19 @@
 The ground truth of an image is cut to each of its windows, COCOeval compares every window with what
 a model found there, and of each image the window with the lowest AP of its own counts.
 
-What COCOeval says about a window, its :data:`Comparison`, is all that is kept: AP over any choice
-of windows follows from it.
+What COCOeval says about a window, see :mod:`.coco_ap`, is all that is kept: AP over any choice of
+windows follows from it.
 """
 
-import contextlib
-import copy
-import io
 import math
 
 import numpy as np
 import pycocotools.mask as mask_util
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from aa_detectron.consistency.shifts import Box
 
-Comparison = dict[tuple[int, int], dict[str, np.ndarray]]
-"""By (category, number of COCO's area range), the part of COCOeval's ``evalImgs`` that AP needs;
-categories that are neither there nor found are left out."""
-
-_KEPT = ("dtScores", "dtMatches", "dtIgnore", "gtIgnore")
-_ALL_AREAS, _SMALL, _MEDIUM, _LARGE = range(4)
-"""COCOeval's area ranges."""
+from .coco_ap import ALL_AREAS, LARGE, MEDIUM, SMALL, Image, compare, mean_percent, precision, quiet
 
 
 def cut_annotation(annotation: dict, mask: np.ndarray | None, window: Box) -> dict | None:
@@ -63,7 +53,7 @@ def cut_annotation(annotation: dict, mask: np.ndarray | None, window: Box) -> di
 
 def compare_windows(
     truth: list[list[dict]], found: list[list[dict]], task: str, size: tuple[int, int]
-) -> list[Comparison]:
+) -> list[Image]:
     """What COCOeval says about each window of an image.
 
     Args:
@@ -75,70 +65,36 @@ def compare_windows(
     """
     categories = sorted({a["category_id"] for side in (truth, found) for w in side for a in w})
     sides = (_as_coco(side, categories, task, size) for side in (truth, found))
-    evaluation = COCOeval(*sides, task)
-    with _quiet():
-        evaluation.evaluate()
-    areas = range(len(evaluation.params.areaRng))
-    keys = ((c, a, w) for c in categories for a in areas for w in range(len(truth)))
-    windows = [{} for _ in truth]
-    for (category, area, window), entry in zip(keys, evaluation.evalImgs, strict=True):
-        if entry is not None:
-            kept = {key: np.asarray(entry[key]) for key in _KEPT}
-            kept["dtMatches"] = kept["dtMatches"] > 0  # not by which object, but whether
-            windows[window][category, area] = kept
-    return windows
+    return compare(*sides, task).images
 
 
-def average_precision(windows: list[Comparison], categories: list[int], task: str) -> dict:
+def average_precision(windows: list[Image], categories: list[int], task: str) -> dict:
     """COCO's AP over windows, of which each counts as an image.
 
     Returns:
         {"AP", "AP50", "AP75", "APs", "APm", "APl"} in percent, NaN without ground truth.
     """
-    precision = _precision(windows, categories, task)
-    shares = {"AP": precision[..., _ALL_AREAS], "AP50": precision[0, ..., _ALL_AREAS]}
-    shares["AP75"] = precision[5, ..., _ALL_AREAS]
-    for letter, area in (("s", _SMALL), ("m", _MEDIUM), ("l", _LARGE)):
-        shares[f"AP{letter}"] = precision[..., area]
-    return {name: _mean_percent(share) for name, share in shares.items()}
+    found = precision(windows, categories, task)
+    parts = {"AP": found[..., ALL_AREAS], "AP50": found[0, ..., ALL_AREAS]}
+    parts["AP75"] = found[5, ..., ALL_AREAS]
+    for letter, area in (("s", SMALL), ("m", MEDIUM), ("l", LARGE)):
+        parts[f"AP{letter}"] = found[..., area]
+    return {name: mean_percent(part) for name, part in parts.items()}
 
 
-def badness(window: Comparison, task: str) -> tuple[float, float]:
+def badness(window: Image, task: str) -> tuple[float, float]:
     """Sorts the windows of an image, the worst first.
 
     By the AP of the window alone; among equals by the scores of false positives, summed, highest
     first (the mean over IoU thresholds). Windows without ground truth, which have no AP, come last:
     they are the worst only of an image in which no window has any.
     """
-    entries = {category: entry for (category, area), entry in window.items() if area == _ALL_AREAS}
-    ap = _mean_percent(_precision([window], list(entries), task, areas=1))
+    entries = {category: entry for (category, area), entry in window.items() if area == ALL_AREAS}
+    ap = mean_percent(precision([window], list(entries), task, areas=1))
     false_positives = sum(
-        (~entry["dtMatches"] * entry["dtScores"]).sum(axis=1).mean() for entry in entries.values()
+        (~entry.matched * entry.scores).sum(axis=1).mean() for entry in entries.values()
     )
     return (math.inf if math.isnan(ap) else ap), -float(false_positives)
-
-
-def _precision(
-    windows: list[Comparison], categories: list[int], task: str, areas: int = 4
-) -> np.ndarray:
-    """COCOeval's precision at 100 detections: (IoU thresholds, recalls, categories, area ranges).
-
-    -1 where there is no ground truth.
-    """
-    evaluation = COCOeval(iouType=task)
-    params = evaluation.params
-    params.imgIds, params.catIds, params.maxDets = list(range(len(windows))), categories, [100]
-    params.areaRng = params.areaRng[:areas]
-    evaluation.evalImgs = [w.get((c, a)) for c in categories for a in range(areas) for w in windows]
-    evaluation._paramsEval = copy.deepcopy(params)  # as COCOeval.evaluate leaves it
-    with _quiet():
-        evaluation.accumulate()
-    return evaluation.eval["precision"][..., 0]
-
-
-def _mean_percent(precision: np.ndarray) -> float:
-    counted = precision[precision > -1]
-    return 100 * float(counted.mean()) if counted.size else math.nan
 
 
 def _as_coco(
@@ -158,7 +114,7 @@ def _as_coco(
         "categories": [{"id": category} for category in categories],
         "annotations": annotations,
     }
-    with _quiet():
+    with quiet():
         coco.createIndex()
     return coco
 
@@ -167,8 +123,3 @@ def _area(instance: dict, task: str) -> float:
     if task == "segm":
         return float(mask_util.area(instance["segmentation"]))
     return instance["bbox"][2] * instance["bbox"][3]
-
-
-def _quiet():
-    """pycocotools prints what it does."""
-    return contextlib.redirect_stdout(io.StringIO())

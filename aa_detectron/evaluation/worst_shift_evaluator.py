@@ -1,8 +1,6 @@
 """Worst-shift AP as a Detectron2 evaluator."""
 
-import contextlib
 import functools
-import io
 import itertools
 import logging
 import os
@@ -14,23 +12,25 @@ from detectron2.utils import comm
 from pycocotools.coco import COCO
 from tabulate import tabulate
 
+from aa_detectron.consistency.records import plain
 from aa_detectron.consistency.shifts import Box
 from aa_detectron.errors import InputError
-from aa_detectron.utils.files import write_json
+from aa_detectron.utils.files import name_stem, write_json
 
+from .coco_ap import quiet
 from .worst_shift import average_precision, badness, compare_windows, cut_annotation
 
 logger = logging.getLogger(__name__)
 
 
 class WorstShiftEvaluator(DatasetEvaluator):
-    """AP over the window of each image in which a model does worst, beside that of the centre.
+    """AP over the window of each image in which a model does worst, beside that of the center.
 
     Takes any model, fed by
     :func:`aa_detectron.data.windows.build_shifted_window_loader`. The results are
     ``{"worst_shift_bbox": {...}, "worst_shift_segm": {...}}``, the second for models with masks, of
     :func:`~aa_detectron.evaluation.worst_shift.average_precision`; "unshifted_AP" and so on are
-    those of the centre windows, "images" is their number. Boxes and masks have their own worst
+    those of the center windows, "images" is their number. Boxes and masks have their own worst
     windows.
 
     Args:
@@ -48,7 +48,7 @@ class WorstShiftEvaluator(DatasetEvaluator):
         self.output_dir = output_dir
         self.distributed = distributed
         self.json_file = MetadataCatalog.get(name).json_file
-        with contextlib.redirect_stdout(io.StringIO()):
+        with quiet():
             self.coco = COCO(self.json_file)
         self.reset()
 
@@ -57,23 +57,26 @@ class WorstShiftEvaluator(DatasetEvaluator):
         self._begun = []
 
     def process(self, inputs: list[dict], outputs: list[dict]):
-        """Takes the windows of an image one after another, in any division into batches."""
+        """Takes the windows of an image one after another, in any division into batches.
+
+        Masks are kept encoded: those of all windows of an image would take half a gigabyte.
+        """
         for item, output in zip(inputs, outputs, strict=True):
             if "instances" not in output:
                 continue
-            self._begun.append((item, output["instances"].to("cpu")))
+            instances = output["instances"].to("cpu")
+            found = instances_to_coco_json(instances, item["image_id"])
+            self._begun.append((item["window"]["offset"], found, instances.has("pred_masks")))
             if len(self._begun) == item["window"]["count"]:
-                self.records.append(self._compare(self._begun))
+                size = item["height"], item["width"]
+                self.records.append(self._compare(item["image_id"], size, self._begun))
                 self._begun = []
 
-    def _compare(self, windows: list[tuple]) -> dict:
-        """{"image_id", "has_masks", task: {"worst", "shift", "comparisons": (worst, centre)}}."""
-        image_id = windows[0][0]["image_id"]
-        found = [instances_to_coco_json(instances, image_id) for _, instances in windows]
-        has_masks = any(instances.has("pred_masks") for _, instances in windows)
-        record = {"image_id": image_id, "has_masks": has_masks}
-        offsets = [item["window"]["offset"] for item, _ in windows]
-        size = windows[0][0]["height"], windows[0][0]["width"]
+    def _compare(self, image_id, size: tuple[int, int], windows: list[tuple]) -> dict:
+        """{"image_id", "has_masks", task: {"worst", "shift", "comparisons": (worst, center)}}."""
+        offsets, found, masks = zip(*windows, strict=True)
+        has_masks = any(masks)
+        record = {"image_id": plain(image_id), "has_masks": has_masks}
         truth = self._truth(image_id, offsets, size)
         can_have_masks = has_masks or not any(found)  # some models then leave the masks out
         can_have_masks &= all(a.get("segmentation") for window in truth for a in window)
@@ -124,7 +127,7 @@ class WorstShiftEvaluator(DatasetEvaluator):
                 raise InputError(f"{self.json_file}: an object in image {image_id} has no mask")
         results = {f"worst_shift_{task}": self._score(records, task) for task in tasks}
         if self.output_dir:
-            path = os.path.join(self.output_dir, f"worst_shift_{self.name}.json")
+            path = os.path.join(self.output_dir, f"worst_shift_{name_stem(self.name)}.json")
             write_json(path, {"name": self.name, "results": results, **_chosen(records, tasks)})
         for task, scores in results.items():
             table = tabulate([scores.values()], scores.keys(), "pipe", floatfmt=".2f")
@@ -132,10 +135,10 @@ class WorstShiftEvaluator(DatasetEvaluator):
         return results
 
     def _score(self, records: list[dict], task: str) -> dict:
-        worst, centre = zip(*(record[task]["comparisons"] for record in records), strict=True)
+        worst, center = zip(*(record[task]["comparisons"] for record in records), strict=True)
         categories = sorted(self.categories.values())
         scores = average_precision(worst, categories, task)
-        unshifted = average_precision(centre, categories, task)
+        unshifted = average_precision(center, categories, task)
         scores |= {f"unshifted_{name}": score for name, score in unshifted.items()}
         return scores | {"images": len(records)}
 

@@ -1,9 +1,11 @@
 """Files that are whole or not there at all."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 from aa_detectron.errors import InputError
@@ -27,6 +29,18 @@ def replacing(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def name_stem(name: str) -> str:
+    """Part of a file name that stands for the name of a data set or folder, and for no other.
+
+    A name that a file may have stays as it is; all others end in a digest.
+    """
+    stem = re.sub(r"[^\w.-]+", "_", name.strip("./"))
+    if stem == name:
+        return name
+    digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=4).hexdigest()
+    return f"{stem[-100:]}-{digest}".lstrip("-")
 
 
 def write_json(path, content) -> None:

@@ -1,17 +1,12 @@
 """Random numbers that follow from a key, not from what was drawn before."""
 
 import contextlib
-import hashlib
 import random
 
 import numpy as np
 import torch
 
-
-def hash_key(*key) -> int:
-    """128 bits from a key, whose parts may be anything; their ``str`` counts."""
-    text = "/".join(map(str, key))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+from .hashing import hash_key
 
 
 def seed_generators(*key) -> None:

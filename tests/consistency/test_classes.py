@@ -1,46 +1,12 @@
-"""Accuracy and consistency of classifiers against loops written out and cases by hand."""
+"""Consistency of classifiers against loops written out and cases by hand."""
 
 import json
 import math
 
 import numpy as np
 import pytest
-import torch
 
-from aa_detectron.consistency.classes import (
-    class_pair_record,
-    mask_classes,
-    score_class_pairs,
-    top_k_correct,
-    vid_correct,
-)
-from aa_detectron.errors import InvalidOption
-
-# -- Top-k ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("k", [1, 2, 5, 9])
-def test_top_k_equals_a_loop(k):
-    logits = torch.randint(-3, 4, (200, 7)).float()  # ties in every row
-    categories = torch.randint(0, 7, (200,))
-    right = []
-    for row, category in zip(logits.tolist(), categories.tolist(), strict=True):
-        before = sum(
-            logit > row[category] or (logit == row[category] and other < category)
-            for other, logit in enumerate(row)
-        )
-        right.append(before < k)
-    assert top_k_correct(logits, categories, k).tolist() == right
-    assert 0 < sum(right) < 200 or k == 9
-
-
-def test_category_without_logit():
-    with pytest.raises(InvalidOption, match="number of logits is 3, but must be at least 4"):
-        top_k_correct(torch.zeros(2, 3), torch.tensor([0, 3]), 1)
-    assert top_k_correct(torch.zeros(0, 3), torch.tensor([]), 1).sum() == 0
-
-
-# -- Pairs ---------------------------------------------------------------------------------------
+from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
 
 
 def random_logits(pairs, known=True):
@@ -56,7 +22,7 @@ def random_logits(pairs, known=True):
 
 def records_of(cases):
     records = [
-        class_pair_record(image, number, offsets, (224, 224), *map(torch.tensor, (a, b)), category)
+        class_pair_record(image, number, offsets, (224, 224), a, b, category)
         for image, number, offsets, a, b, category in cases
     ]
     return json.loads(json.dumps(records))
@@ -94,7 +60,7 @@ def test_scores_equal_a_loop():
 def test_scores_by_hand():
     """Same and right, same and wrong, one right, both wrong and different."""
     labels = [(0, 0, 0), (1, 1, 0), (2, 0, 0), (1, 2, 0)]
-    one_hot = torch.eye(3)
+    one_hot = np.eye(3)
     records = [
         class_pair_record(i, 0, ((0, 0), (0, 3)), (8, 8), one_hot[a], one_hot[b], category)
         for i, (a, b, category) in enumerate(labels)
@@ -107,7 +73,7 @@ def test_scores_by_hand():
 
 
 def test_record():
-    first, second = torch.tensor([0.0, 0.0]), torch.tensor([math.log(3), 0.0])
+    first, second = np.array([0.0, 0.0]), np.array([math.log(3), 0.0])
     record = class_pair_record("a", 1, ((0, 2), (5, 0)), (224, 220), first, second, 1)
     section = record.pop("classification")
     assert record == {"image_id": "a", "pair": 1, "offsets": [[0, 2], [5, 0]], "size": [224, 220]}
@@ -123,53 +89,3 @@ def test_without_categories():
     scores = score_class_pairs(records_of(cases))
     assert 0 < scores["consistency"] < 100
     assert not {"correct_consistency", "accuracy"}.intersection(scores)
-
-
-# -- ImageNet-VID --------------------------------------------------------------------------------
-
-# VID class 0 has ImageNet's classes 1 and 2, VID class 1 has 4; 0, 3 and 5 belong to none.
-CLASSES_OF_VID = [[1, 2], [4]]
-
-
-def test_vid_by_hand():
-    logits = torch.tensor(
-        [
-            [9.0, 1, 2, 8, 0, 7],  # 2
-            [9.0, 1, 2, 8, 3, 7],  # 4
-            [9.0, 1, 2, 8, 3, 7],  # 4
-            [-1.0, -5, -6, -1, -7, -1],  # 1
-        ]
-    )
-    annotated = [[0], [0], [0, 1], [1]]
-    assert vid_correct(logits, annotated, CLASSES_OF_VID).tolist() == [True, False, True, False]
-
-
-def test_vid_where_all_logits_of_its_classes_are_negative():
-    """Multiplied by a mask of zeros and ones, as published, the others would win with 0."""
-    logits = torch.tensor([[-9.0, -3, -4, -9, -2, -9]])  # 4, of VID class 1
-    mask = torch.tensor([0.0, 1, 1, 0, 1, 0])
-    assert int((logits * mask).argmax()) not in (1, 2, 4)
-    assert vid_correct(logits, [[1]], CLASSES_OF_VID).tolist() == [True]
-    assert vid_correct(logits, [[0]], CLASSES_OF_VID).tolist() == [False]
-
-
-def test_vid_equals_a_loop():
-    logits = torch.randn(100, 6)
-    annotated = [[[0], [1], [0, 1]][i % 3] for i in range(100)]
-    right = []
-    for row, vid_classes in zip(logits.tolist(), annotated, strict=True):
-        best = max((1, 2, 4), key=lambda label, row=row: row[label])
-        right.append((best in (1, 2) and 0 in vid_classes) or (best == 4 and 1 in vid_classes))
-    assert vid_correct(logits, annotated, CLASSES_OF_VID).tolist() == right
-    assert 0 < sum(right) < 100
-
-
-def test_vid_needs_the_logits_of_imagenet():
-    with pytest.raises(InvalidOption, match="number of logits is 4, but must be at least 5"):
-        vid_correct(torch.zeros(1, 4), [[0]], CLASSES_OF_VID)
-
-
-def test_mask_leaves_its_input_alone():
-    logits = torch.tensor([[1.0, 2.0, 3.0]])
-    assert mask_classes(logits, [1]).tolist() == [[-math.inf, 2, -math.inf]]
-    assert logits.tolist() == [[1, 2, 3]]

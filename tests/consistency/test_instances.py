@@ -6,19 +6,17 @@ import math
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
-import torch
-from detectron2.structures import Boxes, Instances
 
 from aa_detectron.consistency.instances import (
     clip_boxes,
+    cut_masks,
     mask_areas,
-    mask_iou,
     match_instances,
-    pack_masks,
     pair_record,
     score_pairs,
 )
-from aa_detectron.consistency.shifts import Box
+from aa_detectron.consistency.shifts import Box, overlap_in_crops
+from aa_detectron.errors import InvalidOption
 
 OFFSETS = ((0, 0), (2, 3))  # crops of 20 x 20: 18 x 17 pixels are in both
 FIRST_ORIGIN, SECOND_ORIGIN = (2, 3), (0, 0)  # of the overlap, in each crop
@@ -27,24 +25,25 @@ FIRST_ORIGIN, SECOND_ORIGIN = (2, 3), (0, 0)  # of the overlap, in each crop
 def instances(rectangles, classes=None, scores=None, origin=(0, 0), masks=True):
     """Rectangles (y0, x0, y1, x1) in the overlap, as a model would return them for a crop."""
     n = len(rectangles)
-    result = Instances((20, 20))
     placed = [[y0 + origin[0], x0 + origin[1], y1 + origin[0], x1 + origin[1]]
               for y0, x0, y1, x1 in rectangles]  # fmt: skip
     boxes = [[x0, y0, x1, y1] for y0, x0, y1, x1 in placed]
-    result.pred_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(n, 4))
-    result.pred_classes = torch.tensor(classes or [0] * n, dtype=torch.int64)
-    result.scores = torch.tensor(scores or [0.9] * n, dtype=torch.float32)
+    result = {
+        "boxes": np.array(boxes, np.float32).reshape(n, 4),
+        "classes": np.array(classes or [0] * n, int),
+        "scores": np.array(scores or [0.9] * n, np.float32),
+    }
     if masks:
-        result.pred_masks = torch.zeros(n, 20, 20, dtype=torch.bool)
+        result["masks"] = np.zeros((n, 20, 20), bool)
         for i, (y0, x0, y1, x1) in enumerate(placed):
-            result.pred_masks[i, max(y0, 0) : y1, max(x0, 0) : x1] = True
+            result["masks"][i, max(y0, 0) : y1, max(x0, 0) : x1] = True
     return result
 
 
 def record(first, second, image_id=1, number=0, **kwargs):
     first = instances(**first, origin=FIRST_ORIGIN)
     second = instances(**second, origin=SECOND_ORIGIN)
-    return pair_record(image_id, number, OFFSETS, first, second, **kwargs)
+    return pair_record(image_id, number, OFFSETS, (20, 20), first, second, **kwargs)
 
 
 def scores(*records, task="segm", **kwargs):
@@ -170,27 +169,118 @@ def test_boxes_without_masks():
     assert scores(result, task="bbox")["mAISC"] == 100
 
 
-@pytest.mark.parametrize("size", [(8, 8), (7, 11), (16, 20), (1, 1)])
-def test_packed_masks_equal_run_length_encodings(size):
+def random_crop(rng, size):
+    """Blobs of random pixels, some empty, some that fill the crop."""
+    n, (height, width) = int(rng.integers(0, 6)), size
+    masks = np.zeros((n, height, width), bool)
+    for mask in masks:
+        y, x = rng.integers(0, height), rng.integers(0, width)
+        part = mask[y : y + rng.integers(0, height + 1), x : x + rng.integers(0, width + 1)]
+        part[:] = rng.random(part.shape) < rng.choice([0.5, 0.9, 1])
+        mask |= rng.random() < 0.1
+    corners = np.sort(rng.uniform(-3, width, (n, 2, 2)), axis=1).reshape(n, 4)
+    return {
+        "boxes": corners.astype(np.float32),
+        "scores": rng.random(n).round(2).astype(np.float32),
+        "classes": rng.integers(0, 2, n),
+        "masks": masks,
+    }
+
+
+def dense_section(sides, overlaps, score_thresh, match_class):
+    """The "segm" of a record, from dense masks."""
+    section = {"first": [], "second": []}
+    pixels = {"first": [], "second": []}
+    for name, side, box in zip(section, sides, overlaps, strict=True):
+        for index, mask in enumerate(side["masks"][(slice(None), *box.slices)]):
+            if side["scores"][index] >= np.float32(score_thresh) and mask.any():
+                values = int(side["classes"][index]), float(side["scores"][index])
+                instance = {"index": index, "category": values[0], "score": values[1]}
+                section[name].append(instance | {"area": float(mask.sum())})
+                pixels[name].append(mask)
+    free = list(range(len(section["second"])))
+    for instance in section["first"]:
+        instance.update(match=None, iou=0.0)
+    order = sorted(range(len(section["first"])), key=lambda i: -section["first"][i]["score"])
+    for i in order:
+        for j in free:
+            a, b = pixels["first"][i], pixels["second"][j]
+            iou = np.float64((a & b).sum()) / np.float64((a | b).sum())
+            other = section["second"][j]["category"]
+            legal = not match_class or section["first"][i]["category"] == other
+            if legal and iou > section["first"][i]["iou"]:
+                section["first"][i].update(match=j, iou=float(iou))
+        free = [j for j in free if j != section["first"][i]["match"]]
+    return section
+
+
+def test_masks_equal_dense_arrays_to_the_last_bit():
+    """Random masks, dense and as RLEs, against counts of pixels."""
     rng = np.random.default_rng(0)
-    masks = [rng.random((n, size[0] + 2, size[1] + 3)) < 0.6 for n in (4, 5)]
+    matched = 0
+    for case in range(300):
+        size = tuple(rng.integers(4, 40, 2).tolist())
+        offsets = rng.integers(0, 4, (2, 2)).tolist()
+        sides = [random_crop(rng, size) for _ in range(2)]
+        if case % 2 and len(sides[0]["scores"]):  # much the same in both
+            sides[1] = {key: value.copy() for key, value in sides[0].items()}
+            sides[1]["masks"] ^= rng.random(sides[1]["masks"].shape) < 0.05
+        gate = bool(rng.random() < 0.5)
+        options = {"score_thresh": 0.3, "match_class": gate}
+        result = pair_record(case, 0, offsets, size, *sides, **options)
+        overlaps = overlap_in_crops(*offsets, size)
+        assert result["segm"] == dense_section(sides, overlaps, 0.3, gate), case
+        matched += sum(i["match"] is not None for i in result["segm"]["first"])
+        encoded = [
+            side
+            | {"masks": [mask_util.encode(np.asfortranarray(m, np.uint8)) for m in side["masks"]]}
+            for side in sides
+        ]
+        assert pair_record(case, 0, offsets, size, *encoded, **options) == result
+    assert matched > 200
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 11), (16, 20), (1, 1)])
+def test_masks_are_cut(size):
+    rng = np.random.default_rng(0)
+    masks = rng.random((4, size[0] + 2, size[1] + 3)) < 0.6
     box = Box(1, 2, 1 + size[0], 2 + size[1])
-    packed = []
-    for side in masks:
-        crop = Instances(side.shape[1:], pred_masks=torch.tensor(side))
-        packed.append(pack_masks(crop, torch.arange(len(side)), box))
-    inside = [
-        side[(slice(None), *box.slices)].transpose(1, 2, 0).astype(np.uint8) for side in masks
-    ]
-    encoded = [mask_util.encode(np.asfortranarray(side)) for side in inside]
-    assert np.array_equal(mask_areas(packed[0]), mask_util.area(encoded[0]))
-    with np.errstate(invalid="ignore"):  # two empty masks
-        ious = np.nan_to_num(mask_iou(*packed))
-    assert np.array_equal(ious, mask_util.iou(*encoded, [0] * len(masks[1])))
+    cut = cut_masks(masks, np.array([3, 1]), box)
+    inside = masks[[3, 1]][(slice(None), *box.slices)]
+    assert np.array_equal(mask_util.decode(cut).transpose(2, 0, 1), inside)
+    assert mask_areas(cut).tolist() == inside.sum((1, 2)).tolist()
+
+
+def test_index_is_the_place_in_the_output():
+    """What does not count may have been left out before."""
+    all_of_them = instances([(4, 4, 9, 9), (0, 0, 6, 6)], scores=[0.1, 0.9])
+    kept = {key: value[1:] for key, value in all_of_them.items()} | {"index": np.array([1])}
+    expected = pair_record(1, 0, OFFSETS, (20, 20), all_of_them, all_of_them)
+    assert expected["segm"]["first"][0]["index"] == 1
+    assert pair_record(1, 0, OFFSETS, (20, 20), kept, kept) == expected
+
+
+def test_predictions_that_do_not_fit():
+    good = instances([(4, 4, 9, 9), (0, 0, 6, 6)])
+    encoded = [mask_util.encode(np.zeros((20, 19), np.uint8, "F"))] * 2
+    for bad, message in (
+        (good | {"boxes": good["boxes"][:1]}, "number of boxes is 1, but must be 2"),
+        ({k: v for k, v in good.items() if k != "masks"}, "number of masks is 0, but must be 2"),
+        (good | {"masks": good["masks"][:, 1:]}, r"size of masks is \(19, 20\), .* \(20, 20\)"),
+        (good | {"masks": encoded}, r"size of masks is \(20, 19\), .* \(20, 20\)"),
+    ):
+        with pytest.raises(InvalidOption, match=message):
+            pair_record(1, 0, OFFSETS, (20, 20), good, bad)
+
+
+def test_nothing_found_may_have_no_masks():
+    nothing = {k: v for k, v in instances([]).items() if k != "masks"}
+    result = pair_record(1, 0, OFFSETS, (20, 20), nothing, instances([(0, 0, 6, 6)]))
+    assert result["segm"]["first"] == [] and len(result["segm"]["second"]) == 1
 
 
 def test_boxes_are_clipped():
-    boxes = Boxes(torch.tensor([[-5.0, 2.0, 30.0, 8.0]]))
+    boxes = np.array([[-5.0, 2.0, 30.0, 8.0]])
     assert clip_boxes(boxes, Box(3, 1, 20, 18)).tolist() == [[0, 0, 17, 5]]
 
 

@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 
 from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
 
@@ -55,8 +54,8 @@ def test_equals_a_loop_over_pixels(labelled_only):
                 image,
                 number,
                 offsets,
-                torch.from_numpy(first),
-                torch.from_numpy(second),
+                first,
+                second,
                 counted if labelled_only else None,
             )
         )
@@ -82,8 +81,8 @@ def test_equals_a_loop_over_pixels(labelled_only):
 
 def test_by_hand():
     """Crops of 2 x 3 at (0, 0) and (0, 1): the overlap is 2 x 2, three of its pixels agree."""
-    first = torch.tensor([[9, 1, 2], [9, 1, 1]])
-    second = torch.tensor([[1, 2, 7], [1, 0, 7]])
+    first = np.array([[9, 1, 2], [9, 1, 1]])
+    second = np.array([[1, 2, 7], [1, 0, 7]])
     record = label_pair_record("a", 0, ((0, 0), (0, 1)), first, second)
     assert record["sem_seg"] == {"pixels": 4, "equal": 3, "per_class": {"1": [3, 2], "2": [1, 1]}}
     scores = score_label_pairs([record], ["x", "y", "z"])
@@ -93,7 +92,7 @@ def test_by_hand():
 
 
 def test_mean_over_pairs_not_over_pixels():
-    zeros, ones = torch.zeros(1, 2, dtype=torch.long), torch.ones(40, 40, dtype=torch.long)
+    zeros, ones = np.zeros((1, 2), int), np.ones((40, 40), int)
     small = label_pair_record(0, 0, ((0, 0), (0, 1)), ones[:1, :2], zeros)
     large = label_pair_record(1, 0, ((0, 0), (0, 8)), ones, ones)
     scores = score_label_pairs([small, large])

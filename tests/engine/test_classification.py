@@ -7,12 +7,10 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from helpers import CONFIGS, ROOT, config_of
-from PIL import Image
 
 from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.data.datasets.register import register
@@ -59,7 +57,7 @@ def test_training_leaves_scores_records_and_a_curve(tmp_path):
     report = json.loads(path.read_text())
     assert len(report["pairs"]) == 24
     assert sum(point["pairs"] for point in report["drop_curve"]) == 24
-    assert np.asarray(Image.open(path.with_suffix(".png"))).std() > 5
+    assert not path.with_suffix(".png").exists()
 
 
 def test_a_network_that_always_says_the_same(tmp_path):

@@ -10,9 +10,10 @@ from detectron2.structures import BitMasks, Instances
 from PIL import Image
 
 from aa_detectron import add_aa_config
+from aa_detectron.consistency.instances import score_pairs
 from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError
-from aa_detectron.evaluation import InstanceConsistencyEvaluator, score_pairs
+from aa_detectron.evaluation import InstanceConsistencyEvaluator
 
 
 class BrightThings:

@@ -9,13 +9,13 @@ from detectron2.evaluation import DatasetEvaluators, inference_on_dataset
 from PIL import Image
 
 from aa_detectron import add_aa_config
+from aa_detectron.consistency.label_maps import score_label_pairs
 from aa_detectron.data.datasets.builtin import register
 from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation import (
     InstanceConsistencyEvaluator,
     SemSegConsistencyEvaluator,
-    score_label_pairs,
 )
 
 NAME = "grey_levels"

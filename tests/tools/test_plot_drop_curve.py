@@ -18,7 +18,8 @@ def run(*arguments):
 @pytest.fixture
 def file(tmp_path):
     pairs = [
-        {"image_id": i, "offsets": [[0, 0], [0, i + 1]], "sem_seg": {"pixels": 9, "equal": 9 - i}}
+        {"image_id": i, "pair": 0, "offsets": [[0, 0], [0, i + 1]], "size": [12, 12]}
+        | {"sem_seg": {"pixels": 9, "equal": 9 - i, "per_class": {}}}
         for i in range(9)
     ]
     path = tmp_path / "a.json"

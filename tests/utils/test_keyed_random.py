@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from aa_detectron.utils.keyed_random import hash_key, keyed_random, own_random, seed_generators
+from aa_detectron.utils.hashing import hash_key
+from aa_detectron.utils.keyed_random import keyed_random, own_random, seed_generators
 
 
 def draw():

@@ -18,15 +18,16 @@ from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.shifts import overlap_in_crops
 from aa_detectron.data.pairs import build_shifted_pair_loader, get_image_dicts
 from aa_detectron.engine.launch import load_model
-from aa_detectron.engine.trainer import build_consistency_evaluators
 from aa_detectron.errors import exit_on_bad_input
+from aa_detectron.evaluation.build import build_consistency_evaluators
+from aa_detectron.evaluation.pair_evaluator import as_prediction
 
 NOTES = (
     "'rest of the run' is all of an evaluation (reading, cutting, matching, scores, the file of "
     "records) but the calls of the model: seconds, and the share in percent. Matching makes "
-    "records of all pairs, milliseconds (median, quartiles; the rows took turns): by packed bits, "
-    "masks and boxes, and by a loop over dense numpy masks, without boxes; both match the same "
-    "masks with the same IoU. 'large' are random rectangles, 20 on each crop of 480 x 640."
+    "records of all pairs, milliseconds (median, quartiles; the rows took turns): by run-length "
+    "encodings, masks and boxes, and by a loop over dense numpy masks, without boxes; both match "
+    "the same masks with the same IoU. 'large' are random rectangles, 20 on each crop of 480 x 640."
 )
 
 
@@ -128,10 +129,12 @@ def dense_matches(first: Instances, second: Instances, offsets, score_thresh: fl
     return [matches[i] for i in found]
 
 
-def packed_matches(
+def encoded_matches(
     first: Instances, second: Instances, offsets, score_thresh: float
 ) -> list[tuple]:
-    record = pair_record(0, 0, offsets, first, second, score_thresh=score_thresh)["segm"]
+    crops = [as_prediction(crop, score_thresh) for crop in (first, second)]
+    size = first.image_size
+    record = pair_record(0, 0, offsets, size, *crops, score_thresh=score_thresh)["segm"]
     places = [instance["index"] for instance in record["second"]]
     return [(None if i["match"] is None else places[i["match"]], i["iou"]) for i in record["first"]]
 
@@ -141,13 +144,13 @@ def measure_matching(
 ) -> list[dict]:
     """Raises AssertionError if the two ways do not match the same masks with the same IoU."""
     pairs = [(*pair, score_thresh) for pair in pairs]
-    functions = {"packed bits": packed_matches, "dense numpy loop": dense_matches}
+    functions = {"run-length encodings": encoded_matches, "dense numpy loop": dense_matches}
     results = [[function(*pair) for pair in pairs] for function in functions.values()]
     for ours, reference in zip(*results, strict=True):
         assert ours == reference
     loops = {n: functools.partial(_for_all, f, pairs) for n, f in functions.items()}
     times = measure(loops, repeats=args.repeats, warmup=args.warmup, device="cpu")
-    fastest = times["packed bits"]["median"]
+    fastest = times["run-length encodings"]["median"]
     masks = sum(len(matches) for matches in results[0])
     return [
         {

@@ -10,35 +10,32 @@ tests/comparison/test_intervals.py simulates.
 """
 
 import argparse
-import json
 
 import numpy as np
 from tabulate import tabulate
 
+from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.records import METRICS
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.experiments.comparison.intervals import paired_difference
 from aa_detectron.experiments.comparison.resampling import image_weights
-from aa_detectron.experiments.comparison.scores import CONSISTENCY
-
-METRICS = {name: share for kind in CONSISTENCY.values() for name, share in kind.items()}
 
 
-def read_shares(path: str, metric: str) -> dict[tuple, float]:
-    """The shares of all pairs that count, by image and number."""
-    section, share = METRICS[metric]
-    with open(path, encoding="utf-8") as file:
-        records = json.load(file)["pairs"]
-    shares = {(r["image_id"], r["pair"]): share(r) for r in records if section in r}
-    return {key: value for key, value in shares.items() if value is not None}
+def read_fractions(path: str, metric: str) -> dict[tuple, float]:
+    """The fractions of all pairs that count, by image and number."""
+    section, fraction = METRICS[metric]
+    records = [record for record in read_report(path)["pairs"] if section in record]
+    fractions = {(r["image_id"], r["pair"]): fraction(r) for r in records}
+    return {key: value for key, value in fractions.items() if value is not None}
 
 
 def gather(paths: list[list[str]], metric: str) -> np.ndarray:
     """(2, models, pairs) percent, of the pairs that count everywhere."""
-    shares = [[read_shares(path, metric) for path in side] for side in paths]
-    keys = sorted(set.intersection(*(set(s) for side in shares for s in side)))
+    fractions = [[read_fractions(path, metric) for path in side] for side in paths]
+    keys = sorted(set.intersection(*(set(f) for side in fractions for f in side)))
     if len(keys) < 2:
         raise InputError(f"--records, --others: have no pairs with {metric} in common")
-    return 100 * np.array([[[s[key] for key in keys] for s in side] for side in shares])
+    return 100 * np.array([[[f[key] for key in keys] for f in side] for side in fractions])
 
 
 def held_zero(sides: np.ndarray, planted: float, trials: int, resamples: int) -> float:

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from aa_detectron.consistency.records import main_fraction
 from aa_detectron.data.pairs import get_image_dicts
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures import files as figures
-from aa_detectron.experiments.figures.pairs import consistency, draw_pairs
+from aa_detectron.experiments.figures.pairs import draw_pairs
 from aa_detectron.experiments.figures.recording import adaptive_filters
 
 from .plan import MAIN, Plan, Run, file_name
@@ -81,9 +82,9 @@ def worst_pairs(variants: list[dict[tuple, dict]], count: int = PAIRS) -> list[t
         return []
     means = {}
     for key in variants[0]:
-        shares = [consistency(records[key]) for records in variants if key in records]
-        if len(shares) == len(variants) and None not in shares:
-            means[key] = sum(shares) / len(shares)
+        found = [main_fraction(records[key]) for records in variants if key in records]
+        if len(found) == len(variants) and None not in found:
+            means[key] = sum(found) / len(found)
     return sorted(means, key=lambda key: (means[key], str(key)))[:count]
 
 

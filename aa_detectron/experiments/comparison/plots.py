@@ -10,8 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aa_detectron.consistency.curves import draw_drop_curves, drop_curves
+from aa_detectron.consistency.curves import drop_curves
+from aa_detectron.consistency.files import read_report
 from aa_detectron.evaluation.pair_evaluator import records_path
+from aa_detectron.experiments.figures.curves import draw_drop_curves
 from aa_detectron.experiments.figures.style import add_legend, colour
 from aa_detectron.utils.files import replacing
 
@@ -144,7 +146,7 @@ def read_records(run: Run, evaluation: str = MAIN) -> list[dict]:
     for kind in CONSISTENCY:
         path = Path(records_path(str(run.inference(evaluation)), kind, name))
         if path.exists():
-            return json.loads(path.read_text())["pairs"]
+            return read_report(path)["pairs"]
     return []
 
 

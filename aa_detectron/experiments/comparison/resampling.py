@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aa_detectron.utils.keyed_random import hash_key
+from aa_detectron.utils.hashing import hash_key
 
 
 def image_weights(images: int, resamples: int, seed: int = 0) -> np.ndarray:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +10,13 @@ import numpy as np
 import pycocotools.mask as mask_util
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from aa_detectron.consistency.classes import consistent, correctly_consistent
-from aa_detectron.consistency.instances import THRESHOLDS, consistent_share, symmetric_share
-from aa_detectron.consistency.label_maps import equal_share
+from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.records import METRICS
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
-from aa_detectron.evaluation.accuracy import RECORDS
-from aa_detectron.evaluation.coco_ap import average_precision, compare_detections
+from aa_detectron.evaluation.accuracy import accuracy_path
 from aa_detectron.evaluation.pair_evaluator import records_path
+from aa_detectron.evaluation.resampled_ap import average_precision, compare_detections
 
 from .plan import MAIN, Run
 from .resampling import image_weights, weighted_mean
@@ -27,8 +25,18 @@ from .runs import data_sets
 RESAMPLES = 1000
 READ_ERRORS = (AssertionError, AttributeError, LookupError, OSError, ValueError)
 """Of files that are broken, or of another data set."""
-Share = Callable[[dict], float | None]
-"""Of a record, 0 to 1; None where its pair does not count."""
+CONSISTENCY = {
+    "instances": (
+        "mask mAISC",
+        "mask mAISC75",
+        "mask mAISC50",
+        "mask mAISC symmetric",
+        "box mAISC",
+    ),
+    "sem_seg": ("mASSC",),
+    "classification": ("consistency", "correct consistency"),
+}
+"""By kind of records: the metrics that are compared."""
 
 
 class Score(NamedTuple):
@@ -74,14 +82,14 @@ def read_scores(run: Run) -> dict[str, Score]:
 def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
     """AP of instances, mIoU or top-1, as far as ``folder`` has predictions on a data set."""
     readers = {
-        "coco_instances_results.json": _read_ap,
-        "sem_seg_predictions.json": _read_miou,
-        RECORDS: _read_top1,
+        folder / "coco_instances_results.json": _read_ap,
+        folder / "sem_seg_predictions.json": _read_miou,
+        Path(accuracy_path(str(folder), name)): _read_top1,
     }
     scores = {}
-    for file, read in readers.items():
-        if (folder / file).exists():
-            scores |= read(folder / file, name)
+    for path, read in readers.items():
+        if path.exists():
+            scores |= read(path, name)
     return scores
 
 
@@ -167,21 +175,22 @@ def _read_top1(path: Path, name: str) -> dict[str, Score]:
     return {"top-1": _over_pairs(records, right, pairs=None)}
 
 
-def read_consistency(folder: Path, name: str) -> dict[str, Score]:
+def read_consistency(folder: Path, data: str) -> dict[str, Score]:
     """Consistency of instances, label maps and classes, as far as ``folder`` has records."""
     scores = {}
     for kind, metrics in CONSISTENCY.items():
-        path = Path(records_path(str(folder), kind, name))
+        path = Path(records_path(str(folder), kind, data))
         if not path.exists():
             continue
-        report = json.loads(path.read_text())
+        report = read_report(path)
         records = report["pairs"]
         tested = _tested(report)
-        for metric, (section, share) in metrics.items():
+        for name in metrics:
+            section, fraction = METRICS[name]
             if section in records[0]:
-                shares = [share(record) for record in records]
-                counted = sum(s is not None for s in shares)
-                scores[metric] = _over_pairs(records, shares, counted)._replace(tested=tested)
+                fractions = [fraction(record) for record in records]
+                counted = sum(f is not None for f in fractions)
+                scores[name] = _over_pairs(records, fractions, counted)._replace(tested=tested)
     return scores
 
 
@@ -192,37 +201,7 @@ def _tested(report: dict) -> str:
     return hashlib.sha256(json.dumps([settings, sorted(pairs, key=str)]).encode()).hexdigest()
 
 
-def _over_pairs(records: list[dict], shares: list[float | None], pairs: int | None) -> Score:
+def _over_pairs(records: list[dict], fractions: list[float | None], pairs: int | None) -> Score:
     ids, image = np.unique([str(record["image_id"]) for record in records], return_inverse=True)
     weights = image_weights(len(ids), RESAMPLES)
-    return Score(weighted_mean(shares, image, weights), ids.tolist(), pairs)
-
-
-def _aisc(task: str, threshold: float) -> tuple[str, Share]:
-    def share(record: dict) -> float | None:
-        first = record[task]["first"]
-        return consistent_share(first, threshold) if first else None
-
-    return task, share
-
-
-def _symmetric(record: dict) -> float | None:
-    pair = record["segm"]
-    return symmetric_share(pair, THRESHOLDS["mAISC"]) if pair["first"] or pair["second"] else None
-
-
-CONSISTENCY: dict[str, dict[str, tuple[str, Share]]] = {
-    "instances": {
-        "mask mAISC": _aisc("segm", THRESHOLDS["mAISC"]),
-        "mask mAISC75": _aisc("segm", THRESHOLDS["mAISC75"]),
-        "mask mAISC50": _aisc("segm", THRESHOLDS["mAISC50"]),
-        "mask mAISC symmetric": ("segm", _symmetric),
-        "box mAISC": _aisc("bbox", THRESHOLDS["mAISC"]),
-    },
-    "sem_seg": {"mASSC": ("sem_seg", equal_share)},
-    "classification": {
-        "consistency": ("classification", consistent),
-        "correct consistency": ("classification", correctly_consistent),
-    },
-}
-"""By kind of records: {metric: (section that it needs, its share of a record)}."""
+    return Score(weighted_mean(fractions, image, weights), ids.tolist(), pairs)

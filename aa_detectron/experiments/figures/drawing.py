@@ -6,9 +6,7 @@ from detectron2.utils.colormap import colormap
 from detectron2.utils.visualizer import ColorMode, Visualizer
 from PIL import Image
 
-from aa_detectron.consistency.classes import consistent
-from aa_detectron.consistency.instances import THRESHOLDS
-from aa_detectron.consistency.label_maps import equal_share
+from aa_detectron.consistency.records import THRESHOLDS, main_fraction
 from aa_detectron.consistency.shifts import Box, overlap_in_crops
 from aa_detectron.utils.files import replacing
 
@@ -99,9 +97,9 @@ def draw_label_pair(
     panels.append(np.where(different[..., None], np.array(INCONSISTENT) * 255, crops[0]))
     factor = max(1, SIDE // max(images[0].shape[:2]))
     canvases = [Visualizer(enlarge(panel.astype(np.uint8), factor)) for panel in panels]
-    share = equal_share(record)
-    if share is not None:
-        canvases[2].draw_text(f"{100 * share:.1f} % equal", (2, 2), horizontal_alignment="left")
+    fraction = main_fraction(record)
+    if fraction is not None:
+        canvases[2].draw_text(f"{100 * fraction:.1f} % equal", (2, 2), horizontal_alignment="left")
     framed = zip(canvases, (*boxes, boxes[0]), strict=True)
     return side_by_side([_framed(canvas, box, factor) for canvas, box in framed])
 
@@ -120,7 +118,7 @@ def draw_class_pair(
         (H * f, 2 * W * f + gap, 3) uint8 RGB, f the factor of enlargement.
     """
     section = record["classification"]
-    colour = "w" if consistent(record) else INCONSISTENT
+    colour = "w" if main_fraction(record) else INCONSISTENT
     factor = max(1, SIDE // max(images[0].shape[:2]))
     panels = []
     for image, predicted in zip(images, (section["first"], section["second"]), strict=True):

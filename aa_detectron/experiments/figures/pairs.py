@@ -10,13 +10,10 @@ from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.evaluation import inference_context
 from torch import nn
 
-from aa_detectron.consistency.classes import consistent
-from aa_detectron.consistency.instances import THRESHOLDS, consistent_share
-from aa_detectron.consistency.label_maps import equal_share
+from aa_detectron.consistency.records import main_fraction
 from aa_detectron.data.images import read_image
 from aa_detectron.data.pairs import build_shifted_pair_loader, cut_crop, get_metadata
-from aa_detectron.engine.trainer import build_consistency_evaluators
-from aa_detectron.errors import InputError
+from aa_detectron.evaluation.build import build_consistency_evaluators
 from aa_detectron.experiments.figures.drawing import (
     draw_class_pair,
     draw_label_pair,
@@ -27,28 +24,10 @@ from aa_detectron.experiments.figures.drawing import (
 
 def choose_records(records: list[dict], count: int) -> list[dict]:
     """``count`` records, evenly from the least to the most consistent pair that counts."""
-    counted = [record for record in records if consistency(record) is not None]
-    counted.sort(key=consistency)
+    counted = [record for record in records if main_fraction(record) is not None]
+    counted.sort(key=main_fraction)
     places = np.linspace(0, len(counted) - 1, min(count, len(counted))).round().astype(int)
     return [counted[place] for place in places]
-
-
-def consistency(record: dict) -> float | None:
-    """Share, 0 to 1, of a pair's instances or pixels that are consistent; None without any.
-
-    Of classes, 1 where both crops have the same, else 0.
-
-    Raises:
-        InputError: the record has none of these.
-    """
-    if "sem_seg" in record:
-        return equal_share(record)
-    if "classification" in record:
-        return consistent(record)
-    if "bbox" not in record and "segm" not in record:
-        raise InputError("these records have neither instances, label maps nor classes to draw")
-    instances = record["segm" if "segm" in record else "bbox"]["first"]
-    return consistent_share(instances, THRESHOLDS["mAISC"]) if instances else None
 
 
 def draw_pairs(

@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from aa_detectron.consistency.instances import THRESHOLDS, consistent_share, pair_record
-from aa_detectron.consistency.records import percent
+from aa_detectron.consistency.instances import pair_record
+from aa_detectron.consistency.intervals import percent
+from aa_detectron.consistency.records import THRESHOLDS, main_fraction
 from aa_detectron.consistency.shifts import Offset
+from aa_detectron.evaluation.pair_evaluator import as_prediction
 from aa_detectron.experiments.figures.drawing import (
     CONSISTENT,
     INCONSISTENT,
@@ -49,10 +51,11 @@ def follow_instances(
     """
     positions = [_start(outputs[0], score_thresh)]
     tracks = dict(enumerate(range(len(outputs[0]))))
-    number, shares = len(tracks), []
+    number, fractions = len(tracks), []
     for i in range(1, len(outputs)):
-        pair = outputs[i - 1 : i + 1]
-        record = pair_record(0, i, offsets[i - 1 : i + 1], *pair, score_thresh=score_thresh)
+        pair = [as_prediction(output, score_thresh) for output in outputs[i - 1 : i + 1]]
+        size = outputs[i].image_size
+        record = pair_record(0, i, offsets[i - 1 : i + 1], size, *pair, score_thresh=score_thresh)
         section = record["segm" if "segm" in record else "bbox"]
         kept = {
             section["second"][old["match"]]["index"]: tracks[old["index"]]
@@ -69,13 +72,12 @@ def follow_instances(
         for instance in position["instances"]:
             instance["track"] = tracks[instance["index"]]
         positions.append(position)
-        first = section["first"]
-        shares.append(consistent_share(first, THRESHOLDS["mAISC"]) if first else None)
+        fractions.append(main_fraction(record))
     return {
         "positions": positions,
         "appeared": sum(len(p["appeared"]) for p in positions),
         "vanished": sum(len(p["vanished"]) for p in positions),
-        "consistency": percent(shares),
+        "consistency": percent(fractions),
     }
 
 

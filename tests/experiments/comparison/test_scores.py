@@ -81,13 +81,14 @@ def test_miou_leaves_out_classes_that_are_not_annotated():
 def test_accuracy_and_pairs(data, tmp_path):
     name, items = data
     _, run = make_run(tmp_path / "run", name)
-    evaluator = ClassificationEvaluator(str(run.inference()))
+    evaluator = ClassificationEvaluator(name, str(run.inference()))
     logits = torch.rand(4, 3)
     inputs = [item | {"category_id": i % 3} for i, item in enumerate(items)]
     evaluator.process(inputs, [{"logits": row} for row in logits])
     results = evaluator.evaluate()["classification"]
     records = [
-        label_pair_record(i, 0, ((0, 0), (1, 1)), *torch.randint(0, 3, (2, 6, 7))) for i in range(4)
+        label_pair_record(i, 0, ((0, 0), (1, 1)), *torch.randint(0, 3, (2, 6, 7)).numpy())
+        for i in range(4)
     ]
     (run.inference() / f"consistency_sem_seg_{name}.json").write_text(
         json.dumps({"pairs": records})
@@ -153,7 +154,7 @@ def test_further_evaluations_give_their_consistency(data, tmp_path):
     for folder, equal in ((run.inference(), 3), (run.inference("near"), 4)):
         folder.mkdir()
         cut = {"image_id": 1, "pair": 0, "offsets": [[0, 0], [1, 2]], "size": [6, 7]}
-        pairs = [cut | {"sem_seg": {"pixels": 4, "equal": equal}}]
+        pairs = [cut | {"sem_seg": {"pixels": 4, "equal": equal, "per_class": {}}}]
         path = folder / f"consistency_sem_seg_{name}.json"
         path.write_text(json.dumps({"pairs": pairs}))
     scores = read_scores(run)
@@ -171,7 +172,7 @@ def test_what_was_tested_shows_in_the_scores(data, tmp_path):
     cut = {"image_id": 1, "pair": 0, "offsets": [[0, 0], [1, 2]], "size": [6, 7]}
 
     def tested(equal=3, settings=None, **changed):
-        pairs = [cut | {"sem_seg": {"pixels": 4, "equal": equal}} | changed]
+        pairs = [cut | {"sem_seg": {"pixels": 4, "equal": equal, "per_class": {}}} | changed]
         path = run.inference() / f"consistency_sem_seg_{name}.json"
         path.write_text(json.dumps({"pairs": pairs} | (settings or {})))
         return read_scores(run)["mASSC"].tested
@@ -208,7 +209,7 @@ def test_refused_in_one_line(data, tmp_path):
     with pytest.raises(InputError, match="has no results to compare"):
         read_scores(run)
     run.inference().mkdir()
-    (run.inference() / "accuracy.json").write_text("{")
+    (run.inference() / f"accuracy_{name}.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
         read_scores(run)
     cfg.DATASETS.TEST = (name, name)

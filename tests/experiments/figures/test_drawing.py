@@ -3,7 +3,9 @@ import torch
 from detectron2.structures import Boxes, Instances
 from PIL import Image
 
-from aa_detectron.evaluation import label_pair_record, pair_record
+from aa_detectron.consistency.instances import pair_record
+from aa_detectron.consistency.label_maps import label_pair_record
+from aa_detectron.evaluation.pair_evaluator import as_prediction
 from aa_detectron.experiments.figures.drawing import (
     GAP,
     draw_class_pair,
@@ -25,7 +27,8 @@ def square(y0, x0, side, masks=True):
 
 
 def red_pixels(first, second):
-    record = pair_record(1, 0, ((0, 0), (4, 4)), first, second)
+    crops = [as_prediction(crop, 0.5) for crop in (first, second)]
+    record = pair_record(1, 0, ((0, 0), (4, 4)), (48, 60), *crops)
     grey = [np.full((48, 60, 3), 128, np.uint8)] * 2
     picture = draw_pair(grey, [first, second], record, ["thing"]).astype(int)
     assert picture.shape == (48 * 8, 2 * 60 * 8 + GAP, 3)
@@ -66,7 +69,7 @@ def test_different_labels_are_red():
     second[10:20, 5:25] = 1
     grey = [np.full((48, 60, 3), 128, np.uint8)] * 2
     offsets = ((0, 0), (4, 3))
-    record = label_pair_record(1, 0, offsets, torch.tensor(first), torch.tensor(second))
+    record = label_pair_record(1, 0, offsets, first, second)
     picture = draw_label_pair(grey, [first, second], record, [[0, 0, 0], [0, 0, 255]])
     assert picture.shape == (48 * 8, 3 * 60 * 8 + 2 * GAP, 3)
     panels = [picture[:, i * (480 + GAP) :][:, :480].astype(int) for i in range(3)]

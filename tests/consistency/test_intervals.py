@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from aa_detectron.consistency.records import bootstrap_interval
+from aa_detectron.consistency.intervals import bootstrap_interval
 
 
 def test_interval():

@@ -1,0 +1,133 @@
+"""Files of records, read back: every value that a score could be computed from is checked."""
+
+import json
+import math
+import reprlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from aa_detectron.errors import InputError
+
+
+class Value(NamedTuple):
+    """A value of a record that is no container."""
+
+    legal: str
+    holds: Callable[[object], bool]
+
+
+def _is_natural(value) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_finite(value) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+NATURAL = Value("an integer from 0", _is_natural)
+NATURAL_OR_NULL = Value("an integer from 0, or null", lambda v: v is None or _is_natural(v))
+POSITIVE = Value("a number above 0", lambda v: _is_finite(v) and v > 0)
+FRACTION = Value("a number from 0 to 1", lambda v: _is_finite(v) and 0 <= v <= 1)
+SCORE = Value("a number or null", lambda v: v is None or _is_finite(v))  # null is NaN
+IMAGE_ID = Value("a number or text", lambda v: isinstance(v, str) or _is_finite(v))
+
+INSTANCE = {"index": NATURAL, "category": NATURAL, "score": SCORE, "area": POSITIVE}
+PREDICTED_CLASS = {"label": NATURAL, "score": SCORE}
+RECORD = {
+    "image_id": IMAGE_ID,
+    "pair": NATURAL,
+    "offsets": ((NATURAL, NATURAL), (NATURAL, NATURAL)),
+    "size": (NATURAL, NATURAL),
+}
+MATCHED = INSTANCE | {"match": NATURAL_OR_NULL, "iou": FRACTION}
+INSTANCES = {"first": [MATCHED], "second": [INSTANCE]}
+SECTIONS = {
+    "segm": INSTANCES,
+    "bbox": INSTANCES,
+    "sem_seg": {"pixels": NATURAL, "equal": NATURAL, "per_class": {}},
+    "classification": {
+        "first": PREDICTED_CLASS,
+        "second": PREDICTED_CLASS,
+        "category": NATURAL_OR_NULL,
+    },
+}
+"""Schema of a record, see :mod:`~aa_detectron.consistency.records`: an object has at least these
+keys, a list any number of one kind, a tuple one of each."""
+
+
+def read_report(path) -> dict:
+    """A file that an evaluator of consistency has written.
+
+    Returns:
+        {"pairs": records, ...}
+
+    Raises:
+        InputError: the file cannot be read, or a record has not what its section needs.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            report = json.load(file)
+        if not isinstance(report, dict):
+            raise ValueError(f"{reprlib.repr(report)} is no object")
+        if not isinstance(report.get("pairs"), list):
+            raise ValueError(f"pairs is {reprlib.repr(report.get('pairs'))}, but must be a list")
+        for number, record in enumerate(report["pairs"]):
+            check_record(record, f"pairs[{number}]")
+    except (OSError, RecursionError, ValueError) as error:
+        raise InputError(f"{path}: holds no consistency records ({error})") from None
+    return report
+
+
+def check_record(record, place: str = "record") -> None:
+    """Raises ValueError for a record that is not as its schema says.
+
+    Args:
+        record: a record.
+        place: where it is; for the message.
+    """
+    _check(record, RECORD, place)
+    for name, schema in SECTIONS.items():
+        if name in record:
+            _check(record[name], schema, f"{place}.{name}")
+    for task in record.keys() & {"segm", "bbox"}:
+        _check_matches(record[task], f"{place}.{task}")
+    if "sem_seg" in record:
+        _check_counts(record["sem_seg"], f"{place}.sem_seg")
+
+
+def _check(value, schema, place: str) -> None:
+    if isinstance(schema, Value):
+        _require(schema.holds(value), value, schema.legal, place)
+    elif isinstance(schema, dict):
+        _require(isinstance(value, dict), value, "an object", place)
+        for key, inner in schema.items():
+            _require(key in value, value, f"an object with {key!r}", place)
+            _check(value[key], inner, f"{place}.{key}")
+    else:
+        _require(isinstance(value, list), value, "a list", place)
+        inner = schema * len(value) if isinstance(schema, list) else schema
+        _require(len(value) == len(inner), value, f"a list of {len(inner)}", place)
+        for number, (item, kind) in enumerate(zip(value, inner, strict=True)):
+            _check(item, kind, f"{place}[{number}]")
+
+
+def _check_matches(section: dict, place: str) -> None:
+    number = len(section["second"])
+    for index, instance in enumerate(section["first"]):
+        match = instance["match"]
+        known = match is None or match < number
+        _require(known, match, f"below {number}", f"{place}.first[{index}].match")
+
+
+def _check_counts(section: dict, place: str) -> None:
+    pixels, equal = section["pixels"], section["equal"]
+    _require(equal <= pixels, equal, f"at most {pixels}, the pixels", f"{place}.equal")
+    for label, counts in section["per_class"].items():
+        _check(counts, (NATURAL, NATURAL), f"{place}.per_class.{label}")
+        legal = f"at most {counts[0]}, the pixels"
+        _require(counts[1] <= counts[0], counts[1], legal, f"{place}.per_class.{label}[1]")
+
+
+def _require(holds: bool, found, legal: str, place: str) -> None:
+    if not holds:
+        raise ValueError(f"{place} is {reprlib.repr(found)}, but must be {legal}")

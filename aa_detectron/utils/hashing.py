@@ -1,0 +1,9 @@
+"""Numbers that follow from a key."""
+
+import hashlib
+
+
+def hash_key(*key: object) -> int:
+    """128 bits from a key, whose parts may be anything; their ``str`` counts."""
+    text = "/".join(map(str, key))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
