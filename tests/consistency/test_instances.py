@@ -187,6 +187,10 @@ def random_crop(rng, size):
     }
 
 
+def encode(mask):
+    return mask_util.encode(np.asfortranarray(mask, np.uint8))
+
+
 def dense_section(sides, overlaps, score_thresh, match_class):
     """The "segm" of a record, from dense masks."""
     section = {"first": [], "second": []}
@@ -231,11 +235,7 @@ def test_masks_equal_dense_arrays_to_the_last_bit():
         overlaps = overlap_in_crops(*offsets, size)
         assert result["segm"] == dense_section(sides, overlaps, 0.3, gate), case
         matched += sum(i["match"] is not None for i in result["segm"]["first"])
-        encoded = [
-            side
-            | {"masks": [mask_util.encode(np.asfortranarray(m, np.uint8)) for m in side["masks"]]}
-            for side in sides
-        ]
+        encoded = [side | {"masks": list(map(encode, side["masks"]))} for side in sides]
         assert pair_record(case, 0, offsets, size, *encoded, **options) == result
     assert matched > 200
 

@@ -123,7 +123,7 @@ def test_keeps_every_image(tmp_path):
     assert list(right.items()) == [("a", (False, True)), ("b", (True, True)), ("c", (True, True))]
 
 
-def test_vid_by_hand():
+def test_vid_evaluator_by_hand():
     """VID classes are ImageNet's {0} and {2, 3}; 1 belongs to none.
 
     In the first frame all logits but that of 1 are negative. Times zero, as published, 1 would have
