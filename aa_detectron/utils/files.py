@@ -37,9 +37,9 @@ def name_stem(name: str) -> str:
     A name that a file may have stays as it is; all others end in a digest.
     """
     stem = re.sub(r"[^\w.-]+", "_", name.strip("./"))
-    if stem == name:
+    if name and stem == name:
         return name
-    digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=4).hexdigest()
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=4).hexdigest()
     return f"{stem[-100:]}-{digest}".lstrip("-")
 
 

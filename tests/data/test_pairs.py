@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from aa_detectron import add_aa_config
@@ -106,3 +107,14 @@ def test_tiny_image(tmp_path):
     Image.new("RGB", (90, 3)).save(tmp_path / "flat.png")
     with pytest.raises(InputError, match="flat.png: 3x90 pixels leave no room"):
         crops(config(), tmp_path)
+
+
+def test_images_with_one_id(folder):
+    files = [str(file) for file in sorted(folder.iterdir())][:2]
+    for ids in ((0, 0), (1, "1"), (np.int64(2), 2)):
+        images = [{"file_name": f, "image_id": i} for f, i in zip(files, ids, strict=True)]
+        DatasetCatalog.register("tests_of_ids", lambda images=images: images)
+        message = f"tests_of_ids: image_id {ids[0]} belongs to {files[0]} and {files[1]}"
+        with pytest.raises(InputError, match=message):
+            get_image_dicts("tests_of_ids")
+        DatasetCatalog.remove("tests_of_ids")

@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog
 from detectron2.evaluation import inference_on_dataset
-from detectron2.structures import BitMasks, Instances
+from detectron2.structures import BitMasks, Boxes, Instances
 from PIL import Image
 
 from aa_detectron import add_aa_config
-from aa_detectron.consistency.instances import score_pairs
+from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.instances import pair_record, score_pairs
 from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError
-from aa_detectron.evaluation import InstanceConsistencyEvaluator
+from aa_detectron.evaluation.pair_evaluator import InstanceConsistencyEvaluator, as_prediction
 
 
 class BrightThings:
@@ -111,3 +113,27 @@ def test_unwritable_folder(folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="consistency_instances_things.json: cannot be written"):
         evaluate(folder, BrightThings(), tmp_path / "file")
+
+
+def test_image_ids_of_numpy(folder, tmp_path):
+    images = [{"file_name": str(folder / f"{i}.png"), "image_id": np.int64(i)} for i in range(6)]
+    DatasetCatalog.register("tests_of_numpy_ids", lambda: images)
+    evaluate("tests_of_numpy_ids", BrightThings(), tmp_path / "out")
+    DatasetCatalog.remove("tests_of_numpy_ids")
+    report = read_report(tmp_path / "out" / "consistency_instances_things.json")
+    assert [pair["image_id"] for pair in report["pairs"][::3]] == list(range(6))
+
+
+@pytest.mark.parametrize("thresh", [0.3, 0.7])
+def test_what_does_not_count_stays_on_the_device(thresh):
+    """float32 rounds 0.7 down and 0.3 up: a score of the threshold counts all the same."""
+    instances = Instances((9, 9))
+    instances.scores = torch.tensor([0.1, thresh, 0.9])
+    instances.pred_classes = torch.tensor([3, 4, 5])
+    instances.pred_boxes = Boxes(torch.arange(12.0).reshape(3, 4))
+    instances.pred_masks = torch.rand(3, 9, 9) < 0.5
+    found = as_prediction(instances, thresh)
+    assert found["index"].tolist() == [1, 2] and found["classes"].tolist() == [4, 5]
+    assert np.array_equal(found["masks"], instances.pred_masks[1:].numpy())
+    record = pair_record(0, 0, ((0, 0), (0, 1)), (9, 9), found, found, score_thresh=thresh)
+    assert [i["index"] for i in record["segm"]["second"]] == [1, 2]

@@ -3,6 +3,7 @@ import copy
 import io
 import json
 import math
+import pickle
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -18,10 +19,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from aa_detectron import add_aa_config
-from aa_detectron.config import check_consistency_config
 from aa_detectron.consistency.shifts import Box
 from aa_detectron.data.datasets.builtin import register_checked_coco
 from aa_detectron.data.windows import build_shifted_window_loader
+from aa_detectron.engine.checks import check_consistency_config
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation import WorstShiftEvaluator
 from aa_detectron.evaluation.worst_shift import (
@@ -315,6 +316,22 @@ def test_objects_without_masks(data_set):
     assert evaluate(Seeing(masks=False))["worst_shift_bbox"]["AP"] == pytest.approx(100)
     with pytest.raises(InputError, match="all.json: an object in image 0 has no mask"):
         evaluate(Seeing())
+
+
+def test_no_dense_mask_is_kept(data_set):
+    """Those of the 21 windows of an image would take half a gigabyte."""
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    cfg.INPUT.MIN_SIZE_TEST = 0
+    cfg.DATALOADER.NUM_WORKERS = 0
+    evaluator, model, begun = WorstShiftEvaluator(NAME), Seeing(), 0
+    for batch in build_shifted_window_loader(cfg, NAME):
+        evaluator.process(batch, model(batch))
+        begun = max(begun, len(evaluator._begun))
+        kept = pickle.dumps(evaluator._begun)
+        assert len(kept) < 600 * len(batch) * max(1, len(evaluator._begun))
+        assert b"torch" not in kept
+    assert begun > 1
 
 
 def test_needs_objects(data_set, tmp_path):
