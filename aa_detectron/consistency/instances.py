@@ -124,7 +124,9 @@ def cut_masks(masks: np.ndarray | Sequence[dict], index: np.ndarray, box: Box) -
         pixels = masks[(index, *box.slices)]
     else:
         pixels = np.stack([mask_util.decode(masks[i])[box.slices] for i in index])
-    return mask_util.encode(np.asfortranarray(pixels.astype(bool).transpose(1, 2, 0), np.uint8))
+    # Column by column, as pycocotools wants it; np.asfortranarray takes four times as long.
+    columns = np.ascontiguousarray(pixels.astype(bool, copy=False).transpose(0, 2, 1))
+    return mask_util.encode(columns.view(np.uint8).transpose(2, 1, 0))
 
 
 def clip_boxes(boxes: np.ndarray, box: Box) -> np.ndarray:
