@@ -87,6 +87,8 @@ CHANGES = [
     (0, "bbox.first.0.match", -1, "an integer from 0, or null"),
     (0, "bbox.second.0.area", 0, "a number above 0"),
     (0, "bbox.second.0.score", "high", "a number or null"),
+    (0, "bbox.second.0.score", math.inf, "a number or null"),
+    (0, "bbox.second.0.area", math.inf, "a number above 0"),
     (0, "bbox.second.0.category", True, "an integer from 0"),
     (1, "sem_seg.pixels", "many", "an integer from 0"),
     (1, "sem_seg.equal", 1000, "at most 110"),
