@@ -1,20 +1,26 @@
 #!/usr/bin/env python
-"""Draws the paper's figures from any images and, but for "aliasing", any checkpoints."""
+"""Draws the paper's figures from any images and, except for "aliasing", any checkpoints."""
 
 import argparse
 import os
 
+from aa_detectron.engine.launch import LoadedModel, load_model
 from aa_detectron.errors import InputError, exit_on_bad_input
-from aa_detectron.experiments.figures import files as figures
+from aa_detectron.experiments.figures.aliasing import plot_aliasing
+from aa_detectron.experiments.figures.channel_groups import plot_groups
+from aa_detectron.experiments.figures.filter_variance import plot_variance
+from aa_detectron.experiments.figures.images import PHOTOGRAPHS, find_images
+from aa_detectron.experiments.figures.sliding_window import plot_window
 
 FIGURES = {
-    "aliasing": "an image with noise at a quarter of its size: without a filter, behind a Gaussian "
-    "and behind an adaptive filter, both fitted to the image",
+    "aliasing": "a noisy image at a quarter of its size: without a filter, with a Gaussian and "
+    "with an adaptive filter, both fitted to the image",
     "window": "predictions while a window slides over the image, pixel by pixel: a classifier's "
     "probability, or a detector's instances (with an animation)",
-    "variance": "over the image, how much the learned filters let through",
+    "variance": "how much detail the learned filters keep, over the image",
     "groups": "correlation of channels within groups and across",
 }
+PLOTS = {"window": plot_window, "variance": plot_variance, "groups": plot_groups}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -22,13 +28,13 @@ def parse_arguments() -> argparse.Namespace:
     subparsers = parser.add_subparsers(dest="figure", required=True, metavar="FIGURE")
     for name, text in FIGURES.items():
         figure = subparsers.add_parser(name, help=text, description=text)
-        photographs = ", ".join(figures.PHOTOGRAPHS)
+        photographs = ", ".join(PHOTOGRAPHS)
         figure.add_argument(
             "--images",
             nargs="+",
             required=True,
             metavar="FILE",
-            help=f"or a photograph that comes with scikit-image: {photographs}",
+            help=f"path of an image, or a photograph of scikit-image: {photographs}",
         )
         figure.add_argument("--output", required=True, metavar="DIR", help="folder for the figures")
         if name == "aliasing":
@@ -48,23 +54,22 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_models(args: argparse.Namespace) -> dict[str, figures.Trained]:
+def load_models(args: argparse.Namespace) -> dict[str, LoadedModel]:
     models = {}
     for name, config_file, weights in args.model:
         if name in models:
             raise InputError(f"--model {name}: two models have this name")
-        models[name] = figures.load_model(config_file, weights, args.opts)
+        models[name] = load_model(config_file, weights, args.opts)
     return models
 
 
 def main() -> None:
     args = parse_arguments()
-    files = figures.find_images(args.images)
+    files = find_images(args.images)
     if args.figure == "aliasing":
-        written = figures.plot_aliasing(files, args.output, args.noise)
+        written = plot_aliasing(files, args.output, args.noise)
     else:
-        plot = getattr(figures, f"plot_{args.figure}")
-        written = plot(load_models(args), files, args.output)
+        written = PLOTS[args.figure](load_models(args), files, args.output)
     for path in written:
         print(os.path.relpath(path))
 

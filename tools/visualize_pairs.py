@@ -5,10 +5,9 @@ import argparse
 import os
 
 from aa_detectron.consistency.files import read_report
-from aa_detectron.data.pairs import get_image_dicts
 from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import InputError, exit_on_bad_input
-from aa_detectron.experiments.figures.pairs import choose_records, draw_pairs
+from aa_detectron.experiments.figures.pairs import check_pairs, choose_records, draw_pairs
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -30,13 +29,13 @@ def main() -> None:
     report = read_report(args.records)
     name = report.get("name")
     if not isinstance(name, str):
-        raise InputError(f"{args.records}: name is {name!r}, but must be a dataset or folder")
+        raise InputError(f"{args.records}: name is {name!r}, but must be a dataset or a folder")
     chosen = choose_records(report["pairs"], args.num)
     cfg, model = load_model(args.config_file, opts=args.opts)
-    known = {image["image_id"] for image in get_image_dicts(name)}
-    for record in chosen:
-        if record["image_id"] not in known:
-            raise InputError(f"{args.records}: {name} has no image {record['image_id']!r}")
+    try:
+        check_pairs(cfg, name, chosen)
+    except InputError as error:
+        raise InputError(f"{args.records}: {error}") from None
     for path in draw_pairs(cfg, model, name, chosen, args.output):
         print(os.path.relpath(path))
 

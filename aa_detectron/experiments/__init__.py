@@ -1,1 +1,22 @@
-"""What draws and compares: figures and comparisons. Nothing else imports it."""
+"""Experiments: figures and comparisons of models. The core of the package never imports it."""
+
+from importlib.util import find_spec
+
+_DISTRIBUTIONS = {"jinja2": "jinja2", "matplotlib": "matplotlib", "skimage": "scikit-image"}
+
+
+def require_extra(*modules: str) -> None:
+    """Checks that packages of the extra ``experiments`` are installed.
+
+    Args:
+        modules: import names, "matplotlib" for example.
+
+    Raises:
+        ImportError: one line that names the missing packages and the extra.
+    """
+    missing = [_DISTRIBUTIONS[module] for module in modules if find_spec(module) is None]
+    if missing:
+        raise ImportError(
+            f"aa_detectron.experiments needs {', '.join(missing)}: "
+            "pip install 'aa_detectron[experiments]'"
+        )

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from aa_detectron.consistency.records import main_fraction
 from aa_detectron.data.pairs import get_image_dicts
+from aa_detectron.engine.launch import LoadedModel, load_model
 from aa_detectron.errors import InputError
-from aa_detectron.experiments.figures import files as figures
+from aa_detectron.experiments.figures.filter_variance import plot_variance
+from aa_detectron.experiments.figures.images import find_images
 from aa_detectron.experiments.figures.pairs import draw_pairs
 from aa_detectron.experiments.figures.recording import adaptive_filters
 
@@ -26,7 +28,7 @@ class Picture(NamedTuple):
     caption: str
 
 
-def load_first_runs(plan: Plan, evaluation: str = MAIN) -> dict[str, figures.Trained]:
+def load_first_runs(plan: Plan, evaluation: str = MAIN) -> dict[str, LoadedModel]:
     """The models of the first seed, of the first variants that have left a checkpoint."""
     models = {}
     for name, (run, *_) in plan.variants.items():
@@ -35,16 +37,16 @@ def load_first_runs(plan: Plan, evaluation: str = MAIN) -> dict[str, figures.Tra
     return models
 
 
-def _load(run: Run, evaluation: str) -> figures.Trained:
+def _load(run: Run, evaluation: str) -> LoadedModel:
     weights = str(run.folder / "model_final.pth")
     if run.config_file is None:
-        return figures.load_model(str(run.evaluation_folder(evaluation) / "config.yaml"), weights)
+        return load_model(str(run.evaluation_folder(evaluation) / "config.yaml"), weights)
     opts = (*run.opts, *run.evaluations.get(evaluation, ()))
-    return figures.load_model(run.config_file, weights, opts)
+    return load_model(run.config_file, weights, opts)
 
 
 def draw_worst_pairs(
-    plan: Plan, models: dict[str, figures.Trained], folder: Path, evaluation: str = MAIN
+    plan: Plan, models: dict[str, LoadedModel], folder: Path, evaluation: str = MAIN
 ) -> list[Picture]:
     """The pairs of lowest consistency, mean over the variants, drawn for each of them.
 
@@ -88,15 +90,15 @@ def worst_pairs(variants: list[dict[tuple, dict]], count: int = PAIRS) -> list[t
     return sorted(means, key=lambda key: (means[key], str(key)))[:count]
 
 
-def draw_filters(models: dict[str, figures.Trained], folder: Path) -> list[Picture]:
+def draw_filters(models: dict[str, LoadedModel], folder: Path) -> list[Picture]:
     """Variance of the learned filters on a test image and a photograph, of adaptive variants."""
     adaptive = {name: trained for name, trained in models.items() if _is_adaptive(trained)}
     if not adaptive:
         return []
     cfg = next(iter(adaptive.values())).cfg
     first = get_image_dicts(cfg.DATASETS.TEST[0])[0]["file_name"]
-    files = figures.find_images([first, PHOTOGRAPH])
-    written = figures.plot_variance(adaptive, files, str(folder))
+    files = find_images([first, PHOTOGRAPH])
+    written = plot_variance(adaptive, files, str(folder))
     return [
         Picture(Path(path), f"Variance of the filters' weights, {os.path.basename(files[stem])}")
         for path in written
@@ -105,7 +107,7 @@ def draw_filters(models: dict[str, figures.Trained], folder: Path) -> list[Pictu
     ]
 
 
-def _is_adaptive(trained: figures.Trained) -> bool:
+def _is_adaptive(trained: LoadedModel) -> bool:
     try:
         adaptive_filters(trained.model.backbone)
     except InputError:

@@ -14,7 +14,7 @@ from aa_detectron.consistency.curves import drop_curves
 from aa_detectron.consistency.files import read_report
 from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.experiments.figures.curves import draw_drop_curves
-from aa_detectron.experiments.figures.style import add_legend, colour
+from aa_detectron.experiments.figures.style import add_legend, color, literal
 from aa_detectron.utils.files import replacing
 
 from .plan import MAIN, Plan, Run
@@ -45,8 +45,8 @@ def draw_metric(results: dict, metric: str) -> Figure:
     axes = figure.subplots(2 if differences else 1, 1, squeeze=False, height_ratios=ratios[:2])
     _draw_scores(axes[0, 0], results, metric)
     if differences:
-        colours = {name: colour(number) for number, name in enumerate(variants)}
-        _draw_differences(axes[1, 0], differences, colours)
+        colors = {name: color(number) for number, name in enumerate(variants)}
+        _draw_differences(axes[1, 0], differences, colors)
     return figure
 
 
@@ -65,17 +65,17 @@ def _draw_scores(axes: Axes, results: dict, metric: str) -> None:
     for row, name in enumerate(names):
         variant = results["variants"][name]
         summary = variant["scores"][metric]
-        _draw_interval(axes, row, summary["mean"], summary, colour(row))
+        _draw_interval(axes, row, summary["mean"], summary, color(row))
         seeds = [run["scores"][metric] for run in variant["runs"]]
         offsets = np.linspace(-0.22, 0.22, len(seeds)) if len(seeds) > 1 else [0.0]
-        axes.scatter(seeds, row + np.array(offsets), s=9, color=colour(row), alpha=0.55, zorder=3)
+        axes.scatter(seeds, row + np.array(offsets), s=9, color=color(row), alpha=0.55, zorder=3)
     _label_rows(axes, names)
-    axes.set_title(_title(results, metric), size=9, loc="left")
+    axes.set_title(literal(_title(results, metric)), size=9, loc="left")
 
 
-def _draw_differences(axes: Axes, differences: list[dict], colours: dict[str, tuple]) -> None:
+def _draw_differences(axes: Axes, differences: list[dict], colors: dict[str, tuple]) -> None:
     for row, difference in enumerate(differences):
-        shade = "0.6" if difference["holds_zero"] else colours[difference["variant"]]
+        shade = "0.6" if difference["holds_zero"] else colors[difference["variant"]]
         _draw_interval(axes, row, difference["value"], difference, shade)
     axes.axvline(0, color="0.3", linewidth=0.8)
     _label_rows(axes, [_contrast(difference) for difference in differences])
@@ -89,7 +89,7 @@ def _draw_interval(axes: Axes, row: int, value: float, ends: dict, shade) -> Non
 
 
 def _label_rows(axes: Axes, names: list[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), list(map(literal, names)))
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(labelsize=8)
     axes.grid(axis="x", alpha=0.3)
@@ -100,21 +100,21 @@ def draw_training(plan: Plan) -> Figure | None:
     """The smoothed loss of every training; None where no run has left any."""
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
+    lines = {}
     for number, (name, runs) in enumerate(plan.variants.items()):
-        label = name
         for run in runs:
             iterations, losses = training_curve(run.folder / "metrics.json")
             if len(losses):
-                axes.plot(iterations, losses, color=colour(number), linewidth=0.9, label=label)
-                label = None  # one entry in the legend for all seeds
-    if not axes.lines:
+                (line,) = axes.plot(iterations, losses, color=color(number), linewidth=0.9)
+                lines.setdefault(name, line)
+    if not lines:
         return None
     axes.set_yscale("log")
     axes.set_xlabel("iteration", size=8)
     axes.set_title("training loss, running mean, one line a seed", size=9, loc="left")
     axes.tick_params(which="both", labelsize=8)
     axes.grid(alpha=0.3)
-    add_legend(figure)
+    add_legend(figure, lines)
     return figure
 
 

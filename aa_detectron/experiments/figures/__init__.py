@@ -1,1 +1,8 @@
-"""Figures of Zou et al. (BMVC 2020): each file computes the numbers of one and draws them."""
+"""Everything that draws: the figures of Zou et al. (BMVC 2020), pairs of crops, drop curves.
+
+Each file computes the numbers of one figure and draws it.
+"""
+
+from aa_detectron.experiments import require_extra
+
+require_extra("matplotlib", "skimage")

@@ -1,7 +1,7 @@
 """Whether channels of one group resemble each other (Zou et al., BMVC 2020, section 4).
 
-The filters of a group are shared by neighbouring channels; training is to bring together in a
-group what wants the same filter.
+Neighboring channels form a group and share its filters. Training is expected to bring channels
+that need the same filter into one group.
 """
 
 import math
@@ -9,22 +9,59 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from aa_detectron.experiments.figures.style import add_bar
+from aa_detectron.engine.launch import LoadedModel
 
-from .recording import adaptive_filters, record_image, shared_places
+from .images import model_input
+from .output import FigureFiles
+from .recording import adaptive_filters, check_filters, record_image, shared_places
+from .style import add_bar, literal
 
 ROUNDING = 1e-12
-"""Of a mean square: less variance than this is none."""
+"""Fraction of a mean square: a smaller variance counts as zero."""
+
+
+def plot_groups(models: dict[str, LoadedModel], files: dict[str, str], folder: str) -> list[str]:
+    """Writes "groups.png" and "groups.json", each for all images together.
+
+    Args:
+        models: models with adaptive filters, by name.
+        files: paths of images by their names, see :func:`~.images.find_images`.
+        folder: folder of the figures.
+
+    Returns:
+        the paths of the files.
+
+    Raises:
+        InputError: a model has no adaptive filters, a file cannot be read as an image, or the
+            folder cannot be written.
+    """
+    check_filters(models)
+    out = FigureFiles(folder, "groups")
+    found: dict[str, dict[str, tuple[np.ndarray, dict]]] = {}
+    for name, (cfg, model) in models.items():
+        items = (model_input(cfg, p) for p in tqdm(files.values(), desc=name, unit="image"))
+        correlations = group_correlations(model, items)
+        found[name] = {
+            place: (correlation, compare_groups(correlation, groups))
+            for place, (correlation, groups) in correlations.items()
+        }
+    out.save_figure("", draw_correlation(found))
+    return out.save_numbers(
+        {name: {place: pair[1] for place, pair in places.items()} for name, places in found.items()}
+    )
 
 
 class Correlation:
-    """Pearson's correlation of channels over all locations of all maps that are added.
+    """Pearson's correlation between channels, over all locations of all added maps.
 
     Args:
-        channels: C.
+        channels: number of channels, C.
     """
 
     def __init__(self, channels: int):
@@ -33,7 +70,7 @@ class Correlation:
         self.products = torch.zeros(channels, channels, dtype=torch.float64)
 
     def add(self, x: Tensor) -> None:
-        """Takes a map, (N, C, H, W), of any size in space."""
+        """Adds a map, (N, C, H, W), of any height and width."""
         values = x.transpose(0, 1).flatten(1).double().cpu()
         self.count += values.shape[1]
         self.sums += values.sum(1)
@@ -52,14 +89,14 @@ class Correlation:
 def group_correlations(
     model: nn.Module, items: Iterable[dict]
 ) -> dict[str, tuple[np.ndarray, int]]:
-    """Correlation of the channels that go into the adaptive filters of a backbone.
+    """Correlation between the channels that go into each adaptive filter of a backbone.
 
     Args:
-        model: of Detectron2, in evaluation mode.
-        items: its inputs for some images.
+        model: a model of Detectron2 in evaluation mode.
+        items: the model's inputs for some images.
 
     Returns:
-        {place: (of :class:`Correlation`, number of groups)}.
+        {place: (result of :class:`Correlation`, number of groups)}.
 
     Raises:
         InputError: the backbone has no adaptive filters.
@@ -74,18 +111,19 @@ def group_correlations(
 def compare_groups(
     correlation: np.ndarray, groups: int, *, shuffles: int = 999, seed: int = 0
 ) -> dict[str, float]:
-    """Mean correlation of two channels of one group against that of two of different groups.
+    """Compares the mean correlation within groups with the mean correlation across groups.
 
     Args:
-        correlation: (C, C) of :class:`Correlation`; constant channels do not count.
-        groups: g; group i has the channels from i * C / g on.
-        shuffles: random assignments of the channels to the groups.
+        correlation: (C, C), result of :class:`Correlation`; constant channels do not count.
+        groups: number of groups, g; group i starts with channel i * C / g.
+        shuffles: number of random assignments of the channels to the groups.
+        seed: seed of the assignments.
 
     Returns:
-        {"groups", "within", "across", "difference" of the two, "p": share of random assignments,
-        the actual one among them, whose difference is as large or larger, "constant": number of
-        channels without a correlation}; means, difference and p are NaN where there are no pairs
-        of one kind.
+        {"groups", "within" and "across": mean correlations of two channels of the same group and of
+        different groups, "difference": within - across, "p": fraction of the assignments, the
+        actual one included, whose difference is as large or larger, "constant": number of channels
+        without a correlation}. Means, difference and p are NaN if there are no pairs to average.
     """
     group = np.arange(len(correlation)) * groups // len(correlation)
     varying = ~np.isnan(np.diag(correlation))
@@ -106,7 +144,7 @@ def compare_groups(
 
 
 def _means(correlation: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Mean over the pairs of different channels within groups, and across."""
+    """Means over the pairs of different channels, within groups and across groups."""
     same = group[:, None] == group
     own = len(group)
     within, total = correlation[same].sum() - np.trace(correlation), correlation.sum()
@@ -122,24 +160,24 @@ def draw_correlation(models: dict[str, dict[str, tuple[np.ndarray, dict]]]) -> F
     """Heatmaps with lines between the groups, a row for each model and a column for each place.
 
     Args:
-        models: by name: {place: (correlation, what :func:`compare_groups` finds in it)}; places
-            that all have are drawn, but for shortcuts.
+        models: {place: (correlation, result of :func:`compare_groups`)} by the models' names. The
+            places that all models have are drawn, except shortcuts.
     """
     places = shared_places(models)
     size = (2.3 * len(places) + 0.3, 2.6 * len(models) + 0.7)
     figure = Figure(figsize=size, dpi=200, layout="constrained")
     axes = figure.subplots(len(models), len(places), squeeze=False)
     for row, (name, maps) in zip(axes, models.items(), strict=True):
-        row[0].set_ylabel(f"{name}: channel")
+        row[0].set_ylabel(f"{literal(name)}: channel")
         for ax, place in zip(row, places, strict=True):
             shown = _draw_heatmap(ax, *maps[place])
-            ax.set_title(f"{place}\n{_title(maps[place][1])}", size=8)
+            ax.set_title(f"{literal(place)}\n{_title(maps[place][1])}", size=8)
     add_bar(figure, shown, "correlation", ax=axes[-1, :], shrink=0.4, aspect=40)
     return figure
 
 
-def _draw_heatmap(ax, correlation: np.ndarray, found: dict):
-    ax.set_facecolor("0.8")  # of the diagonal and of constant channels
+def _draw_heatmap(ax: Axes, correlation: np.ndarray, found: dict) -> AxesImage:
+    ax.set_facecolor("0.8")  # shows at the diagonal and at constant channels
     ax.tick_params(labelsize=7)
     for border in np.arange(1, found["groups"]) * len(correlation) / found["groups"] - 0.5:
         ax.axhline(border, color="k", linewidth=0.4)

@@ -1,7 +1,7 @@
-"""How much the learned filters let through, over the image (Zou et al., BMVC 2020, section 3).
+"""How much detail the learned filters keep, over the image (Zou et al., BMVC 2020, section 3).
 
-The variance of a filter's k * k weights is highest for the identity and zero for the average. The
-paper finds it high on smooth content, where there is nothing to lose, and low on busy content.
+The variance of a filter's k * k weights is highest for the identity and zero for the average. In
+the paper it is high on smooth content, where there is nothing to lose, and low on busy content.
 """
 
 import numpy as np
@@ -10,16 +10,51 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from aa_detectron.experiments.figures.style import add_bar
+from aa_detectron.engine.launch import LoadedModel
 from aa_detectron.layers.blur_pool import binomial_kernel
 
-from .recording import adaptive_filters, over_image, record_image, shared_places
+from .images import input_as_rgb, model_input
+from .output import FigureFiles
+from .recording import adaptive_filters, check_filters, over_image, record_image, shared_places
+from .style import add_bar, literal
+
+
+def plot_variance(models: dict[str, LoadedModel], files: dict[str, str], folder: str) -> list[str]:
+    """Writes "variance_<image>.png" and "variance.json".
+
+    Args:
+        models: models with adaptive filters, by name.
+        files: paths of images by their names, see :func:`~.images.find_images`.
+        folder: folder of the figures.
+
+    Returns:
+        the paths of the files.
+
+    Raises:
+        InputError: a model has no adaptive filters, a file cannot be read as an image, or the
+            folder cannot be written.
+    """
+    check_filters(models)
+    out, numbers = FigureFiles(folder, "variance"), {}
+    for stem, path in files.items():
+        items = {name: model_input(cfg, path) for name, (cfg, _) in models.items()}
+        maps = {name: variance_maps(models[name].model, items[name]) for name in items}
+        images = {name: input_as_rgb(models[name].cfg, item) for name, item in items.items()}
+        numbers[stem] = {
+            name: {
+                place: describe(maps[name][place], images[name], layer.kernel_size)
+                for place, layer in adaptive_filters(models[name].model.backbone).items()
+            }
+            for name in models
+        }
+        out.save_figure(stem, draw_variance(images, maps))
+    return out.save_numbers(numbers)
 
 
 def filter_variance(filters: Tensor) -> Tensor:
     """Variance of the weights of each filter.
 
-    Each is first brought to a sum of 1, which those of ``SOFTMAX: "all"`` do not have.
+    Each filter is first normalized to a sum of 1; with ``SOFTMAX: "all"`` its sum is smaller.
 
     Args:
         filters: (N, g, k * k, H, W), positive.
@@ -32,25 +67,25 @@ def filter_variance(filters: Tensor) -> Tensor:
 
 
 def identity_variance(taps: int) -> float:
-    """1/n (1 - 1/n) for the n = k * k weights of a filter that passes one pixel."""
+    """Variance of the identity's n = k * k weights, one of them 1: 1/n (1 - 1/n)."""
     return (1 - 1 / taps) / taps
 
 
 def binomial_variance(kernel_size: int) -> float:
-    """That of the binomial blur, with which the filters start."""
+    """Variance of the weights of the binomial blur, with which the filters start."""
     return float(binomial_kernel(kernel_size).var(correction=0))
 
 
 @torch.no_grad()
 def variance_maps(model: nn.Module, item: dict) -> dict[str, Tensor]:
-    """The variance, mean over groups, of all filters of a backbone over one image.
+    """Variance of all filters of a backbone over one image, mean over the groups.
 
     Args:
-        model: of Detectron2, in evaluation mode.
-        item: its input, with "image" of (3, h, w).
+        model: a model of Detectron2 in evaluation mode.
+        item: the model's input, with "image" of (3, h, w).
 
     Returns:
-        {place: (h, w)} relative to the identity's: 0 average, 1 identity.
+        {place: variance relative to the identity's, (h, w); 0 is an average, 1 the identity}.
 
     Raises:
         InputError: the backbone has no adaptive filters.
@@ -65,21 +100,21 @@ def variance_maps(model: nn.Module, item: dict) -> dict[str, Tensor]:
 
 
 def describe(variance: Tensor, image: np.ndarray, kernel_size: int) -> dict[str, float]:
-    """Numbers for a map of :func:`variance_maps`.
+    """Statistics of a map of :func:`variance_maps`.
 
     Args:
-        variance: (h, w).
+        variance: (h, w), 0 to 1.
         image: (h, w, 3) uint8.
         kernel_size: k of the filters.
 
     Returns:
-        {"mean", "low", "high": 5 % and 95 % quantile, "binomial": that of the filter they start
-        with, "correlation_with_gradient": Spearman's, with the strength of the image's gradient;
-        NaN for a constant map}.
+        {"mean", "low" and "high": 5 % and 95 % quantiles, "binomial": variance of the filter that
+        training starts with, "correlation_with_gradient": Spearman's rank correlation with the
+        strength of the image's gradient; NaN if the map or the gradient is constant}.
     """
     low, high = np.quantile(variance, (0.05, 0.95))
-    constant = float(variance.max() - variance.min()) < 1e-6
     gradient = np.hypot(*np.gradient(image.mean(axis=2)))
+    constant = float(variance.max() - variance.min()) < 1e-6 or np.ptp(gradient) == 0
     correlation = np.nan if constant else spearmanr(variance.flatten(), gradient.ravel()).statistic
     return {
         "mean": float(variance.mean()),
@@ -91,11 +126,12 @@ def describe(variance: Tensor, image: np.ndarray, kernel_size: int) -> dict[str,
 
 
 def draw_variance(images: dict[str, np.ndarray], models: dict[str, dict[str, Tensor]]) -> Figure:
-    """A row for each model: its input and the maps. A place has one scale for all models.
+    """Inputs and maps, a row for each model; a place has the same color scale for all models.
 
     Args:
-        images: (h, w, 3) uint8 RGB, by the models' names.
-        models: as of :func:`variance_maps`; places that all have are drawn, but for shortcuts.
+        images: inputs, (h, w, 3) uint8 RGB, by the models' names.
+        models: maps of :func:`variance_maps` by the models' names. The places that all models have
+            are drawn, except shortcuts.
     """
     places = shared_places(models)
     height, width = next(iter(images.values())).shape[:2]
@@ -107,7 +143,7 @@ def draw_variance(images: dict[str, np.ndarray], models: dict[str, dict[str, Ten
         ax.set(xticks=[], yticks=[])
     for row, (name, image) in zip(axes[:-1], images.items(), strict=True):
         row[0].imshow(image)
-        row[0].set_ylabel(name)
+        row[0].set_ylabel(literal(name))
     axes[0, 0].set_title("input")
     axes[-1, 0].axis("off")
     for column, place in zip(axes.T[1:], places, strict=True):
@@ -115,7 +151,7 @@ def draw_variance(images: dict[str, np.ndarray], models: dict[str, dict[str, Ten
         limits = {"vmin": min(m.min() for m in maps), "vmax": max(m.max() for m in maps)}
         for ax, variance in zip(column[:-1], maps, strict=True):
             shown = ax.imshow(variance, **limits)
-        column[0].set_title(place)
+        column[0].set_title(literal(place))
         add_bar(figure, shown, cax=column[-1])
     figure.supxlabel("variance of the filters' weights (0: average, 1: identity)", size=9)
     return figure

@@ -1,53 +1,95 @@
-"""Pictures of pairs that an evaluation has kept."""
+"""Pictures of the pairs that an evaluation has kept, from the least to the most consistent one."""
 
 import os
 from collections.abc import Iterator
+from os import PathLike
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.evaluation import inference_context
 from torch import nn
 
 from aa_detectron.consistency.records import main_fraction
 from aa_detectron.data.images import read_image
-from aa_detectron.data.pairs import build_shifted_pair_loader, cut_crop, get_metadata
-from aa_detectron.evaluation.build import build_consistency_evaluators
-from aa_detectron.experiments.figures.drawing import (
-    draw_class_pair,
-    draw_label_pair,
-    draw_pair,
-    save_image,
+from aa_detectron.data.pairs import (
+    build_shifted_pair_loader,
+    cut_crop,
+    get_image_dicts,
+    get_metadata,
 )
+from aa_detectron.errors import InputError
+from aa_detectron.evaluation.build import build_consistency_evaluators
+
+from .images import to_rgb
+from .pair_pictures import LEGENDS, draw_class_pair, draw_label_pair, draw_pair
+from .panels import add_key, save_image
 
 
 def choose_records(records: list[dict], count: int) -> list[dict]:
-    """``count`` records, evenly from the least to the most consistent pair that counts."""
+    """Chooses records evenly from the least to the most consistent pair.
+
+    Args:
+        records: records of pairs; pairs that do not count are never chosen.
+        count: number of records wanted.
+
+    Returns:
+        ``count`` records, or all that count if they are fewer.
+
+    Raises:
+        InputError: a record has neither instances, label maps nor classes.
+    """
     counted = [record for record in records if main_fraction(record) is not None]
     counted.sort(key=main_fraction)
     places = np.linspace(0, len(counted) - 1, min(count, len(counted))).round().astype(int)
     return [counted[place] for place in places]
 
 
-def draw_pairs(
-    cfg: CfgNode, model: nn.Module, name: str, records: list[dict], folder: str
-) -> list[str]:
-    """Runs the model once more on some pairs and draws them.
+def check_pairs(cfg: CfgNode, name: str, records: list[dict]) -> None:
+    """Checks that the pairs of records can be cut again.
 
     Args:
-        cfg, model: those that the records come from.
-        name: the data set or folder of images.
-        records: of the pairs, see :mod:`aa_detectron.consistency.records`.
-        folder: for the pictures, "<image id>_<pair>.png".
+        cfg: config of the evaluation that the records come from.
+        name: dataset, or folder of images, of the records.
+        records: records of pairs.
+
+    Raises:
+        InputError: a pair is of another image, or of a number that the config does not have.
+    """
+    count = cfg.TEST.CONSISTENCY.PAIRS_PER_IMAGE
+    known = {image["image_id"] for image in get_image_dicts(name)}
+    for record in records:
+        if record["image_id"] not in known:
+            raise InputError(f"{name}: has no image {record['image_id']!r}")
+        if record["pair"] >= count:
+            found = f"pair {record['pair']}, but TEST.CONSISTENCY.PAIRS_PER_IMAGE is {count}"
+            raise InputError(f"image {record['image_id']!r}: has a record of {found}")
+
+
+def draw_pairs(
+    cfg: CfgNode, model: nn.Module, name: str, records: list[dict], folder: str | PathLike
+) -> list[str]:
+    """Runs the model again on some pairs and writes a picture of each, with a legend.
+
+    Args:
+        cfg: config of the evaluation that the records come from.
+        model: model of that evaluation.
+        name: dataset, or folder of images, of the records.
+        records: records of the pairs, see :mod:`aa_detectron.consistency.records`.
+        folder: folder of the pictures, "<image id>_<pair>.png".
 
     Returns:
-        the paths.
+        the paths of the pictures.
+
+    Raises:
+        InputError: a pair is not in the dataset, or the folder cannot be written.
     """
     paths = []
     for crops, outputs in _run(cfg, model, name, records):
+        kind = _kind(records[0])
+        picture = _draw(cfg, name, crops, outputs, kind)
         paths.append(os.path.join(folder, _file_name(crops[0])))
-        save_image(paths[-1], _draw(cfg, name, crops, outputs, _kind(records[0])))
+        save_image(paths[-1], add_key(picture, LEGENDS[kind]))
     return paths
 
 
@@ -55,13 +97,13 @@ def _kind(record: dict) -> str:
     return next((k for k in ("sem_seg", "classification") if k in record), "instances")
 
 
-def _draw(cfg: CfgNode, name: str, crops: list[dict], outputs: list[dict], kind: str):
-    # Compared anew: on another device, say, the model may return instances in another order.
+def _draw(cfg: CfgNode, name: str, crops: list[dict], outputs: list[dict], kind: str) -> np.ndarray:
+    # Compared again: on another device the model may return its instances in another order.
     evaluator = next(e for e in build_consistency_evaluators(cfg, name) if e.kind == kind)
     record = evaluator.compare(crops[0], *outputs)
     if kind == "classification":
         images = [crop["image"].permute(1, 2, 0).numpy() for crop in crops]
-        images = [np.asarray(convert_image_to_rgb(i, cfg.INPUT.FORMAT), np.uint8) for i in images]
+        images = [to_rgb(image, cfg.INPUT.FORMAT) for image in images]
         return draw_class_pair(images, record, get_metadata(name, "classes"))
     image = read_image({"file_name": crops[0]["file_name"]}, "RGB")
     images = [cut_crop(image, offset, record["size"]) for offset in record["offsets"]]
@@ -77,11 +119,14 @@ def _file_name(crop: dict) -> str:
     return f"{stem}_{crop['pair']['number']}.png"
 
 
-def _run(cfg, model, name, records) -> Iterator[tuple[list[dict], list[dict]]]:
-    """For every pair its two crops and the model's outputs for them."""
+def _run(
+    cfg: CfgNode, model: nn.Module, name: str, records: list[dict]
+) -> Iterator[tuple[list[dict], list[dict]]]:
+    """The two crops of every pair, and the model's outputs for them."""
     if not records:
         return
-    keys = {(r["image_id"], r["pair"]) for r in records}
+    check_pairs(cfg, name, records)
+    keys = {(record["image_id"], record["pair"]) for record in records}
     with inference_context(model), torch.no_grad():
         for batch in build_shifted_pair_loader(cfg, name, keys):
             outputs = model(batch)

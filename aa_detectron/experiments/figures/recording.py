@@ -1,14 +1,15 @@
-"""What a model's adaptive filters get to see, recorded with hooks."""
+"""Inputs of a model's adaptive filters, recorded with hooks."""
 
 import contextlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aa_detectron.engine.launch import LoadedModel
 from aa_detectron.errors import InputError
 from aa_detectron.layers import AdaptiveBlurPool2d
 
@@ -17,10 +18,10 @@ def adaptive_filters(network: nn.Module) -> dict[str, AdaptiveBlurPool2d]:
     """The adaptive filters by their places: "stem", "res3", "res3 shortcut", ..., in order.
 
     Args:
-        network: a ResNet, or an FPN on one. A filter in another kind of block keeps its full name.
+        network: a ResNet, or an FPN with a ResNet. A filter in any other block keeps its full name.
 
     Raises:
-        InputError: there are none.
+        InputError: the network has no adaptive filters.
     """
     filters = {
         place_name(name): module
@@ -32,6 +33,19 @@ def adaptive_filters(network: nn.Module) -> dict[str, AdaptiveBlurPool2d]:
     return filters
 
 
+def check_filters(models: dict[str, LoadedModel]) -> None:
+    """Checks that all models have adaptive filters in their backbones.
+
+    Raises:
+        InputError: a model has none; the message starts with its name.
+    """
+    for name, (_, model) in models.items():
+        try:
+            adaptive_filters(model.backbone)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+
+
 def place_name(name: str) -> str:
     """ "stem", "res3" or "res3 shortcut" for "bottom_up.res3.0.aa_shortcut"."""
     found = re.search(r"\b(stem|res\d)(?:\.0)?\.aa(_shortcut)?$", name)
@@ -39,7 +53,7 @@ def place_name(name: str) -> str:
 
 
 def shared_places(models: dict[str, dict]) -> list[str]:
-    """The places that all models have, without shortcuts, in order."""
+    """The places that all models have, in order, without shortcuts."""
     first, *others = models.values()
     shared = [place for place in first if all(place in other for other in others)]
     return [place for place in shared if not place.endswith("shortcut")]
@@ -47,10 +61,10 @@ def shared_places(models: dict[str, dict]) -> list[str]:
 
 @contextlib.contextmanager
 def recorded_inputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Yields a dict that holds the input of each module's last call while the block runs."""
+    """Yields {name: input of the module's last call}, filled while the block runs."""
     inputs = {}
 
-    def record(name):
+    def record(name: str) -> Callable:
         return lambda module, arguments: inputs.__setitem__(name, arguments[0].detach())
 
     handles = [m.register_forward_pre_hook(record(name)) for name, m in modules.items()]
@@ -63,14 +77,14 @@ def recorded_inputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]
 
 @torch.no_grad()
 def record_image(model: nn.Module, item: dict) -> tuple[dict[str, Tensor], tuple[int, int]]:
-    """The inputs of the adaptive filters in a model's backbone, for one image.
+    """Records the inputs of the adaptive filters in a model's backbone for one image.
 
     Args:
-        model: of Detectron2, with a ``backbone``; in evaluation mode.
+        model: a model of Detectron2 with a ``backbone``, in evaluation mode.
         item: the model's input for an image.
 
     Returns:
-        {place: (1, C, H, W)}, and the (height, width) of the padded image that the backbone gets.
+        {place: input, (1, C, H, W)}, and the (height, width) of the padded image.
 
     Raises:
         InputError: the backbone has no adaptive filters.
@@ -83,18 +97,18 @@ def record_image(model: nn.Module, item: dict) -> tuple[dict[str, Tensor], tuple
 
 
 def over_image(grid: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Interpolates numbers on a map's grid to the pixels of the image.
+    """Interpolates values on a feature map's grid to the pixels of the image.
 
-    Location (p, q) of a map of stride s is at pixel (s * p, s * q): that is where the centres of
-    the strided convs and filters are. Beyond the last location its number goes on.
+    Location (p, q) of a map of stride s is at pixel (s * p, s * q), the center of the strided
+    convolutions and filters. Pixels beyond the last location get its value.
 
     Args:
-        grid: (H', W').
-        padded: (height, width) of the image that led to the map.
-        size: (height, width) of the image without its padding.
+        grid: values, (H', W').
+        padded: (height, width) of the padded image that led to the map.
+        size: (height, width) of the image without padding.
 
     Returns:
-        (height, width) as of ``size``.
+        (height, width) of ``size``, float32.
     """
     lengths = [
         _stride(n, cells) * (cells - 1) + 1 for n, cells in zip(padded, grid.shape, strict=True)
@@ -106,5 +120,5 @@ def over_image(grid: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> 
 
 
 def _stride(length: int, cells: int) -> int:
-    """Power of two; the map may be larger by the rounding up of every step on the way."""
+    """Stride, a power of two. A map may be longer than length / stride: every stage rounds up."""
     return 2 ** math.ceil(math.log2(length / cells))

@@ -1,7 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from aa_detectron.errors import InvalidOption
 from aa_detectron.experiments.figures import aliasing
 from aa_detectron.layers import blur_pool2d
 
@@ -56,3 +60,25 @@ def test_adaptive_is_weaker_on_detail_and_better():
     made = aliasing.downsample(image)
     assert made["psnr"]["none"] < made["psnr"]["gaussian"] < made["psnr"]["adaptive"] - 0.5
     assert made["variance"][:, 36:].mean() > 1.2 * made["variance"][:, :28].mean()
+
+
+def test_result_that_equals_the_target_has_no_finite_psnr(tmp_path):
+    """A black image without noise stays black behind every filter."""
+    Image.new("RGB", (16, 16)).save(tmp_path / "black.png")
+    made = aliasing.downsample(np.zeros((16, 16, 3), np.uint8), 0.0, steps=2)
+    assert made["psnr"] == dict.fromkeys(aliasing.TITLES, float("inf"))
+    aliasing.plot_aliasing({"black": str(tmp_path / "black.png")}, str(tmp_path), 0.0)
+    psnr = json.loads((tmp_path / "aliasing.json").read_text())["black"]["psnr"]
+    assert psnr == dict.fromkeys(aliasing.TITLES)
+    titles = [axes.get_title() for axes in aliasing.draw_downsampled(made).axes]
+    assert "1/4, Gaussian\nequals the target" in titles
+
+
+def test_aliasing(files, tmp_path, written):
+    path = next(iter(files.values()))
+    paths = aliasing.plot_aliasing({"a": path}, str(tmp_path), 0.1)
+    assert written(paths) == {"aliasing_a.png", "aliasing.json"}
+    psnr = json.loads((tmp_path / "aliasing.json").read_text())["a"]["psnr"]
+    assert psnr["none"] < psnr["gaussian"]
+    with pytest.raises(InvalidOption, match="noise is -1, but must be 0 or more"):
+        aliasing.plot_aliasing({"a": path}, str(tmp_path), -1)

@@ -1,10 +1,18 @@
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from experiments.figures.names import NAMES, assert_drawn
 
-from aa_detectron.experiments.figures.channel_groups import Correlation, compare_groups
+from aa_detectron.errors import InputError
+from aa_detectron.experiments.figures.channel_groups import (
+    Correlation,
+    compare_groups,
+    draw_correlation,
+    plot_groups,
+)
 
 
 def planted(groups=4, channels=20, noise=0.5):
@@ -69,3 +77,23 @@ def test_one_group_has_no_others():
     found = compare_groups(channel_correlation(planted()), 1)
     assert math.isfinite(found["within"])
     assert math.isnan(found["across"]) and math.isnan(found["p"])
+
+
+def test_groups(detector, files, tmp_path, written):
+    names = written(plot_groups({"a": detector}, files, str(tmp_path)))
+    assert names == {"groups.json", "groups.png"}
+    found = json.loads((tmp_path / "groups.json").read_text())["a"]
+    assert found["stem"]["groups"] == 8 and -1 <= found["stem"]["within"] <= 1
+
+
+def test_model_without_filters(plain_detector, files, tmp_path):
+    with pytest.raises(InputError, match="blur: has no adaptive filters"):
+        plot_groups({"blur": plain_detector}, files, str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_drawn_as_they_are(name):
+    correlation = np.eye(4)
+    found = compare_groups(correlation, 2)
+    assert_drawn(draw_correlation({name: {"stem": (correlation, found)}}), f"{name}: channel")

@@ -1,6 +1,7 @@
 import warnings
 
 import pytest
+from experiments.figures.names import NAMES, assert_drawn
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -14,7 +15,7 @@ CURVE = [
 ]
 
 
-def test_figure_shows_shares_and_intervals():
+def test_figure_shows_fractions_and_intervals():
     figure = draw_drop_curves(
         {"plain": {"classification": CURVE}, "adaptive": {"classification": CURVE[:2]}}
     )
@@ -48,7 +49,7 @@ def test_plot_that_cannot_be_written_is_one_line(tmp_path):
         plot_drop_curves({"plain": {"classification": CURVE}}, tmp_path / "file" / "drop.png")
 
 
-def test_a_panel_for_each_metric_and_a_colour_for_each_model():
+def test_a_panel_for_each_metric_and_a_color_for_each_model():
     models = {
         "plain": {"sem_seg": CURVE},
         "adaptive": {"sem_seg": CURVE, "segm": CURVE, "bbox": CURVE},
@@ -61,19 +62,24 @@ def test_a_panel_for_each_metric_and_a_colour_for_each_model():
         "mASSC",
     ]
     assert [len(axes.lines) for axes in panels] == [1, 1, 2]
-    colours = [axes.lines[-1].get_color() for axes in panels]
-    assert len(set(colours)) == 1 and colours[0] != panels[2].lines[0].get_color()
+    colors = [axes.lines[-1].get_color() for axes in panels]
+    assert len(set(colors)) == 1 and colors[0] != panels[2].lines[0].get_color()
     (legend,) = figure.legends
     assert sorted(text.get_text() for text in legend.get_texts()) == ["adaptive", "plain"]
 
 
-def test_fifteen_models_differ_in_colour_and_fit():
+def test_fifteen_models_differ_in_color_and_fit():
     names = [f"a name, number {number}" for number in range(15)]
     figure = draw_drop_curves(dict.fromkeys(names, {"segm": CURVE}))
     (axes,) = figure.axes
-    colours = {line.get_color() for line in axes.lines}
-    assert len(colours) == 15 and all(max(rgb) - min(rgb) > 0.1 for rgb in colours)  # no grey
+    colors = {line.get_color() for line in axes.lines}
+    assert len(colors) == 15 and all(max(rgb) - min(rgb) > 0.1 for rgb in colors)  # no grey
     figure.draw_without_rendering()
     box = figure.legends[0].get_window_extent()
     assert 0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 < axes.bbox.y0
     assert axes.bbox.height > 0.6 * figure.bbox.height
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_drawn_as_they_are(name):
+    assert_drawn(draw_drop_curves({name: {"segm": CURVE}}), name)

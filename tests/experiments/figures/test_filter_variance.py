@@ -1,16 +1,21 @@
+import json
 import math
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from experiments.figures.names import NAMES, assert_drawn
 from torch import nn
 
+from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures.filter_variance import (
     binomial_variance,
     describe,
     draw_variance,
     filter_variance,
     identity_variance,
+    plot_variance,
     variance_maps,
 )
 from aa_detectron.layers import AdaptiveBlurPool2d
@@ -85,3 +90,34 @@ def test_figure_has_one_scale_for_a_place_and_no_shortcuts():
     assert len(shown) == 6
     assert shown[1].get_clim() == shown[4].get_clim() != shown[2].get_clim() == shown[5].get_clim()
     assert shown[1].get_clim()[1] == 2 * maps["stem"].max()
+
+
+def test_flat_image_has_no_correlation():
+    """A warning, which SciPy gives for constant input, is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = describe(torch.rand(8, 16), np.full((8, 16, 3), 9, np.uint8), 3)
+    assert math.isnan(found["correlation_with_gradient"])
+
+
+def test_variance(detector, files, tmp_path, written):
+    names = written(plot_variance({"a": detector}, files, str(tmp_path)))
+    assert names == {"variance.json", *(f"variance_{stem}.png" for stem in files)}
+    found = json.loads((tmp_path / "variance.json").read_text())
+    stem = next(iter(files))
+    assert list(found[stem]["a"])[:3] == ["stem", "res3", "res3 shortcut"]
+    # The filters have not left the blur that they start with.
+    for place in found[stem]["a"].values():
+        assert place["mean"] == pytest.approx(place["binomial"], rel=1e-4)
+
+
+def test_model_without_filters(plain_detector, files, tmp_path):
+    with pytest.raises(InputError, match="blur: has no adaptive filters"):
+        plot_variance({"blur": plain_detector}, files, str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_drawn_as_they_are(name):
+    maps, images = {"stem": torch.rand(8, 6)}, np.zeros((8, 6, 3), np.uint8)
+    assert_drawn(draw_variance({name: images}, {name: maps}), name)

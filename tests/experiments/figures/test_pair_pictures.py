@@ -1,19 +1,19 @@
 import numpy as np
+import pytest
 import torch
 from detectron2.structures import Boxes, Instances
-from PIL import Image
 
 from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.label_maps import label_pair_record
 from aa_detectron.evaluation.pair_evaluator import as_prediction
-from aa_detectron.experiments.figures.drawing import (
-    GAP,
+from aa_detectron.experiments.figures import pair_pictures
+from aa_detectron.experiments.figures.pair_pictures import (
+    LEGENDS,
     draw_class_pair,
     draw_label_pair,
     draw_pair,
-    save_image,
 )
-from aa_detectron.experiments.figures.pairs import choose_records
+from aa_detectron.experiments.figures.panels import CONSISTENT, GAP, INCONSISTENT
 
 
 def square(y0, x0, side, masks=True):
@@ -26,9 +26,13 @@ def square(y0, x0, side, masks=True):
     return found
 
 
-def red_pixels(first, second):
+def compare(first, second):
     crops = [as_prediction(crop, 0.5) for crop in (first, second)]
-    record = pair_record(1, 0, ((0, 0), (4, 4)), (48, 60), *crops)
+    return pair_record(1, 0, ((0, 0), (4, 4)), (48, 60), *crops)
+
+
+def red_pixels(first, second):
+    record = compare(first, second)
     grey = [np.full((48, 60, 3), 128, np.uint8)] * 2
     picture = draw_pair(grey, [first, second], record, ["thing"]).astype(int)
     assert picture.shape == (48 * 8, 2 * 60 * 8 + GAP, 3)
@@ -45,22 +49,6 @@ def test_inconsistent_instances_are_red():
 def test_nothing_found():
     nothing = square(20, 20, 16)[torch.tensor([False])]
     assert red_pixels(nothing, nothing) == 0
-
-
-def test_choice_runs_from_worst_to_best():
-    def record(number, *ious):
-        side = [{"iou": iou} for iou in ious]
-        return {"image_id": number, "segm": {"first": side, "second": []}}
-
-    records = [record(0, 1.0), record(1), record(2, 0.0, 1.0), record(3, 0.0), record(4, 0.95)]
-    assert [r["image_id"] for r in choose_records(records, 3)] == [3, 0, 4]
-    assert choose_records(records[1:2], 3) == []
-
-
-def test_saved(tmp_path):
-    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    save_image(tmp_path / "a.png", image)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), image)
 
 
 def test_different_labels_are_red():
@@ -91,3 +79,36 @@ def test_different_classes_are_red():
         assert picture.shape == (60 * 8, 2 * 60 * 8 + GAP, 3)
         red = (picture[..., 0] - picture[..., 1:].max(-1)) > 60
         assert red.any() == is_red
+
+
+def labels(first, second):
+    """The labels that are drawn in each crop."""
+    record = compare(first, second)
+    drawn = []
+
+    class Recorder(pair_pictures.Visualizer):
+        def overlay_instances(self, *, labels, **kwargs):
+            drawn.append(labels)
+            return super().overlay_instances(labels=labels, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair_pictures, "Visualizer", Recorder)
+        draw_pair([np.full((48, 60, 3), 128, np.uint8)] * 2, [first, second], record, ["a $\\x{$"])
+    return drawn
+
+
+def test_labels_say_how_well_an_instance_is_matched():
+    at = square(20, 20, 16)
+    name = r"a \$\x{\$ 90%"
+    assert labels(at, square(16, 16, 16)) == [[name], [name]]
+    # Moved by 8 of 16 pixels: 8 / 24.
+    assert labels(at, square(16, 24, 16)) == [[name + " IoU 0.33"], [name + " IoU 0.33"]]
+    assert labels(at, square(16, 0, 8)) == [[name + " no match"], [name + " no match"]]
+
+
+def test_legends_explain_every_color():
+    for kind, entries in LEGENDS.items():
+        colors = [entry.colors for entry in entries]
+        assert (INCONSISTENT,) in colors
+        assert ((() in colors) == (kind != "classification")) and all(e.text for e in entries)
+    assert set(LEGENDS["instances"][1].colors) < set(CONSISTENT)
