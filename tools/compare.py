@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.experiments.comparison.execution import train_missing
 from aa_detectron.experiments.comparison.plan import Plan, plan_of_runs, read_plan
 from aa_detectron.experiments.comparison.report import write_report
 from aa_detectron.experiments.comparison.results import (
@@ -15,7 +16,6 @@ from aa_detectron.experiments.comparison.results import (
     provenance,
     write_tables,
 )
-from aa_detectron.experiments.comparison.runs import train_missing
 
 TRAIN_NET = Path(__file__).resolve().with_name("train_net.py")
 

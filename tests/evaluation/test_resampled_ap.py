@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from aa_detectron.evaluation.resampled_ap import average_precision, compare_detections
-from aa_detectron.experiments.comparison.resampling import image_weights
+from aa_detectron.experiments.comparison.statistics import image_weights
 
 SIDE = 100
 

@@ -17,8 +17,7 @@ from tabulate import tabulate
 from aa_detectron.consistency.files import read_report
 from aa_detectron.consistency.records import METRICS
 from aa_detectron.errors import InputError, exit_on_bad_input
-from aa_detectron.experiments.comparison.intervals import paired_difference
-from aa_detectron.experiments.comparison.resampling import image_weights
+from aa_detectron.experiments.comparison.statistics import image_weights, paired_difference
 
 
 def read_fractions(path: str, metric: str) -> dict[tuple, float]:

@@ -13,8 +13,10 @@ from aa_detectron.experiments.figures.images import find_images
 from aa_detectron.experiments.figures.pairs import draw_pairs
 from aa_detectron.experiments.figures.recording import adaptive_filters
 
-from .plan import MAIN, Plan, Run, file_name
+from .configs import config_of
+from .plan import Plan
 from .plots import read_records
+from .runs import MAIN, Step, file_name
 
 PAIRS = 4
 VARIANTS = 4  # of more, only the first are drawn
@@ -32,17 +34,11 @@ def load_first_runs(plan: Plan, evaluation: str = MAIN) -> dict[str, LoadedModel
     """The models of the first seed, of the first variants that have left a checkpoint."""
     models = {}
     for name, (run, *_) in plan.variants.items():
-        if (run.folder / "model_final.pth").is_file() and len(models) < VARIANTS:
-            models[name] = _load(run, evaluation)
+        weights = run.folder / "model_final.pth"
+        if weights.is_file() and len(models) < VARIANTS:
+            config_file, opts = config_of(Step(run, evaluation))
+            models[name] = load_model(config_file, str(weights), opts)
     return models
-
-
-def _load(run: Run, evaluation: str) -> LoadedModel:
-    weights = str(run.folder / "model_final.pth")
-    if run.config_file is None:
-        return load_model(str(run.evaluation_folder(evaluation) / "config.yaml"), weights)
-    opts = (*run.opts, *run.evaluations.get(evaluation, ()))
-    return load_model(run.config_file, weights, opts)
 
 
 def draw_worst_pairs(

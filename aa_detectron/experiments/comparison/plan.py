@@ -24,47 +24,21 @@ relative to the file that has ``_BASE_``.
 """
 
 import os
-import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from fvcore.common.config import CfgNode
-from yaml import YAMLError
 
 from aa_detectron.errors import InputError
 
-KEYS = (
-    *("title", "output", "seeds", "start", "opts", "evaluations", "variants", "baselines"),
-    "pool_seeds",
-)
-RESERVED = ("inference", "figures")
-"""Folders that evaluations and reports make."""
-MAIN = ""
-"""The name of the evaluation that ends a training."""
+from . import schema
+from .runs import MAIN, Options, Run, file_name
 
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One training and its evaluations."""
-
-    name: str
-    folder: Path
-    config_file: str | None = None
-    """None for a finished run that the comparison only reads."""
-    opts: tuple[str, ...] = ()
-    """Detectron2's KEY VALUE ...; without OUTPUT_DIR."""
-    evaluations: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Options of further evaluations, by name."""
-    start: "Run | None" = None
-    """The training from whose weights this one starts."""
-
-    def inference(self, evaluation: str = MAIN) -> Path:
-        """The folder with the results of an evaluation."""
-        return self.evaluation_folder(evaluation) / "inference"
-
-    def evaluation_folder(self, evaluation: str) -> Path:
-        """``OUTPUT_DIR`` of an evaluation; the run's own for :data:`MAIN`."""
-        return self.folder / file_name(evaluation) if evaluation else self.folder
+RESERVED = ("inference", "figures", "last_checkpoint")
+"""Folders and files that evaluations, reports and trainings make."""
+SUFFIXES = (".csv", ".html", ".json", ".md", ".pth", ".txt", ".yaml")
+"""Of the files that they make."""
+LONGEST = 100
+"""Letters of a name, which is also that of a folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +52,18 @@ class Plan:
     """For each variant a run for each seed, in the order of ``seeds``."""
     baselines: tuple[str, ...]
     pool_seeds: bool = False
-    """Whether the spread between seeds is taken from all variants; see :mod:`.intervals`."""
+    """Whether the spread between seeds is taken from all variants; see :mod:`.statistics`."""
 
     @property
     def runs(self) -> list[Run]:
         """All runs of variants: first every variant's first seed, so that a comparison which is
         not finished yet has comparable runs."""
         return [run for runs in zip(*self.variants.values(), strict=True) for run in runs]
+
+    @property
+    def evaluations(self) -> list[str]:
+        """The names of all evaluations; first :data:`MAIN`."""
+        return [MAIN, *self.runs[0].evaluations]
 
     @property
     def starts(self) -> list[Run]:
@@ -102,11 +81,6 @@ class Plan:
         ]
 
 
-def file_name(name: str) -> str:
-    """A name with all but letters, digits, ".", "-" and "_" replaced by "_"."""
-    return re.sub(r"[^\w.-]+", "_", name)
-
-
 def read_plan(path: str, output: str | None = None) -> Plan:
     """Reads a comparison's file.
 
@@ -117,10 +91,13 @@ def read_plan(path: str, output: str | None = None) -> Plan:
     Raises:
         InputError: a file that cannot be read, or a key that is missing, unknown or illegal.
     """
-    return _Reader(path).plan(output)
+    content = schema.load(path)
+    if output is not None:
+        content = content | {"output": output}
+    return _Reader(path, content).plan()
 
 
-def plan_of_runs(arguments: list[str], output: str, baselines: list[str] | None = None) -> Plan:
+def plan_of_runs(arguments: Sequence[str], output: str, baselines: list[str] | None = None) -> Plan:
     """A comparison of finished runs.
 
     Args:
@@ -150,164 +127,128 @@ def plan_of_runs(arguments: list[str], output: str, baselines: list[str] | None 
         "variants": variants,
         "baselines": baselines or [next(iter(variants))],
     }
-    return _Reader("command line", content).plan(None)
+    return _Reader("command line", content).plan()
 
 
 class _Reader:
     """Turns a file's content into a :class:`Plan`; errors name the file and key."""
 
-    def __init__(self, path: str, content: dict | None = None):
+    def __init__(self, path: str, content: dict):
         self.path = path
-        if content is None:
-            content = self._load()
-        self.content = content
+        self.content = schema.check(schema.Comparison, content, path)
         self.starts: dict[Path, Run] = {}
-
-    def _load(self) -> dict:
-        try:
-            content = CfgNode.load_yaml_with_base(self.path)
-        except (OSError, YAMLError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise InputError(f"{self.path}: {reason}") from error
-        except AssertionError as error:  # fvcore's, of a key that is a mapping in one file only
-            raise InputError(f"{self.path}: {error}") from error
-        except RecursionError as error:
-            raise InputError(f"{self.path}: _BASE_ leads back to the file itself") from error
-        except (AttributeError, TypeError) as error:  # fvcore's, for what is no mapping
-            kind = f"must be a mapping of {', '.join(KEYS)}; so must the file that _BASE_ names"
-            raise InputError(f"{self.path}: {kind}") from error
-        if not isinstance(content, dict):
-            raise InputError(f"{self.path}: must be a mapping of {', '.join(KEYS)}")
-        return content
 
     def _refuse(self, key: str, found, legal: str):
         raise InputError(f"{self.path}: {key} is {found!r}, but must be {legal}")
 
-    def _mapping(self, key: str, found, legal_keys=None) -> dict:
-        if not isinstance(found, dict):
-            self._refuse(key, found, "a mapping")
-        for name in found:
-            if legal_keys is not None and name not in legal_keys:
-                raise InputError(
-                    f"{self.path}: {key} has the unknown key {name!r}; known are "
-                    + ", ".join(legal_keys)
-                )
-        return found
-
-    def plan(self, output: str | None) -> Plan:
-        content = self._mapping("the file", self.content, KEYS)
-        for key in ("output", "seeds", "variants"):
-            if key not in content and not (key == "output" and output):
-                raise InputError(f"{self.path}: {key} is missing")
-        folder = self._path("output", output or content["output"])
-        seeds = content["seeds"]
-        if (
-            not isinstance(seeds, list)
-            or not seeds
-            or not all(type(seed) is int and seed >= 0 for seed in seeds)
-            or len(set(seeds)) < len(seeds)
-        ):
-            self._refuse("seeds", seeds, "a list of different integers of 0 or more")
-        variants = self._mapping("variants", content["variants"])
-        if not variants:
-            self._refuse("variants", variants, "one or more variants")
-        self._names("variants", variants)
-        self._names("evaluations", self._mapping("evaluations", content.get("evaluations", {})))
+    def plan(self) -> Plan:
+        content, folder = self.content, Path(self.content.output)
+        self._names("variants", content.variants)
+        self._names("evaluations", content.evaluations)
         variants = {
-            str(name): self._variant(str(name), variant or {}, folder, seeds)
-            for name, variant in variants.items()
+            name: self._variant(name, variant)
+            if variant.runs is None
+            else self._finished(name, variant)
+            for name, variant in content.variants.items()
         }
-        baselines = content.get("baselines", [next(iter(variants))])
-        if not isinstance(baselines, list) or not all(b in list(variants) for b in baselines):
-            self._refuse("baselines", baselines, "a list of variants: " + ", ".join(variants))
-        pool = content.get("pool_seeds", False)
-        if type(pool) is not bool or (pool and min(len(seeds), len(variants)) < 2):
-            self._refuse("pool_seeds", pool, "true (with two or more seeds and variants) or false")
-        title = str(content.get("title", folder.name))
-        return Plan(title, folder, tuple(seeds), variants, tuple(baselines), pool)
+        baselines = self._baselines(list(variants))
+        if content.pool_seeds and min(len(content.seeds), len(variants)) < 2:
+            legal = "false, or two or more seeds and variants be there"
+            self._refuse("pool_seeds", content.pool_seeds, legal)
+        title = " ".join(str(content.title or folder.name).split())
+        if not title.isprintable():
+            self._refuse("title", content.title, "printable text")
+        seeds = tuple(content.seeds)
+        return Plan(title, folder, seeds, variants, baselines, content.pool_seeds)
 
-    def _path(self, key: str, found) -> Path:
-        if not isinstance(found, str) or not found:
-            self._refuse(key, found, "a folder")
-        return Path(found)
+    def _baselines(self, variants: list[str]) -> tuple[str, ...]:
+        baselines = self.content.baselines
+        if baselines is None:
+            return (variants[0],)
+        if not set(baselines) <= set(variants):
+            self._refuse("baselines", baselines, "a list of variants: " + ", ".join(variants))
+        return tuple(baselines)
 
     def _names(self, key: str, names) -> None:
-        folders = [file_name(str(name)) for name in names]
-        if len(set(folders)) < len(folders) or {"", ".", "..", *RESERVED} & set(folders):
-            legal = "names whose folders differ, and none of " + ", ".join(RESERVED)
+        for name in names:
+            if not (name.isprintable() and len(name) <= LONGEST):
+                self._refuse(key, list(names), f"printable names of up to {LONGEST} letters")
+        folders = [file_name(name) for name in names]
+        if len(set(folders)) < len(folders) or any(map(_is_reserved, folders)):
+            endings = ", ".join(SUFFIXES)
+            legal = (
+                f"names whose folders differ, and none of {', '.join(RESERVED)}, none with a dot "
+                f"first or with the ending of a file ({endings})"
+            )
             self._refuse(key, list(names), legal)
 
-    def _start(self, key: str, start) -> Run | None:
+    def _start(self, key: str, start: schema.Start | None) -> Run | None:
         if start is None:
             return None
-        start = self._mapping(key, start, ("config", "output", "opts"))
-        for name in ("config", "output"):
-            if name not in start:
-                raise InputError(f"{self.path}: {key}.{name} is missing")
-        opts = self._opts(f"{key}.opts", start.get("opts", {}))
-        folder = self._path(f"{key}.output", start["output"])
-        run = Run(key.removeprefix("variants."), folder, self._config(key, start), opts)
+        config_file, folder = self._config(key, start.config), Path(start.output)
+        run = Run(key.removeprefix("variants."), folder, config_file, _options(start.opts))
         known = self.starts.setdefault(folder, run)
         if (known.config_file, known.opts) != (run.config_file, run.opts):
             self._refuse(f"{key}.output", str(folder), f"another folder than that of {known.name}")
         return known
 
-    def _variant(self, name: str, variant, folder: Path, seeds) -> tuple[Run, ...]:
+    def _variant(self, name: str, variant: schema.Variant) -> tuple[Run, ...]:
         key = f"variants.{name}"
-        variant = self._mapping(key, variant, ("config", "opts", "runs", "start"))
-        if ("runs" in variant) == ("config" in variant):
+        if variant.config is None:
             raise InputError(f"{self.path}: {key} must have either config or runs")
-        if "runs" in variant:
-            return self._finished(name, variant, seeds)
-        opts = self._opts("opts", self.content.get("opts", {}))
-        opts += self._opts(f"{key}.opts", variant.get("opts", {}))
-        if "start" in variant:
-            start = self._start(f"{key}.start", variant["start"])
+        if variant.start is schema.INHERITED:
+            start = self._start("start", self.content.start)
         else:
-            start = self._start("start", self.content.get("start"))
+            start = self._start(f"{key}.start", variant.start)
+        opts = _options(self.content.opts) + _options(variant.opts or {})
         if start is not None:
             opts = ("MODEL.WEIGHTS", str(start.folder / "model_final.pth"), *opts)
-        evaluations = self._mapping("evaluations", self.content.get("evaluations", {}))
-        evaluations = {str(n): self._opts(f"evaluations.{n}", o) for n, o in evaluations.items()}
-        config_file = self._config(key, variant)
+        evaluations = {n: _options(opts) for n, opts in self.content.evaluations.items()}
+        config_file = self._config(key, variant.config)
         return tuple(
             Run(
                 f"{name}/seed_{seed}",
-                folder / file_name(name) / f"seed_{seed}",
+                Path(self.content.output) / file_name(name) / f"seed_{seed}",
                 config_file,
                 (*opts, "SEED", str(seed)),
                 evaluations,
                 start,
             )
-            for seed in seeds
+            for seed in self.content.seeds
         )
 
-    def _finished(self, name: str, variant: dict, seeds) -> tuple[Run, ...]:
-        folders = variant["runs"]
-        for key in variant.keys() - {"runs"}:
-            raise InputError(f"{self.path}: variants.{name}.{key} is for configs, not for runs")
-        if (
-            not isinstance(folders, list)
-            or len(folders) != len(seeds)
-            or not all(isinstance(folder, str) and folder for folder in folders)
-            or len({os.path.abspath(folder) for folder in folders}) < len(folders)
-        ):
+    def _finished(self, name: str, variant: schema.Variant) -> tuple[Run, ...]:
+        key, seeds = f"variants.{name}", self.content.seeds
+        if variant.config is not None:
+            raise InputError(f"{self.path}: {key} must have either config or runs")
+        given = {"opts": variant.opts is not None, "start": variant.start is not schema.INHERITED}
+        for other in (other for other, is_given in given.items() if is_given):
+            raise InputError(f"{self.path}: {key}.{other} is for configs, not for runs")
+        if len(variant.runs) != len(seeds) or not schema.are_folders(variant.runs):
             legal = f"a list of {len(seeds)} different folders, one for each seed"
-            self._refuse(f"variants.{name}.runs", folders, legal)
-        evaluations = dict.fromkeys(map(str, self.content.get("evaluations", {})), ())
-        pairs = zip(seeds, folders, strict=True)
+            self._refuse(f"{key}.runs", variant.runs, legal)
+        evaluations = dict.fromkeys(self.content.evaluations, ())
+        pairs = zip(seeds, variant.runs, strict=True)
         return tuple(
             Run(f"{name}/seed_{seed}", Path(folder), evaluations=evaluations)
             for seed, folder in pairs
         )
 
-    def _config(self, key: str, node: dict) -> str:
-        path = Path(self.path).parent / str(node["config"])
-        if not path.is_file():
-            raise InputError(f"{self.path}: {key}.config: {os.path.normpath(path)} is no file")
-        return os.path.normpath(path)
+    def _config(self, key: str, config: str) -> str:
+        path = os.path.normpath(Path(self.path).parent / config)
+        if not os.path.isfile(path):
+            raise InputError(f"{self.path}: {key}.config: {path} is no file")
+        return path
 
-    def _opts(self, key: str, opts) -> tuple[str, ...]:
-        """{key: value} as Detectron2's KEY VALUE ...."""
-        opts = self._mapping(key, opts)
-        return tuple(text for name, value in opts.items() for text in (str(name), str(value)))
+
+def _is_reserved(folder: str) -> bool:
+    """Whether a folder of this name could stand where a file or folder of ours is to be."""
+    folder = folder.lower()  # some file systems do not tell capitals from small letters
+    starts = (".", "events.out.tfevents", "log.txt")
+    return (
+        not folder or folder in RESERVED or folder.startswith(starts) or folder.endswith(SUFFIXES)
+    )
+
+
+def _options(opts: dict) -> Options:
+    return tuple(text for key, value in opts.items() for text in (key, str(value)))

@@ -1,7 +1,7 @@
 """Plots of a comparison: scores and differences of each metric, training curves, shift lengths."""
 
-import json
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from aa_detectron.experiments.figures.curves import draw_drop_curves
 from aa_detectron.experiments.figures.style import add_legend, color, literal
 from aa_detectron.utils.files import replacing
 
-from .plan import MAIN, Plan, Run
-from .runs import data_sets
+from .configs import tested_datasets
+from .plan import Plan
+from .predictions import read_losses
+from .runs import MAIN, Run
 from .scores import CONSISTENCY
 
 WIDTH = 5.2  # inches; about what a phone shows without shrinking the letters
@@ -41,8 +43,8 @@ def draw_metric(results: dict, metric: str) -> Figure:
     names = variants + [_contrast(difference) for difference in differences]
     width = LETTER * (max(map(len, names)) + len(_title(results, metric)))
     figure = Figure(figsize=(max(WIDTH, width), height), layout="constrained")
-    ratios = [1 + max(count, 1) for count in rows]
-    axes = figure.subplots(2 if differences else 1, 1, squeeze=False, height_ratios=ratios[:2])
+    ratios = [1 + count for count in rows if count]
+    axes = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)
     _draw_scores(axes[0, 0], results, metric)
     if differences:
         colors = {name: color(number) for number, name in enumerate(variants)}
@@ -120,11 +122,10 @@ def draw_training(plan: Plan) -> Figure | None:
 
 def training_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Iterations and running means of the total loss in a metrics.json; empty without any."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    points = [(line["iteration"], line["total_loss"]) for line in lines if "total_loss" in line]
-    if not points:
+    found = read_losses(path)
+    if not found:
         return np.zeros(0), np.zeros(0)
-    iterations, losses = np.array(points, float).T
+    iterations, losses = np.array(list(found.items()), float).T
     width = max(1, round(SMOOTHING * len(losses)))
     kernel = np.full(width, 1 / width)
     return iterations[width - 1 :], np.convolve(losses, kernel, "valid")
@@ -142,10 +143,10 @@ def draw_shift_lengths(plan: Plan, evaluation: str = MAIN) -> Figure | None:
 
 def read_records(run: Run, evaluation: str = MAIN) -> list[dict]:
     """The records of all pairs of an evaluation; empty without any."""
-    _, name = data_sets(run, evaluation)
+    _, name = tested_datasets(run, evaluation)
     for kind in CONSISTENCY:
-        path = Path(records_path(str(run.inference(evaluation)), kind, name))
-        if path.exists():
+        path = records_path(str(run.inference(evaluation)), kind, name)
+        if os.path.exists(path):
             return read_report(path)["pairs"]
     return []
 

@@ -10,11 +10,12 @@ import yaml
 
 from aa_detectron.utils.files import replacing
 
+from .configs import load_run_config
 from .pictures import Picture, draw_filters, draw_worst_pairs, load_first_runs
-from .plan import MAIN, Plan
+from .plan import Plan
 from .plots import plot_all
 from .results import explanation, format_difference, provenance, table_rows
-from .runs import load_run_config
+from .runs import MAIN
 
 HEADLINES = (
     "box AP",

@@ -12,10 +12,11 @@ from tqdm import tqdm
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing, write_json
 
-from .intervals import Interval, deviation, mean_interval, paired_difference, pooled_spread
-from .plan import Plan, Run
-from .runs import environment, finished_steps
+from .plan import Plan
+from .provenance import environment, finished_steps
+from .runs import Run
 from .scores import RESAMPLES, Score, read_scores
+from .statistics import Interval, deviation, mean_interval, paired_difference, pooled_spread
 
 
 def collect(plan: Plan) -> dict:
@@ -26,14 +27,14 @@ def collect(plan: Plan) -> dict:
         "starts", "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}},
         ...], "scores": {metric: {"mean", "deviation", "low", "high", "images", "pairs"}}}},
         "differences": [{"metric", "variant", "baseline", "value", "low", "high", "holds_zero"},
-        ...]}; see :mod:`.intervals`. "pairs" is the mean over seeds of those that count. NaN where
+        ...]}; see :mod:`.statistics`. "pairs" is the mean over seeds of those that count. NaN where
         there is nothing to tell an interval from, and for means where the seeds are pooled.
 
     Raises:
         InputError: results are missing, or runs were not tested on the same images and pairs.
     """
-    runs = tqdm(plan.runs, desc="scores", unit="run")
-    scores = {run: read_scores(run) for run in runs}
+    with tqdm(plan.runs, desc="scores", unit="run") as runs:
+        scores = {run: read_scores(run) for run in runs}
     metrics, left_out = _common_metrics(scores)
     gathered = {
         variant: {metric: _gather([scores[run][metric] for run in runs]) for metric in metrics}
@@ -158,13 +159,13 @@ def table_rows(results: dict) -> list[dict]:
 
 
 def format_difference(difference: dict | None) -> str:
-    """Such as "+1.23 (0.45 to 2.01)"; where it could as well be none, that is said."""
+    """Such as "+1.23 (0.45 to 2.01)"; says so where the interval contains zero."""
     if difference is None:
         return ""
     text = "{value:+.2f} ({low:.2f} to {high:.2f})".format(**difference)
     if math.isnan(difference["low"]):
         return f"{difference['value']:+.2f} (no interval)"
-    return text + ", holds zero" if difference["holds_zero"] else text
+    return text + ", contains zero" if difference["holds_zero"] else text
 
 
 def as_markdown(results: dict) -> str:
@@ -172,8 +173,8 @@ def as_markdown(results: dict) -> str:
     baselines = results["baselines"]
     rows = [
         [
-            row["metric"],
-            row["variant"],
+            _plain_line(row["metric"]),
+            _plain_line(row["variant"]),
             f"{row['mean']:.2f}",
             "" if math.isnan(row["deviation"]) else f"{row['deviation']:.2f}",
             *(format_difference(row["differences"][baseline]) for baseline in baselines),
@@ -183,27 +184,42 @@ def as_markdown(results: dict) -> str:
         for row in table_rows(results)
     ]
     headers = ["metric", "variant", "mean", "SD over seeds"]
-    headers += [f"against {baseline}" for baseline in baselines] + ["images", "pairs"]
+    headers += [f"against {_plain_line(baseline)}" for baseline in baselines] + ["images", "pairs"]
     table = tabulate(rows, headers, "github", disable_numparse=True)
     return f"# {results['title']}\n\n{explanation(results)}\n\n{table}\n"
 
 
+def _plain_line(name: str) -> str:
+    """A name in a cell of a table, which a "|" or the end of the line would end."""
+    return " ".join(name.split()).replace("|", "\\|")
+
+
 def explanation(results: dict) -> str:
     """How to read the table."""
+    sentences = ["All scores are in percent, means over seeds."]
+    if results["differences"]:
+        sentences += _about_differences(results)
+    if any(row["pairs"] is not None for row in table_rows(results)):
+        sentences.append("Pairs: the pairs of crops that count, mean over seeds.")
+    if results["left_out"]:
+        missing = ", ".join(results["left_out"])
+        sentences.append(f"Not measured in all runs, and so left out: {missing}.")
+    return " ".join(sentences)
+
+
+def _about_differences(results: dict) -> list[str]:
     seeds = len(results["seeds"])
     over = (
         f"images and {seeds} seeds"
         if seeds > 1
         else "images alone: a single seed says nothing about the spread between trainings"
     )
-    missing = ", ".join(results["left_out"])
-    missing = f" Not of all runs, and so left out: {missing}." if missing else ""
     pooled = " (whose spread is taken from all variants together)" if results["pool_seeds"] else ""
-    return (
-        "Percent. Differences are paired by seed and image; in brackets their 95 % interval over "
-        f'{over}{pooled}. "Holds zero": it may as well be none. Of pairs, those that count (mean '
-        f"over seeds).{missing}"
-    )
+    return [
+        "Differences are in points, paired by seed and image; their 95 % interval, over "
+        f"{over}{pooled}, follows in brackets.",
+        '"Contains zero": the interval contains zero, so there is no measurable difference.',
+    ]
 
 
 def provenance(results: dict) -> str:
@@ -212,7 +228,7 @@ def provenance(results: dict) -> str:
     runs += results["starts"]
     steps = [step for run in runs for step in run["steps"].values()]
     if not steps:
-        return f"{len(runs)} runs that were there"
+        return f"{len(runs)} finished runs, made elsewhere"
     hours = sum(step["seconds"] for step in steps) / 3600
     commits, machines = (
         ", ".join(sorted({s[key] for s in steps})) for key in ("commit", "machine")

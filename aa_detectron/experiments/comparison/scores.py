@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pycocotools.mask as mask_util
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from aa_detectron.consistency.files import read_report
@@ -18,13 +17,14 @@ from aa_detectron.evaluation.accuracy import accuracy_path
 from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.evaluation.resampled_ap import average_precision, compare_detections
 
-from .plan import MAIN, Run
-from .resampling import image_weights, weighted_mean
-from .runs import data_sets
+from .configs import tested_datasets
+from .predictions import LabelPredictions, read_detections, read_top1
+from .runs import MAIN, Run
+from .statistics import image_weights, weighted_mean
 
 RESAMPLES = 1000
-READ_ERRORS = (AssertionError, AttributeError, LookupError, OSError, ValueError)
-"""Of files that are broken, or of another data set."""
+READ_ERRORS = (AssertionError, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""Of annotations that are broken, or do not fit the predictions."""
 CONSISTENCY = {
     "instances": (
         "mask mAISC",
@@ -58,11 +58,11 @@ def read_scores(run: Run) -> dict[str, Score]:
     "mask mAISC". Of further ones: consistency, such as "mask mAISC, to 8 px".
 
     Raises:
-        InputError: results are missing or broken, or there is not exactly one data set.
+        InputError: results are missing or broken, or there is not exactly one dataset.
     """
     scores = {}
     for evaluation in (MAIN, *run.evaluations):
-        name, pairs = data_sets(run, evaluation)
+        name, pairs = tested_datasets(run, evaluation)
         folder = run.inference(evaluation)
         try:
             if evaluation == MAIN:
@@ -80,7 +80,7 @@ def read_scores(run: Run) -> dict[str, Score]:
 
 
 def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
-    """AP of instances, mIoU or top-1, as far as ``folder`` has predictions on a data set."""
+    """AP of instances, mIoU or top-1, as far as ``folder`` has predictions on a dataset."""
     readers = {
         folder / "coco_instances_results.json": _read_ap,
         folder / "sem_seg_predictions.json": _read_miou,
@@ -95,14 +95,11 @@ def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
 
 def _read_ap(path: Path, name: str) -> dict[str, Score]:
     annotations = MetadataCatalog.get(name).json_file
-    detections = json.loads(path.read_text())
-    if not isinstance(detections, list):
-        raise ValueError(f"{path.name} is no list")
-    if detections:
-        has_masks = "segmentation" in detections[0]
-    else:  # of a network that finds nothing, AP is 0 in all that is annotated
-        truth = json.loads(Path(annotations).read_text())["annotations"]
-        has_masks = any("segmentation" in annotation for annotation in truth)
+    truth = json.loads(Path(annotations).read_text())
+    detections = read_detections(path, truth)
+    # AP of a network that finds nothing is 0 in all that is annotated.
+    shown = detections[:1] or truth["annotations"]
+    has_masks = any("segmentation" in instance for instance in shown)
     scores = {}
     for task, label in (("bbox", "box"), ("segm", "mask")):
         if task == "bbox" or has_masks:
@@ -124,37 +121,32 @@ def _read_miou(path: Path, name: str) -> dict[str, Score]:
 def read_confusion(path: Path, name: str) -> dict[str, np.ndarray]:
     """Of every image (classes, classes) pixels, predicted by annotated; ignored ones left out.
 
-    Images are known by the names of their files, so that a data set may have been moved.
-
     Args:
         path: sem_seg_predictions.json of Detectron2's SemSegEvaluator.
-        name: of the data set.
+        name: of the dataset.
+
+    Returns:
+        by the names of the image files, see :class:`.predictions.LabelPredictions`.
 
     Raises:
+        InputError: predictions are missing or broken.
         ValueError: two images have one name.
     """
     metadata = MetadataCatalog.get(name)
     classes = len(metadata.stuff_classes)
     contiguous = metadata.get("stuff_dataset_id_to_contiguous_id") or {i: i for i in range(classes)}
-    predicted = {}
-    for entry in json.loads(path.read_text()):
-        mask = mask_util.decode(entry["segmentation"]).astype(bool)
-        labels = predicted.setdefault(_file(entry), np.zeros(mask.shape, np.uint8))
-        labels[mask] = contiguous[entry["category_id"]]
+    predictions = LabelPredictions(path, contiguous)
     confusion = {}
     for item in DatasetCatalog.get(name):
-        if _file(item) in confusion:
-            raise ValueError(f"{name} has two images named {_file(item)}")
+        file = os.path.basename(item["file_name"])
+        if file in confusion:
+            raise ValueError(f"{name} has two images named {file}")
         truth = read_label_map(item["sem_seg_file_name"])
         counted = truth != metadata.ignore_label
-        pairs = predicted[_file(item)][counted].astype(int) * classes + truth[counted]
-        counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-        confusion[_file(item)] = counts
+        labels = predictions.labels(file, truth.shape)
+        pairs = labels[counted].astype(int) * classes + truth[counted]
+        confusion[file] = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     return dict(sorted(confusion.items()))
-
-
-def _file(item: dict) -> str:
-    return os.path.basename(item["file_name"])
 
 
 def miou(confusion: np.ndarray) -> np.ndarray:
@@ -170,7 +162,7 @@ def miou(confusion: np.ndarray) -> np.ndarray:
 
 
 def _read_top1(path: Path, name: str) -> dict[str, Score]:
-    records = json.loads(path.read_text())["images"]
+    records = read_top1(path)
     right = [float(record["top1"]) for record in records]
     return {"top-1": _over_pairs(records, right, pairs=None)}
 
@@ -184,6 +176,8 @@ def read_consistency(folder: Path, data: str) -> dict[str, Score]:
             continue
         report = read_report(path)
         records = report["pairs"]
+        if not records:
+            raise InputError(f"{path}: has no pairs")
         tested = _tested(report)
         for name in metrics:
             section, fraction = METRICS[name]

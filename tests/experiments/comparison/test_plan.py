@@ -4,8 +4,8 @@ import pytest
 from helpers import CONFIGS
 
 from aa_detectron.errors import InputError
+from aa_detectron.experiments.comparison.configs import load_run_config
 from aa_detectron.experiments.comparison.plan import plan_of_runs, read_plan
-from aa_detectron.experiments.comparison.runs import load_run_config
 
 COMPARISONS = sorted(CONFIGS.glob("comparisons/shapes_*.yaml"))
 VARIANT = "variants: {a: {config: a.yaml}, b: {config: a.yaml}}"

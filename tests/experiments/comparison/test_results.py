@@ -14,11 +14,14 @@ from matplotlib.text import Text
 
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.comparison import plots, report, results
-from aa_detectron.experiments.comparison.intervals import paired_difference, pooled_spread
 from aa_detectron.experiments.comparison.pictures import Picture, worst_pairs
 from aa_detectron.experiments.comparison.plan import read_plan
-from aa_detectron.experiments.comparison.resampling import image_weights
 from aa_detectron.experiments.comparison.scores import Score
+from aa_detectron.experiments.comparison.statistics import (
+    image_weights,
+    paired_difference,
+    pooled_spread,
+)
 
 IMAGES = [str(i) for i in range(80)]
 CONFIG = ROOT / "configs/Shapes-Classification/resnet_R_18_plain.yaml"
@@ -93,14 +96,14 @@ def test_spread_of_all_variants(plan, monkeypatch):
     assert "from all variants" not in results.as_markdown(collected | {"pool_seeds": False})
 
 
-def test_tables_say_what_holds_zero(collected, tmp_path):
+def test_tables_say_what_contains_zero(collected, tmp_path):
     paths = results.write_tables(collected, tmp_path)
     assert [path.name for path in paths] == ["results.json", "table.csv", "table.md"]
     assert json.loads(paths[0].read_text())["differences"] == collected["differences"]
     lines = paths[2].read_text().splitlines()
     (same,) = (line for line in lines if line.startswith("| mask AP ") and "| same " in line)
     (better,) = (line for line in lines if line.startswith("| mask AP ") and "| better " in line)
-    assert same.count("holds zero") == 1 and better.count("holds zero") == 0
+    assert same.count("contains zero") == 1 and better.count("contains zero") == 0
     assert "left out" not in paths[2].read_text()
     assert re.search(r"\| \+[456]\.\d\d \([2-6]\.\d\d to [4-9]\.\d\d\)", better)
     rows = list(csv.DictReader(io.StringIO(paths[1].read_text())))
@@ -152,7 +155,9 @@ def test_only_common_metrics_are_compared(plan, monkeypatch):
     monkeypatch.setattr(results, "read_scores", some)
     collected = results.collect(plan)
     assert {d["metric"] for d in collected["differences"]} == {"mask AP"}
-    assert "Not of all runs, and so left out: mask mAISC." in results.as_markdown(collected)
+    assert "Not measured in all runs, and so left out: mask mAISC." in results.as_markdown(
+        collected
+    )
     monkeypatch.setattr(
         results, "read_scores", lambda run: {run.name: made_up_scores(run)["mask AP"]}
     )

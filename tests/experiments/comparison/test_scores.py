@@ -214,7 +214,7 @@ def test_refused_in_one_line(data, tmp_path):
         read_scores(run)
     cfg.DATASETS.TEST = (name, name)
     (run.folder / "config.yaml").write_text(cfg.dump())
-    with pytest.raises(InputError, match="must be one data set"):
+    with pytest.raises(InputError, match="must be one dataset"):
         read_scores(run)
     (run.folder / "config.yaml").unlink()
     with pytest.raises(InputError, match="is missing"):

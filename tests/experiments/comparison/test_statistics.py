@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_1samp
 
-from aa_detectron.experiments.comparison.intervals import (
+from aa_detectron.experiments.comparison.statistics import (
     Interval,
+    image_weights,
     mean_interval,
     paired_difference,
     pooled_spread,
+    weighted_mean,
 )
-from aa_detectron.experiments.comparison.resampling import image_weights
 
 IMAGES = 120
 SPREADS = {  # standard deviations of seeds, of images, and of both together
@@ -160,3 +161,32 @@ def test_pooled_over_ten_variants_two_seeds_suffice(spread):
         own_widths.append(own.high - own.low)
     assert 0.935 <= held / 400 <= 0.995
     assert np.mean(widths) < np.mean(own_widths) * {"seeds": 0.4}.get(spread, 1.02)
+
+
+def test_weights():
+    weights = image_weights(50, 300)
+    assert weights.shape == (301, 50) and (weights[0] == 1).all()
+    assert (weights.sum(axis=1) == 50).all()
+    np.testing.assert_array_equal(weights, image_weights(50, 300))
+    assert (weights != image_weights(50, 300, seed=1)).any()
+    # With replacement, an image is left out of a resample with probability (1 - 1/50)^50.
+    assert abs((weights[1:] == 0).mean() - (1 - 1 / 50) ** 50) < 0.01
+
+
+def test_mean_of_resamples_is_that_of_repeated_pairs():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 6, 40)
+    shares = [None if rng.random() < 0.2 else float(rng.random()) for _ in image]
+    weights = image_weights(6, 20)
+    expected = []
+    for row in weights:
+        repeated = [s for s, i in zip(shares, image, strict=True) for _ in range(row[i])]
+        expected.append(100 * np.mean([s for s in repeated if s is not None]))
+    np.testing.assert_allclose(weighted_mean(shares, image, weights), expected)
+
+
+def test_nothing_that_counts():
+    weights = np.array([[1, 1], [2, 0], [0, 2]])
+    np.testing.assert_array_equal(
+        weighted_mean([None, 0.5], np.array([0, 1]), weights), [50, np.nan, 50]
+    )

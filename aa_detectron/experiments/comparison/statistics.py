@@ -1,30 +1,68 @@
-"""Intervals of means over seeds and of paired differences, over images and seeds.
+"""Bootstrap over images, and intervals of means over seeds and of paired differences.
 
 A run's score is an array (1 + R,): first the score itself, then R scores of the same predictions on
-resampled images. All runs see the same resamples (:mod:`.resampling`), so that differences are
+resampled images. All runs see the same resamples (:func:`image_weights`), so that differences are
 paired by image.
 
 Two things move a mean over seeds: which images were tested, and which seeds were drawn. Their
-variances add up. That over images comes from the bootstrap, that over seeds from the seeds' own
-standard deviation, which with few seeds is a poor estimate. So each part has its own quantile of
-Student's t: the half width is the root of (t_images s_images)^2 + (t_seeds s_seeds)^2. This is
-exact where one part is alone, and never too narrow: with three seeds it covers the truth in 95 to
-98 of 100 cases. A common quantile with Satterthwaite's degrees of freedom would be up to a quarter
-narrower, but cover it in 92 where seeds are the larger part, and percentiles of resampled seeds do
-so in 72 where they are all of it (tests/comparison/test_intervals.py).
+variances add up. The variance over images comes from the bootstrap. The variance over seeds comes
+from the standard deviation of the seeds themselves, a poor estimate with few seeds. So each part
+has its own quantile of Student's t: the half width is the root of
+(t_images s_images)^2 + (t_seeds s_seeds)^2. This is exact where one part is alone, and never too
+narrow: with three seeds the interval covers the truth in 95 to 98 of 100 cases. A common quantile
+with Satterthwaite's degrees of freedom would be up to a quarter narrower, but cover the truth in 92
+of 100 where seeds are the larger part, and percentiles of resampled seeds do so in 72 where the
+seeds are all of it (tests/experiments/comparison/test_statistics.py).
 
-An interval is of one training set and one start: runs share both, so neither's own chance is in it.
-And it is of one difference. Of twenty that are none, one will not hold zero.
+An interval is of one training set and one starting point: runs share both, so the chance in either
+is not part of it. And it is of one difference: among twenty differences that are truly zero, one
+interval will not contain zero.
 
 Two or three seeds say little about their own standard deviation. Where there are many variants, and
-no reason why one should vary more than the others, :func:`pooled_spread` takes it from all of them.
+no reason why one should vary more than the others, :func:`pooled_spread` takes the standard
+deviation from all of them.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t
+
+from aa_detectron.utils.hashing import hash_key
+
+
+def image_weights(images: int, resamples: int, seed: int = 0) -> np.ndarray:
+    """How often each image occurs: (1 + resamples, images) integers.
+
+    The first row is all ones, the images as they are; in each other, as many images as there are
+    have been drawn with replacement. The same for the same arguments.
+    """
+    rng = np.random.default_rng(hash_key("resamples", seed, images))
+    drawn = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
+    return np.concatenate([np.ones((1, images), drawn.dtype), drawn])
+
+
+def weighted_mean(
+    shares: Sequence[float | None], image: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Mean over pairs, in percent, of each resample.
+
+    Args:
+        shares: one number a pair, 0 to 1; None does not count.
+        image: (pairs,) the column of ``weights`` of each pair's image.
+        weights: of :func:`image_weights`.
+
+    Returns:
+        (1 + resamples,); NaN where no pair counts.
+    """
+    counts = np.array([share is not None for share in shares], float)
+    values = np.array([share or 0.0 for share in shares], float)
+    size = weights.shape[1]
+    sums, numbers = (weights @ np.bincount(image, v, minlength=size) for v in (values, counts))
+    with np.errstate(invalid="ignore"):
+        return 100 * sums / numbers
 
 
 class Interval(NamedTuple):

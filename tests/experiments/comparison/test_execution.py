@@ -17,18 +17,13 @@ import yaml
 from helpers import ROOT
 
 from aa_detectron.errors import InputError
-from aa_detectron.experiments.comparison import runs
+from aa_detectron.experiments.comparison import execution
+from aa_detectron.experiments.comparison.configs import load_run_config, prepare
+from aa_detectron.experiments.comparison.execution import Executor, train_missing
+from aa_detectron.experiments.comparison.locks import locked
 from aa_detectron.experiments.comparison.plan import plan_of_runs, read_plan
-from aa_detectron.experiments.comparison.runs import (
-    Executor,
-    environment,
-    finished_steps,
-    iterations_done,
-    load_run_config,
-    locked,
-    prepare,
-    train_missing,
-)
+from aa_detectron.experiments.comparison.progress import iterations_done
+from aa_detectron.experiments.comparison.provenance import environment, finished_steps
 
 FAKE = str(Path(__file__).with_name("fake_train_net.py"))
 CONFIG = ROOT / "configs/Shapes-Classification/resnet_R_18_plain.yaml"
@@ -203,11 +198,11 @@ def test_runs_that_still_train_are_not_read(plan):
         train_missing(other, FAKE)
 
 
-def test_two_data_sets_are_refused_before_anything_runs(plan):
+def test_two_datasets_are_refused_before_anything_runs(plan):
     opts = ("DATASETS.TEST", "('shapes_classification_val','shapes_classification_train')")
     two = tuple(replace(run, opts=run.opts + opts) for run in plan.variants["b"])
     plan = replace(plan, variants=plan.variants | {"b": two})
-    with pytest.raises(InputError, match="DATASETS.TEST is .*, but must be one data set"):
+    with pytest.raises(InputError, match="DATASETS.TEST is .*, but must be one dataset"):
         train_missing(plan, FAKE)
     assert not calls(plan.starts[0].folder)
 
@@ -263,7 +258,7 @@ def test_a_child_that_starts_while_all_are_stopped_is_ended(plan, tmp_path, monk
         return start(*args, **kwargs)
 
     monkeypatch.setattr(subprocess, "Popen", stop_before)
-    monkeypatch.setattr(runs, "environment", dict)  # starts a process, too
+    monkeypatch.setattr(execution, "environment", dict)  # starts a process, too
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         executor.finish(plan.starts[0])
@@ -277,7 +272,7 @@ def test_the_lock_outlives_a_killed_tool(plan, tmp_path):
     (tmp_path / "out" / "wait").touch()
     code = (
         "import sys; from aa_detectron.experiments.comparison.plan import read_plan;"
-        "from aa_detectron.experiments.comparison.runs import train_missing;"
+        "from aa_detectron.experiments.comparison.execution import train_missing;"
         "train_missing(read_plan(sys.argv[1]), sys.argv[2])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "comparison.yaml"), FAKE]

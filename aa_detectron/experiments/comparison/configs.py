@@ -1,0 +1,158 @@
+"""The configs of a comparison's steps: read, checked, and kept in the folders of the runs.
+
+A step's folder has its whole config in run.yaml, written before the step; of a training that starts
+from the weights of another one, the config of that other training as well.
+"""
+
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+from tqdm import tqdm
+
+from aa_detectron.config import add_aa_config
+from aa_detectron.engine.launch import load_config
+from aa_detectron.errors import InputError
+from aa_detectron.utils.files import replacing
+
+from .provenance import STEP
+from .runs import MAIN, Options, Run, Step
+
+CONFIG = "run.yaml"
+START = "START"
+"""The key in run.yaml of the config of the training that a run starts from."""
+DEVICES = ("MODEL.DEVICE", f"{START}.MODEL.DEVICE")
+"""Keys that decide nothing."""
+
+
+def config_of(step: Step) -> tuple[str, Options]:
+    """The config file of a step, and what is changed of it.
+
+    Raises:
+        InputError: a run that is only read has left no config.yaml.
+    """
+    if step.run.config_file is not None:
+        return step.run.config_file, step.opts
+    path = step.folder / "config.yaml"
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: is missing, so this is not the folder of a finished run")
+    return str(path), ()
+
+
+def load_run_config(run: Run, evaluation: str = MAIN, *, eval_only: bool = False) -> CfgNode:
+    """The config of a run's step; of a run that is only read, its config.yaml.
+
+    Raises:
+        InputError, InvalidOption: there is none, or it cannot be used.
+    """
+    config_file, opts = config_of(Step(run, evaluation))
+    return load_config(config_file, opts, eval_only=eval_only or run.config_file is None)
+
+
+def tested_datasets(run: Run, evaluation: str = MAIN) -> tuple[str, str]:
+    """The dataset of an evaluation's accuracy, and the one of its consistency.
+
+    Raises:
+        InputError: there is not exactly one of each.
+    """
+    cfg = load_run_config(run, evaluation, eval_only=True)
+    pairs = cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST
+    for key, names in (("DATASETS.TEST", cfg.DATASETS.TEST), ("TEST.CONSISTENCY.DATASETS", pairs)):
+        if len(names) != 1:
+            raise InputError(f"{run.folder}: {key} is {tuple(names)}, but must be one dataset")
+    return cfg.DATASETS.TEST[0], pairs[0]
+
+
+def asked_config(step: Step) -> dict:
+    """The config of a step, and under :data:`START` the config of the training it starts from."""
+    eval_only = step.evaluation != MAIN
+    asked = yaml.safe_load(load_run_config(step.run, step.evaluation, eval_only=eval_only).dump())
+    if step.run.start and step.evaluation == MAIN:
+        asked[START] = asked_config(Step(step.run.start))
+    return asked
+
+
+def check_folder(folder: Path, asked: dict) -> None:
+    """Keys that were added since the step count with their defaults; the device decides nothing.
+
+    Raises:
+        InputError: the folder holds a step of another config, finished or begun.
+    """
+    if not _begun(folder):
+        return
+    kept, asked, default = (dict(leaves(n)) for n in (_kept_config(folder), asked, _defaults()))
+    for key in sorted(asked.keys() - set(DEVICES)):
+        found = kept.get(key, default.get(key.removeprefix(f"{START}.")))
+        if found != asked[key]:
+            raise InputError(
+                f"{folder}: holds a run whose {key} is {found!r}, but "
+                f"{asked[key]!r} is asked for; remove it or choose another output"
+            )
+
+
+def _begun(folder: Path) -> bool:
+    names = (STEP, "console.txt", "last_checkpoint")
+    return any(os.path.exists(folder / name) for name in names)
+
+
+def _kept_config(folder: Path) -> dict:
+    path = folder / CONFIG
+    if not os.path.exists(path):
+        raise InputError(f"{folder}: holds a training that no comparison has made")
+    try:
+        kept = yaml.safe_load(path.read_text())
+    except (OSError, RecursionError, ValueError, yaml.YAMLError):
+        kept = None
+    if not isinstance(kept, dict):
+        raise InputError(f"{path}: is broken; remove {folder} or choose another output")
+    return kept
+
+
+def prepare(runs: list[Run]) -> dict[Run, int]:
+    """Checks the configs of all steps of all runs, and only then keeps them in their folders.
+
+    Args:
+        runs: with configs.
+
+    Returns:
+        the iterations of their trainings.
+
+    Raises:
+        InputError, InvalidOption: a config that cannot be used, or differs from the config of the
+            step that is in the folder.
+    """
+    steps = [step for run in runs for step in run.steps]
+    places = [os.path.realpath(step.folder) for step in steps]
+    for step, place in zip(steps, places, strict=True):
+        if places.count(place) > 1:
+            raise InputError(f"{step.folder}: is the folder of two trainings")
+    configs = {}
+    with tqdm(steps, desc="configs", unit="step") as bar:
+        for step in bar:
+            configs[step] = asked_config(step)
+            check_folder(step.folder, configs[step])
+    for step, config in configs.items():
+        if not _begun(step.folder):
+            with replacing(step.folder / CONFIG) as temporary:
+                temporary.write_text(yaml.safe_dump(config))
+    return {run: configs[Step(run)]["SOLVER"]["MAX_ITER"] for run in runs}
+
+
+@functools.cache
+def _defaults() -> dict:
+    """The config without any file."""
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    return yaml.safe_load(cfg.dump())
+
+
+def leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """The keys of a nested config, such as "MODEL.DEVICE", with their values."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,57 @@
+"""How far the trainings of a comparison are."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from tqdm import tqdm
+
+from .provenance import finished_steps
+from .runs import MAIN, Run
+
+
+def iterations_done(run: Run) -> int:
+    """Iterations that a run's training has logged."""
+    path = run.folder / "metrics.json"
+    with suppress(LookupError, OSError, RecursionError, TypeError, ValueError):
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 20000))
+            lines = file.read().splitlines()
+        return int(json.loads(lines[-1])["iteration"]) + 1
+    return 0
+
+
+@contextmanager
+def progress(iterations: dict[Run, int], interval: float = 5) -> Iterator[Callable[[str], None]]:
+    """Shows the iterations of all trainings with the time left; yields what prints a line.
+
+    Args:
+        iterations: of each training, in all.
+        interval: seconds from one look at the folders to the next.
+    """
+    total = sum(iterations.values())
+
+    def done() -> int:
+        return sum(
+            n if MAIN in finished_steps(run) else min(n, iterations_done(run))
+            for run, n in iterations.items()
+        )
+
+    bar = tqdm(total=total, initial=done(), unit="it", desc="training", dynamic_ncols=True)
+    ended = threading.Event()
+
+    def watch():
+        while not ended.wait(interval):
+            bar.n = max(bar.n, done())
+            bar.refresh()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield bar.write
+    finally:
+        ended.set()
+        thread.join()
+        bar.n = done()
+        bar.close()

@@ -1,0 +1,179 @@
+"""A comparison in words: which variant leads in what, by how much, and what cannot be told."""
+
+import math
+from typing import NamedTuple
+
+ACCURACY = ("mask AP", "box AP", "mIoU", "top-1")
+CONSISTENCY = ("mask mAISC", "box mAISC", "mASSC", "consistency")
+TERMS = {
+    "AP": "COCO's average precision of boxes or masks, mean over IoU thresholds from 0.50 to 0.95; "
+    "AP50 and AP75 are at one threshold.",
+    "mIoU": "Mean over classes of the intersection over union of predicted and annotated pixels.",
+    "top-1": "Fraction of images to which the network gives the right class.",
+    "mAISC": "Mean average instance segmentation consistency: the network sees two shifted crops "
+    "of an image. What counts is the fraction of instances of the first crop that the second crop "
+    "shows again, with an IoU above 0.9 inside the overlap; mean over pairs of crops. mAISC75 and "
+    "mAISC50 ask for an IoU above 0.75 and 0.5.",
+    "mASSC": "Mean average semantic segmentation consistency: the network sees two shifted crops "
+    "of an image. What counts is the fraction of pixels of the overlap with the same label in both "
+    "crops; mean over pairs of crops.",
+    "consistency": "Fraction of pairs of shifted crops of an image to which the network gives the "
+    "same class; correct consistency counts the pairs in which at least one crop gets the right "
+    "class, and asks for the right class in both.",
+}
+"""Explanations of the metrics, by a word of their names."""
+
+
+class Contrast(NamedTuple):
+    """A measured difference, seen from the variant with the higher mean."""
+
+    leader: str
+    other: str
+    points: float
+    low: float
+    high: float
+    contains_zero: bool
+
+
+def verdict(results: dict) -> list[str]:
+    """Sentences on the main accuracy and the main consistency.
+
+    Args:
+        results: return value of :func:`.results.collect`.
+    """
+    found = list(next(iter(results["variants"].values()))["scores"])
+    main = [next((m for m in names if m in found), None) for names in (ACCURACY, CONSISTENCY)]
+    main = [metric for metric in main if metric] or found[:1]
+    sentences = [_sentence(results, metric) for metric in main]
+    if len(results["variants"]) > 1 and not results["differences"]:
+        sentences.append("No variant is a baseline, so no difference was measured.")
+    if len(results["seeds"]) == 1 and results["differences"]:
+        sentences.append(
+            "With a single seed nobody can tell whether another training would turn the order: "
+            "the intervals are over images only."
+        )
+    return sentences
+
+
+def contrasts(results: dict, metric: str) -> list[Contrast]:
+    """All measured differences of a metric."""
+    return [_contrast(d) for d in results["differences"] if d["metric"] == metric]
+
+
+def _contrast(difference: dict) -> Contrast:
+    names = difference["variant"], difference["baseline"]
+    numbers = [difference[key] for key in ("value", "low", "high")]
+    if difference["value"] < 0:
+        names, numbers = names[::-1], [-numbers[0], -numbers[2], -numbers[1]]
+    return Contrast(*names, *numbers, difference["holds_zero"])
+
+
+def _sentence(results: dict, metric: str) -> str:
+    means = {name: v["scores"][metric]["mean"] for name, v in results["variants"].items()}
+    best = max(means, key=lambda name: means[name])
+    found = [c for c in contrasts(results, metric) if best in (c.leader, c.other)]
+    if not found:
+        return f"{best} reaches {means[best]:.1f} % {metric}."
+    of_baselines = [c for c in found if _other(c, best) in results["baselines"]]
+    closest = sorted(found, key=lambda c: c.points)[:2]
+    shown = found if len(found) < 3 else of_baselines[:2] or closest
+    leads = [c for c in shown if not c.contains_zero]
+    level = [c for c in shown if c.contains_zero]
+    parts = []
+    if leads:
+        first, *others = leads
+        text = f"{best} leads {_other(first, best)} by {_points(first)} points {metric}"
+        text += f" ({_interval(first, '95 % interval ')})"
+        parts.append(" and ".join([text, *(_further_lead(c, best) for c in others)]))
+    if level:
+        pairs = " or ".join(
+            f"between {best} and {_other(c, best)} ({_interval(c, '95 % interval ')})"
+            for c in level
+        )
+        parts.append(f"there is no measurable difference in {metric} {pairs}")
+    return _capitalized("; ".join(parts)) + "." + _how_many(results, metric)
+
+
+def _how_many(results: dict, metric: str) -> str:
+    """Of many variants: how many differ measurably from the first baseline."""
+    baseline = results["baselines"][0]
+    found = [c for c in contrasts(results, metric) if baseline in (c.leader, c.other)]
+    if len(found) < 3:
+        return ""
+    above = sum(c.other == baseline and not c.contains_zero for c in found)
+    below = sum(c.leader == baseline and not c.contains_zero for c in found)
+    return (
+        f" Of {len(found)} variants compared with {baseline}, {above} lead and {below} trail "
+        f"measurably; {len(found) - above - below} cannot be told apart from it."
+    )
+
+
+def _further_lead(contrast: Contrast, best: str) -> str:
+    return f"{_other(contrast, best)} by {_points(contrast)} ({_interval(contrast)})"
+
+
+def _other(contrast: Contrast, name: str) -> str:
+    return contrast.other if contrast.leader == name else contrast.leader
+
+
+def _decimals(contrast: Contrast) -> int:
+    """One, or as many as show on which side of zero the ends are."""
+    numbers = contrast.low, contrast.high
+    return next((d for d in range(1, 4) if all(round(n, d) for n in numbers)), 1)
+
+
+def _points(contrast: Contrast) -> str:
+    return f"{contrast.points:.{_decimals(contrast)}f}"
+
+
+def _interval(contrast: Contrast, name: str = "") -> str:
+    if math.isnan(contrast.low):
+        return "no interval"
+    decimals = _decimals(contrast)
+    # "+ 0.0" makes 0.0 of a -0.0.
+    low, high = (round(end, decimals) + 0.0 for end in (contrast.low, contrast.high))
+    return f"{name}{low:.{decimals}f} to {high:.{decimals}f}"
+
+
+def _capitalized(text: str) -> str:
+    """Names of variants stay as they are."""
+    return "T" + text[1:] if text.startswith("there is") else text
+
+
+def pair_lines(results: dict, metrics: list[str]) -> list[str]:
+    """A line for each pair of variants that was compared, on several metrics.
+
+    Args:
+        results: return value of :func:`.results.collect`.
+        metrics: their names.
+    """
+    pairs = dict.fromkeys((d["variant"], d["baseline"]) for d in results["differences"])
+    lines = []
+    for variant, baseline in pairs:
+        found = {
+            d["metric"]: d
+            for d in results["differences"]
+            if (d["variant"], d["baseline"]) == (variant, baseline) and d["metric"] in metrics
+        }
+        groups = {"leads in": [], "trails in": [], "no measurable difference in": []}
+        for metric, difference in found.items():
+            lead = "leads in" if difference["value"] > 0 else "trails in"
+            group = "no measurable difference in" if difference["holds_zero"] else lead
+            points = "" if difference["holds_zero"] else f" by {_points(_contrast(difference))}"
+            groups[group].append(metric + points)
+        said = [f"{group} {'; '.join(names)}" for group, names in groups.items() if names]
+        lines.append(f"{variant} against {baseline}: {'. '.join(map(_upper, said))}.")
+    return lines
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def terms(metrics: list[str]) -> dict[str, str]:
+    """Explanations of what a report shows, by term.
+
+    Args:
+        metrics: the names of its metrics.
+    """
+    return {term: text for term, text in TERMS.items() if any(term in name for name in metrics)}
