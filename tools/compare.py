@@ -9,7 +9,7 @@ from pathlib import Path
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.experiments.comparison.execution import train_missing
 from aa_detectron.experiments.comparison.plan import Plan, plan_of_runs, read_plan
-from aa_detectron.experiments.comparison.report import write_report
+from aa_detectron.experiments.comparison.report import check_requirements, write_report
 from aa_detectron.experiments.comparison.results import (
     as_markdown,
     collect,
@@ -29,8 +29,8 @@ def parse_arguments() -> argparse.Namespace:
         "comparison",
         nargs="+",
         metavar="FILE or NAME=FOLDER[,FOLDER...]",
-        help="a comparison's YAML file, see configs/comparisons/; or finished runs, at least two "
-        "variants with a folder for each seed",
+        help="a comparison's YAML file, see configs/comparisons/; or finished runs, with a folder "
+        "for each seed",
     )
     parser.add_argument("--output", metavar="DIR", help="in place of the file's; needed for runs")
     parser.add_argument(
@@ -63,6 +63,7 @@ def main() -> None:
     if args.jobs < 1 or args.num_gpus < 0:
         raise InputError("--jobs: must be at least 1, --num-gpus 0 or more")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    check_requirements()
     plan = make_plan(args)
     train_missing(plan, str(TRAIN_NET), jobs=args.jobs, num_gpus=args.num_gpus)
     results = collect(plan)

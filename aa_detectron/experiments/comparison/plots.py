@@ -23,14 +23,17 @@ from .predictions import read_losses
 from .runs import MAIN, Run
 from .scores import CONSISTENCY
 
-WIDTH = 5.2  # inches; about what a phone shows without shrinking the letters
-ROW = 0.26  # inches of a variant
-LETTER = 0.072  # inches, about
-SMOOTHING = 0.05  # of a training curve, as a share of its length
+WIDTH = 4.4  # inches; little more than a phone shows without shrinking the letters
+HEIGHT = 3.4  # inches of a plot of curves
+ROW = 0.28  # inches of a variant
+LETTER = 0.08  # inches, about
+TITLE, LABEL = 10, 9  # points
+LINES = 6  # of a plot of curves; of more variants, only the first are drawn
+SMOOTHING = 0.05  # of a training curve, as a fraction of its length
 
 
 def draw_metric(results: dict, metric: str) -> Figure:
-    """Of one metric: each variant's seeds with mean and interval, and below the differences.
+    """One metric: seeds of each variant (dots), mean (diamond), 95 % interval; below, differences.
 
     Args:
         results: of :func:`.results.collect`.
@@ -41,7 +44,9 @@ def draw_metric(results: dict, metric: str) -> Figure:
     rows = len(variants), len(differences)
     height = 1.5 + ROW * sum(rows)
     names = variants + [_contrast(difference) for difference in differences]
-    width = LETTER * (max(map(len, names)) + len(_title(results, metric)))
+    titles = f"{metric} (%)", "differences (gray: interval contains zero)"
+    longest = max(map(len, titles if differences else titles[:1]))
+    width = LETTER * (max(map(len, names)) + longest)
     figure = Figure(figsize=(max(WIDTH, width), height), layout="constrained")
     ratios = [1 + count for count in rows if count]
     axes = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)
@@ -50,12 +55,6 @@ def draw_metric(results: dict, metric: str) -> Figure:
         colors = {name: color(number) for number, name in enumerate(variants)}
         _draw_differences(axes[1, 0], differences, colors)
     return figure
-
-
-def _title(results: dict, metric: str) -> str:
-    summaries = [variant["scores"][metric] for variant in results["variants"].values()]
-    interval = "" if math.isnan(summaries[0]["low"]) else ", 95 % interval"
-    return f"{metric} (%): seeds, mean{interval}"
 
 
 def _contrast(difference: dict) -> str:
@@ -72,7 +71,7 @@ def _draw_scores(axes: Axes, results: dict, metric: str) -> None:
         offsets = np.linspace(-0.22, 0.22, len(seeds)) if len(seeds) > 1 else [0.0]
         axes.scatter(seeds, row + np.array(offsets), s=9, color=color(row), alpha=0.55, zorder=3)
     _label_rows(axes, names)
-    axes.set_title(literal(_title(results, metric)), size=9, loc="left")
+    axes.set_title(literal(f"{metric} (%)"), size=TITLE, loc="left")
 
 
 def _draw_differences(axes: Axes, differences: list[dict], colors: dict[str, tuple]) -> None:
@@ -81,7 +80,7 @@ def _draw_differences(axes: Axes, differences: list[dict], colors: dict[str, tup
         _draw_interval(axes, row, difference["value"], difference, shade)
     axes.axvline(0, color="0.3", linewidth=0.8)
     _label_rows(axes, [_contrast(difference) for difference in differences])
-    axes.set_title("paired differences; grey: the interval holds zero", size=9, loc="left")
+    axes.set_title("differences (gray: interval contains zero)", size=TITLE, loc="left")
 
 
 def _draw_interval(axes: Axes, row: int, value: float, ends: dict, shade) -> None:
@@ -93,31 +92,46 @@ def _draw_interval(axes: Axes, row: int, value: float, ends: dict, shade) -> Non
 def _label_rows(axes: Axes, names: list[str]) -> None:
     axes.set_yticks(range(len(names)), list(map(literal, names)))
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=LABEL)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_training(plan: Plan) -> Figure | None:
-    """The smoothed loss of every training; None where no run has left any."""
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    """The smoothed loss of the first variants, mean over seeds, with a band from the lowest to the
+    highest seed; None where no run has left any."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots()
     lines = {}
-    for number, (name, runs) in enumerate(plan.variants.items()):
-        for run in runs:
-            iterations, losses = training_curve(run.folder / "metrics.json")
-            if len(losses):
-                (line,) = axes.plot(iterations, losses, color=color(number), linewidth=0.9)
-                lines.setdefault(name, line)
+    for number, (name, runs) in enumerate(list(plan.variants.items())[:LINES]):
+        iterations, losses = _common_iterations(
+            [training_curve(run.folder / "metrics.json") for run in runs]
+        )
+        if len(iterations):
+            shade = color(number)
+            (lines[name],) = axes.plot(iterations, losses.mean(axis=0), color=shade)
+            ends = losses.min(axis=0), losses.max(axis=0)
+            axes.fill_between(iterations, *ends, color=shade, alpha=0.15, linewidth=0)
     if not lines:
         return None
     axes.set_yscale("log")
-    axes.set_xlabel("iteration", size=8)
-    axes.set_title("training loss, running mean, one line a seed", size=9, loc="left")
-    axes.tick_params(which="both", labelsize=8)
+    axes.set_xlabel("iteration", size=LABEL)
+    band = "; band: all seeds" if len(plan.seeds) > 1 else ""
+    axes.set_title(f"training loss, running mean{band}", size=TITLE, loc="left")
+    axes.tick_params(which="both", labelsize=LABEL)
     axes.grid(alpha=0.3)
     add_legend(figure, lines)
     return figure
+
+
+def _common_iterations(
+    curves: list[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The iterations that all curves have, and the losses: (iterations,), (curves, iterations)."""
+    known = [dict(zip(*map(np.ndarray.tolist, curve), strict=True)) for curve in curves]
+    shared = [i for i in known[0] if all(i in losses for losses in known)]
+    losses = [[losses[i] for i in shared] for losses in known]
+    return np.array(shared), np.array(losses).reshape(len(known), len(shared))
 
 
 def training_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -131,14 +145,23 @@ def training_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return iterations[width - 1 :], np.convolve(losses, kernel, "valid")
 
 
-def draw_shift_lengths(plan: Plan, evaluation: str = MAIN) -> Figure | None:
-    """Consistency by shift length of all variants, pairs of all seeds together; None without."""
+def draw_shift_lengths(plan: Plan, evaluation: str = MAIN) -> dict[str, Figure]:
+    """Consistency by shift length of the first variants, pairs of all seeds together.
+
+    Returns:
+        a figure for each section of the records, see :mod:`aa_detectron.consistency.records`.
+    """
     curves = {}
-    for name, runs in plan.variants.items():
+    for name, runs in list(plan.variants.items())[:LINES]:
         records = [record for run in runs for record in read_records(run, evaluation)]
         curves[name] = drop_curves(records)
-    curves = {name: found for name, found in curves.items() if found}
-    return draw_drop_curves(curves) if curves else None
+    figures = {}
+    for section in dict.fromkeys(section for found in curves.values() for section in found):
+        figures[section] = draw_drop_curves(
+            {name: {section: found[section]} for name, found in curves.items() if section in found}
+        )
+        figures[section].set_size_inches(WIDTH, HEIGHT)
+    return figures
 
 
 def read_records(run: Run, evaluation: str = MAIN) -> list[dict]:
@@ -162,11 +185,11 @@ def plot_all(plan: Plan, results: dict, folder: Path) -> dict[str, Path]:
     """Writes all plots; {title: path}, the metrics' first."""
     metrics: Iterable[str] = next(iter(results["variants"].values()))["scores"]
     figures = {metric: draw_metric(results, metric) for metric in metrics}
-    evaluations = (MAIN, *plan.runs[0].evaluations)
-    for evaluation in evaluations:
-        figures[f"Consistency by shift{', ' + evaluation if evaluation else ''}"] = (
-            draw_shift_lengths(plan, evaluation)
-        )
+    for evaluation in plan.evaluations:
+        suffix = f", {evaluation}" if evaluation else ""
+        for number, (section, figure) in enumerate(draw_shift_lengths(plan, evaluation).items()):
+            boxes = ", boxes" if number and section == "bbox" else ""
+            figures[f"Consistency by shift{boxes}{suffix}"] = figure
     figures["Training"] = draw_training(plan)
     return {
         title: save_svg(folder / f"{_stem(title)}.svg", figure)

@@ -3,19 +3,23 @@
 import base64
 import importlib.metadata
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
-import jinja2
 import yaml
+from detectron2.config import CfgNode
 
+from aa_detectron.errors import InputError
+from aa_detectron.experiments import require_extra
 from aa_detectron.utils.files import replacing
 
-from .configs import load_run_config
+from .configs import leaves, load_run_config
 from .pictures import Picture, draw_filters, draw_worst_pairs, load_first_runs
 from .plan import Plan
-from .plots import plot_all
+from .plots import LINES, plot_all
 from .results import explanation, format_difference, provenance, table_rows
 from .runs import MAIN
+from .verdict import pair_lines, terms, verdict
 
 HEADLINES = (
     "box AP",
@@ -28,7 +32,21 @@ HEADLINES = (
     "consistency",
 )
 """Metrics that the page shows first, also with the name of a further evaluation behind them."""
+PAIR_LINES = 6
+"""Pairs of variants, each of which has a line on the page; of more, the table has to do."""
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pycocotools", "fvcore", "matplotlib")
+
+
+def check_requirements() -> None:
+    """To be called before anything is trained.
+
+    Raises:
+        InputError: a library that only the report needs is missing.
+    """
+    try:
+        require_extra("jinja2", "matplotlib")
+    except ImportError as error:
+        raise InputError(str(error)) from error
 
 
 def write_report(plan: Plan, results: dict) -> tuple[Path, list[Path]]:
@@ -43,7 +61,7 @@ def write_report(plan: Plan, results: dict) -> tuple[Path, list[Path]]:
     """
     folder = plan.output / "figures"
     plots = plot_all(plan, results, folder)
-    evaluation = [MAIN, *plan.runs[0].evaluations][-1]  # the last: often that of short shifts
+    evaluation = plan.evaluations[-1]  # the last: often the one of short shifts
     models = load_first_runs(plan, evaluation)
     pairs = draw_worst_pairs(plan, models, folder, evaluation)
     filters = draw_filters(models, folder)
@@ -79,6 +97,8 @@ def render(
         pictures: "pairs" and "filters".
         evaluation: whose pairs these are.
     """
+    import jinja2  # of the extra, see check_requirements
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("aa_detectron.experiments.comparison", "."),
         autoescape=True,
@@ -88,21 +108,54 @@ def render(
     )
     environment.filters |= {"embedded": embedded, "difference": format_difference}
     metrics, rows = _metrics(results), table_rows(results)
+    headlines = [metric for metric in metrics if is_headline(metric)]
     return environment.get_template("report.html.j2").render(
         results=results,
+        verdict=verdict(results),
+        pair_lines=pair_lines(results, headlines) if len(plan.contrasts) <= PAIR_LINES else [],
+        terms=terms(metrics),
+        setup=describe_setup(plan, results),
         explanation=explanation(results),
         provenance=provenance(results),
         headlines=[row for row in rows if is_headline(row["metric"])],
         others=[row for row in rows if not is_headline(row["metric"])],
-        plots={m: plots[m] for m in metrics if is_headline(m)},
-        more_plots={m: plots[m] for m in metrics if not is_headline(m)},
+        plots={m: plots[m] for m in headlines},
+        more_plots={m: plots[m] for m in metrics if m not in headlines},
         curves={title: path for title, path in plots.items() if title not in metrics},
+        curve_lines=LINES,
         pictures=pictures,
         evaluation=evaluation,
         settings=differing_settings(plan),
         versions={"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in LIBRARIES},
     )
+
+
+def describe_setup(plan: Plan, results: dict) -> dict[str, str]:
+    """Datasets, training schedule and seeds; "differs" stands for what variants do not share."""
+    configs = [load_run_config(runs[0], eval_only=True) for runs in plan.variants.values()]
+
+    def shared(value: Callable[[CfgNode], object]) -> str:
+        found = dict.fromkeys(str(value(cfg)) for cfg in configs)
+        return next(iter(found)) if len(found) == 1 else "differs, see the settings below"
+
+    images = sorted(
+        {s["images"] for v in results["variants"].values() for s in v["scores"].values()}
+    )
+    setup = {
+        "Trained on": shared(lambda cfg: ", ".join(cfg.DATASETS.TRAIN)),
+        "Tested on": shared(lambda cfg: ", ".join(cfg.DATASETS.TEST)),
+        "Test images": ", ".join(map(str, images)),
+        "Iterations": shared(lambda cfg: cfg.SOLVER.MAX_ITER),
+        "Images per iteration": shared(lambda cfg: cfg.SOLVER.IMS_PER_BATCH),
+        "Learning rate": shared(lambda cfg: cfg.SOLVER.BASE_LR),
+        "Seeds": ", ".join(map(str, plan.seeds)),
+    }
+    if plan.starts:
+        lengths = {load_run_config(start).SOLVER.MAX_ITER for start in plan.starts}
+        iterations = " or ".join(map(str, sorted(lengths)))
+        setup["Starting weights"] = f"of a training of {iterations} iterations"
+    return setup
 
 
 def embedded(path: Path) -> str:
@@ -114,18 +167,9 @@ def embedded(path: Path) -> str:
 def differing_settings(plan: Plan) -> dict[str, list]:
     """{config key: its value in each variant}, of the keys that differ; first seeds."""
     configs = [
-        _flat(yaml.safe_load(load_run_config(runs[0], eval_only=True).dump()))
+        dict(leaves(yaml.safe_load(load_run_config(runs[0], eval_only=True).dump())))
         for runs in plan.variants.values()
     ]
     keys = sorted(set().union(*configs) - {"OUTPUT_DIR"})
     values = {key: [config.get(key) for config in configs] for key in keys}
     return {key: found for key, found in values.items() if len(set(map(str, found))) > 1}
-
-
-def _flat(node: dict, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in node.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat

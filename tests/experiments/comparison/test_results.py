@@ -185,6 +185,63 @@ def test_page_holds_everything(collected, plan, tmp_path):
     assert "What the filters learned" not in page
 
 
+def test_page_opens_with_the_verdict_and_names_the_training(collected, plan, tmp_path):
+    page = report.render(
+        plan, collected, plots.plot_all(plan, collected, tmp_path), {"pairs": [], "filters": []}
+    )
+    assert page.index("better leads") < page.index("<table")
+    assert "shapes_classification_val" in page and "<dd>1200</dd>" in page  # MAX_ITER
+    for term in ("mAISC", "SD", "95 % interval"):
+        assert f"<dt>{term}</dt>" in page
+    sections = re.findall(r"<h2>(.*?)</h2>\s*(<h2>|</body>)?", page)
+    assert sections and not any(after for _, after in sections)
+    assert "Worst pairs" not in page and "<pre>" not in page
+
+
+def test_a_comparison_of_one_variant(collected, plan, tmp_path, monkeypatch):
+    alone = replace(plan, variants={"better": plan.variants["better"]}, baselines=("better",))
+    monkeypatch.setattr(results, "read_scores", made_up_scores)
+    found = results.collect(alone)
+    drawn = plots.plot_all(alone, found, tmp_path)
+    page = report.render(alone, found, drawn, {"pairs": [], "filters": []})
+    text = results.as_markdown(found)
+    assert found["differences"] == [] and "better" in page
+    for said in (page, text):
+        assert "Contains zero" not in said and "nan" not in said
+    assert "Settings that differ" not in page and "against" not in page
+
+
+def test_names_stay_within_their_cells(collected):
+    text = json.dumps(collected).replace("better", "a|b")
+    rows = [r for r in results.as_markdown(json.loads(text)).splitlines() if r.startswith("|")]
+    assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
+    assert sum("a\\|b" in row for row in rows) == 2
+
+
+@pytest.mark.parametrize("name", ["$\\frac{$", "_hidden", "50 % $"])
+def test_names_are_drawn_as_they_are(collected, name):
+    text = json.dumps(collected).replace("better", json.dumps(name)[1:-1])
+    plots.draw_metric(json.loads(text), "mask AP").draw_without_rendering()
+
+
+def test_a_missing_library_is_one_line(monkeypatch):
+    def missing(*_):
+        raise ImportError("aa_detectron.experiments needs jinja2")
+
+    monkeypatch.setattr(report, "require_extra", missing)
+    with pytest.raises(InputError, match="needs jinja2"):
+        report.check_requirements()
+
+
+def test_training_curves_of_seeds_of_different_length(plan):
+    for length, run in zip((50, 40, 50), plan.variants["plain"], strict=True):
+        run.folder.mkdir(parents=True)
+        lines = [{"iteration": i, "total_loss": 3 - 0.01 * i} for i in range(length)]
+        (run.folder / "metrics.json").write_text("\n".join(map(json.dumps, lines)))
+    (line,) = plots.draw_training(plan).axes[0].lines
+    assert line.get_xdata()[-1] == 39 and line.get_ydata()[-1] == pytest.approx(2.615, abs=0.01)
+
+
 def test_plots_are_the_same_bytes_twice(collected, plan, tmp_path):
     first, second = (plots.plot_all(plan, collected, tmp_path / name) for name in "ab")
     for title in first:
