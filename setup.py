@@ -91,6 +91,7 @@ setup(
     entry_points={
         "console_scripts": [
             "aa-train = aa_detectron.engine.cli:main",
+            "aa-compare = aa_detectron.experiments.comparison.cli:main",
             "aa-make-shapes = aa_detectron.data.datasets.shapes.cli:main",
             "aa-convert-weights = aa_detectron.checkpoint.cli:main",
         ]

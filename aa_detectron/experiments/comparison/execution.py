@@ -9,7 +9,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -143,12 +142,12 @@ class Executor:
                 raise
 
 
-def train_missing(plan: Plan, train_net: str, *, jobs: int = 1, num_gpus: int = 0) -> None:
+def train_missing(plan: Plan, command: list[str], *, jobs: int = 1, num_gpus: int = 0) -> None:
     """Makes all steps of a comparison that are not finished.
 
     Args:
         plan: the comparison.
-        train_net: path of tools/train_net.py.
+        command: what takes the arguments of tools/train_net.py.
         jobs: runs at a time; they share the CPU's cores.
         num_gpus: of each run.
 
@@ -167,7 +166,7 @@ def train_missing(plan: Plan, train_net: str, *, jobs: int = 1, num_gpus: int = 
     if not any(todo):
         return
     with progress(iterations) as say:
-        executor = Executor([sys.executable, train_net], jobs, num_gpus, say)
+        executor = Executor(command, jobs, num_gpus, say)
         for group in todo:
             executor.finish_all(group)
 

@@ -25,7 +25,7 @@ from aa_detectron.experiments.comparison.plan import plan_of_runs, read_plan
 from aa_detectron.experiments.comparison.progress import iterations_done
 from aa_detectron.experiments.comparison.provenance import environment, finished_steps
 
-FAKE = str(Path(__file__).with_name("fake_train_net.py"))
+FAKE = [sys.executable, str(Path(__file__).with_name("fake_train_net.py"))]
 CONFIG = ROOT / "configs/Shapes-Classification/resnet_R_18_plain.yaml"
 TEXT = f"""
 output: {{folder}}/out
@@ -250,7 +250,7 @@ def test_waiting_can_be_stopped(plan):
 def test_a_child_that_starts_while_all_are_stopped_is_ended(plan, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "wait").touch()
-    executor = Executor([sys.executable, FAKE], 1, 0, lambda line: None)
+    executor = Executor(FAKE, 1, 0, lambda line: None)
     start = subprocess.Popen
 
     def stop_before(*args, **kwargs):
@@ -273,9 +273,9 @@ def test_the_lock_outlives_a_killed_tool(plan, tmp_path):
     code = (
         "import sys; from aa_detectron.experiments.comparison.plan import read_plan;"
         "from aa_detectron.experiments.comparison.execution import train_missing;"
-        "train_missing(read_plan(sys.argv[1]), sys.argv[2])"
+        "train_missing(read_plan(sys.argv[1]), sys.argv[2:])"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "comparison.yaml"), FAKE]
+    command = [sys.executable, "-c", code, str(tmp_path / "comparison.yaml"), *FAKE]
     tool = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     while not calls(plan.starts[0].folder):
         assert tool.poll() is None

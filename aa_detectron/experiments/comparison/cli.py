@@ -1,0 +1,89 @@
+"""Trains and compares variants over several seeds; what an earlier call has done is kept."""
+
+import argparse
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from aa_detectron.errors import InputError, exit_on_bad_input
+
+from .execution import train_missing
+from .plan import Plan, plan_of_runs, read_plan
+from .report import check_requirements, write_report
+from .results import (
+    as_markdown,
+    collect,
+    provenance,
+    write_tables,
+)
+
+TRAIN = [sys.executable, "-m", "aa_detectron.engine.cli"]
+"""What trains a run: the command ``aa-train``."""
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="A run that was killed goes on from its last checkpoint, to the same results.",
+    )
+    parser.add_argument(
+        "comparison",
+        nargs="+",
+        metavar="FILE or NAME=FOLDER[,FOLDER...]",
+        help="a comparison's YAML file, see configs/comparisons/; or finished runs, with a folder "
+        "for each seed",
+    )
+    parser.add_argument("--output", metavar="DIR", help="in place of the file's; needed for runs")
+    parser.add_argument(
+        "--baselines", nargs="+", metavar="NAME", help="of finished runs (default: the first)"
+    )
+    parser.add_argument(
+        "--results",
+        metavar="DIR",
+        help="also writes the tables and the plots of the main metrics there, without the runs",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
+    parser.add_argument("--num-gpus", type=int, default=0, help="of each run (default 0: CPU)")
+    return parser.parse_args()
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    if "=" in args.comparison[0]:
+        if not args.output:
+            raise InputError("--output: is needed with finished runs")
+        return plan_of_runs(args.comparison, args.output, args.baselines)
+    if len(args.comparison) > 1:
+        raise InputError(f"{args.comparison[1]}: one comparison at a time")
+    if args.baselines:
+        raise InputError("--baselines: are for finished runs; a file names its own")
+    return read_plan(args.comparison[0], args.output)
+
+
+def main() -> None:
+    """The command ``aa-compare``, and tools/compare.py."""
+    with exit_on_bad_input():
+        compare(parse_arguments())
+
+
+def compare(args: argparse.Namespace) -> None:
+    if args.jobs < 1 or args.num_gpus < 0:
+        raise InputError("--jobs: must be at least 1, --num-gpus 0 or more")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    check_requirements()
+    plan = make_plan(args)
+    train_missing(plan, TRAIN, jobs=args.jobs, num_gpus=args.num_gpus)
+    results = collect(plan)
+    report, plots = write_report(plan, results)
+    written = [*write_tables(results, plan.output), report]
+    if args.results:
+        folder = Path(args.results)
+        written += write_tables(results, folder)
+        written += [shutil.copy(plot, folder) for plot in plots]
+    print(as_markdown(results))
+    print(provenance(results))
+    print(*written, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
