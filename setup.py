@@ -47,6 +47,7 @@ INSTALL_REQUIRES = [
     "cloudpickle",
     "matplotlib",  # which Detectron2 imports
     "Pillow",
+    "shapely",  # fvcore's CropTransform crops polygons with it, and does not ask for it
     "setuptools<81",  # detectron2.model_zoo imports pkg_resources, which later ones lack
 ]
 
@@ -100,7 +101,6 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "experiments": EXPERIMENTS_REQUIRES,  # figures and comparisons
-        "crop": ["shapely"],  # fvcore's CropTransform needs it to crop polygon masks
         "benchmarks": ["kornia", "timm"],  # to compare with
         "test": TEST_REQUIRES,
         "dev": [*TEST_REQUIRES, "ruff"],

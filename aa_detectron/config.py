@@ -150,6 +150,9 @@ def _add_consistency_config(cfg: CfgNode) -> None:
     node.MATCH_CLASS = True
     # Semantic segmentation: only pixels count that have a label, and not the ignore label.
     node.LABELLED_ONLY = False
+    # An image of a folder that cannot be read or is too small ends the test. If False, it is left
+    # out, and named in the log. Images of registered data sets always end it.
+    node.STRICT = False
     # Detectors: also AP over the worst shift of each image, which takes up to 21 passes an image
     # and annotations in COCO's format.
     node.WORST_SHIFT = False

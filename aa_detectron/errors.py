@@ -2,6 +2,10 @@
 
 import contextlib
 import sys
+import unicodedata
+
+_NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories of what steers a terminal, or cannot be encoded."""
 
 
 class InputError(Exception):
@@ -10,8 +14,10 @@ class InputError(Exception):
     def __init__(self, message: str):
         # A data loader's worker passes its errors on as a whole traceback in the message.
         # The line that we wrote is the last one, behind the name of this class.
-        line = message.strip().splitlines()[-1] if message.strip() else message
-        super().__init__(line.removeprefix(f"{__name__}.{type(self).__name__}: "))
+        if message.startswith(f"Caught {type(self).__name__} in "):
+            message = message.strip().splitlines()[-1]
+        line = message.removeprefix(f"{__name__}.{type(self).__name__}: ")
+        super().__init__(printable(line.strip()))
 
 
 class InvalidOption(ValueError):
@@ -24,11 +30,19 @@ class InvalidOption(ValueError):
     """
 
     def __init__(self, option: str, found, legal: str):
-        super().__init__(f"{option} is {found!r}, but must be {legal}")
+        super().__init__(printable(f"{option} is {found!r}, but must be {legal}"))
         self.option, self.found, self.legal = option, found, legal
 
     def __reduce__(self):  # or unpickling would pass the message alone
         return type(self), (self.option, self.found, self.legal)
+
+
+def printable(text: str) -> str:
+    """The text in one line for any terminal: control characters and broken encodings escaped."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in _NOT_SHOWN else c
+        for c in text
+    )
 
 
 def check_choice(option: str, found, choices) -> None:

@@ -21,6 +21,11 @@ def _own_logger_as_at_import():
 
 
 @pytest.fixture(autouse=True)
+def _no_cache_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
 def _seeded():
     """The same random inputs in every run, whatever the order of the tests."""
     torch.manual_seed(0)

@@ -1,32 +1,45 @@
 """Reading images with errors that name the file."""
 
+import struct
+
 import numpy as np
 from detectron2.data import detection_utils as utils
+from detectron2.utils.file_io import PathManager
 from PIL import ExifTags, Image
 
 from aa_detectron.errors import InputError
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Of the files that count as images where a folder is searched for them."""
+PILLOW_ERRORS = (
+    *(Image.DecompressionBombError, OSError, SyntaxError, ValueError, struct.error),
+    *(EOFError, IndexError, KeyError, OverflowError, TypeError),
+)
+"""What Pillow raises for files that are missing, broken, malicious or no image."""
+WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
+"""Pillow's modes of grey images of 16 bits."""
 
 
 def read_image(dataset_dict: dict, image_format: str) -> np.ndarray:
     """The image of a dataset dict as (H, W, C) uint8, in ``INPUT.FORMAT``.
 
+    It is turned upright as its EXIF tag says. Of grey images of 16 bits the upper 8 bits are taken,
+    as Pillow does for colors of 16 bits. The alpha channel is dropped.
+
+    Args:
+        dataset_dict: with "file_name", perhaps with "height" and "width".
+        image_format: as ``INPUT.FORMAT``; "YUV-BT.601" gives floats.
+
     Raises:
-        InputError: a file that is missing, truncated or no image, or of another size than the dict
-            says.
+        InputError: a file that is missing, truncated or no image, whose values are integers of 32
+            bits or floats, or of another size than the dict says.
     """
     file_name = dataset_dict["file_name"]
+    image = utils.convert_PIL_to_numpy(_open_image(file_name), image_format)
     try:
-        image = utils.read_image(file_name, format=image_format)
         utils.check_image_size(dict(dataset_dict), image)
     except utils.SizeMismatchError:
         said = f"{dataset_dict.get('height')}x{dataset_dict.get('width')}"
         found = "x".join(map(str, image.shape[:2]))
         raise InputError(f"{file_name}: is of {found} pixels, the data set says {said}") from None
-    except (OSError, SyntaxError) as error:
-        raise unreadable(file_name, "an image", error) from None
     return image
 
 
@@ -44,11 +57,43 @@ def image_size(file_name: str) -> tuple[int, int]:
                 turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
                 height, width = (width, height) if turned else (height, width)
             return height, width
-    except (OSError, SyntaxError) as error:
+    except PILLOW_ERRORS as error:
         raise unreadable(file_name, "an image", error) from None
 
 
 def unreadable(file_name: str, kind: str, error: Exception) -> InputError:
     """The error for a file that Pillow cannot read; it raises SyntaxError for a broken PNG."""
-    reason = str(error).replace(f": '{file_name}'", "")
+    reason = str(error).replace(f": '{file_name}'", "") or type(error).__name__
     return InputError(f"{file_name}: cannot be read as {kind} ({reason})")
+
+
+def _open_image(file_name: str) -> Image.Image:
+    """The whole upright image, in a mode of 8 bits.
+
+    Raises:
+        InputError: as :func:`read_image`.
+    """
+    try:
+        with PathManager.open(file_name, "rb") as file:
+            image = utils._apply_exif_orientation(Image.open(file))
+            image.load()
+    except PILLOW_ERRORS as error:
+        raise unreadable(file_name, "an image", error) from None
+    return to_8_bits(image, file_name)
+
+
+def to_8_bits(image: Image.Image, file_name: str) -> Image.Image:
+    """The image, in mode "L" if it was of 16 bits.
+
+    Pillow converts larger values to 8 bits by cutting them off at 255, which makes them white.
+
+    Raises:
+        InputError: values of 32 bits, whose range is not known.
+    """
+    # Pillow's PNG and PPM plugins read 16 bits as mode "I" in some versions.
+    if image.mode in WIDE_MODES or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        kind = "integers of 32 bits" if image.mode == "I" else "floats"
+        raise InputError(f"{file_name}: holds {kind}, but must hold values of 8 or 16 bits")
+    return image

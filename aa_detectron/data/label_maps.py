@@ -7,7 +7,7 @@ from PIL import Image
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
-from .images import unreadable
+from .images import PILLOW_ERRORS, unreadable
 
 
 def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -24,7 +24,7 @@ def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.nd
         with Image.open(file_name) as image:
             _check_header(image, file_name, size)
             return np.array(image)
-    except (OSError, SyntaxError) as error:
+    except PILLOW_ERRORS as error:
         raise unreadable(file_name, "a label map", error) from None
 
 
@@ -33,7 +33,7 @@ def check_label_file(file_name: str, size: tuple[int, int] | None = None) -> Non
     try:
         with Image.open(file_name) as image:
             _check_header(image, file_name, size)
-    except (OSError, SyntaxError) as error:
+    except PILLOW_ERRORS as error:
         raise unreadable(file_name, "a label map", error) from None
 
 

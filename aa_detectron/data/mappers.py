@@ -1,19 +1,26 @@
 """Mappers by meta-architecture; errors name the file, and DeepLab crops after the resize."""
 
+import copy
+
+import numpy as np
+import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
 from aa_detectron.config import CLASSIFIER, SEGMENTORS
+from aa_detectron.errors import InputError
 
+from .augmentation import augment
 from .classification import ClassificationMapper
+from .datasets.dicts_check import dict_problem, plain_id
 from .images import image_size, read_image
 from .label_maps import check_label_file, check_labels, read_label_map
 
 
 class CheckedDatasetMapper(DatasetMapper):
-    """Says in one line what is wrong with an image or a label map.
+    """Says in one line what is wrong with an image, a label map or an annotation.
 
     Args:
         num_classes: of the label maps; None leaves them unchecked.
@@ -22,7 +29,8 @@ class CheckedDatasetMapper(DatasetMapper):
 
     Raises (when called):
         InputError: a file that is missing or broken, an image of another size than the data set
-            says, a label map of another size than its image, an illegal label.
+            says, a label map of another size than its image, an illegal label or annotation, masks
+            that are no polygons, which ``INPUT.MASK_FORMAT`` asks for.
     """
 
     @configurable
@@ -41,21 +49,63 @@ class CheckedDatasetMapper(DatasetMapper):
             arguments["augmentations"] = build_sem_seg_augmentation(cfg)
         return arguments
 
-    def __call__(self, dataset_dict: dict):
-        file_name = dataset_dict.get("sem_seg_file_name") if self.num_classes else None
-        if file_name:
-            check_label_file(file_name, image_size(dataset_dict["file_name"]))
+    def __call__(self, original: dict) -> dict:
+        dataset_dict = copy.deepcopy(original)
+        file_name = dataset_dict["file_name"]
+        label_file = dataset_dict.pop("sem_seg_file_name", None)
+        if label_file and self.num_classes:
+            check_label_file(label_file, image_size(file_name))
+        image = read_image(dataset_dict, self.image_format)
+        dataset_dict = {"height": image.shape[0], "width": image.shape[1]} | dataset_dict
+        if "image_id" in dataset_dict:
+            dataset_dict["image_id"] = plain_id(dataset_dict["image_id"])
+        given = T.AugInput(image, sem_seg=self._read_labels(label_file) if label_file else None)
+        transforms = augment(self.augmentations, given, file_name)
+        dataset_dict["image"] = torch.as_tensor(
+            np.ascontiguousarray(given.image.transpose(2, 0, 1))
+        )
+        if given.sem_seg is not None:
+            labels = dataset_dict["sem_seg"] = torch.as_tensor(given.sem_seg.astype("long"))
+            if self.num_classes:
+                check_labels(labels, self.num_classes, self.ignore_label, label_file)
         try:
-            mapped = super().__call__(dataset_dict)
-        except (OSError, SyntaxError, utils.SizeMismatchError):
-            # Says what is wrong in one line.
-            read_image(dataset_dict, self.image_format)
-            if file_name:
-                read_label_map(file_name)
+            self._add_objects(dataset_dict, transforms, given.image.shape[:2])
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError):
+            self._explain(original)
             raise
-        if file_name:
-            check_labels(mapped["sem_seg"], self.num_classes, self.ignore_label, file_name)
-        return mapped
+        return dataset_dict
+
+    def _read_labels(self, file_name: str) -> np.ndarray:
+        """(H, W) uint8 labels; of a model that learns none, whatever the file holds."""
+        if self.num_classes:
+            return read_label_map(file_name)
+        return read_image({"file_name": file_name}, "L").squeeze(2)
+
+    def _add_objects(
+        self, dataset_dict: dict, transforms: T.Transform, size: tuple[int, int]
+    ) -> None:
+        """Puts proposals and, in training, instances into ``dataset_dict``, as Detectron2 does."""
+        if self.proposal_topk is not None:
+            utils.transform_proposals(
+                dataset_dict, size, transforms, proposal_topk=self.proposal_topk
+            )
+        if not self.is_train:
+            dataset_dict.pop("annotations", None)
+        elif "annotations" in dataset_dict:
+            self._transform_annotations(dataset_dict, transforms, size)
+
+    def _explain(self, dataset_dict: dict) -> None:
+        """Raises an error in one line if the annotations are to blame for what has failed."""
+        file_name, masks = dataset_dict["file_name"], self.use_instance_mask
+        problem = dict_problem(dataset_dict, needs_masks=masks)
+        if problem:
+            raise InputError(f"{file_name}: {problem}") from None
+        annotations = dataset_dict.get("annotations", [])
+        kinds = [type(a["segmentation"]) for a in annotations if "segmentation" in a]
+        if masks and self.instance_mask_format == "polygon" and set(kinds) - {list, tuple}:
+            legal = f"'bitmask' for {file_name}, which has masks that are no polygons"
+            # Not InvalidOption, which a loader's worker cannot pass on.
+            raise InputError(f"INPUT.MASK_FORMAT is 'polygon', but must be {legal}") from None
 
 
 def build_mapper(cfg: CfgNode, is_train: bool):

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.utils.keyed_random import keyed_random
 
+from .datasets.check import check_coco_use, check_same_classes
 from .images import image_size
 
 Sample = tuple[int, int]
@@ -121,12 +122,22 @@ def build_train_loader(cfg: CfgNode, mapper: Callable) -> DataLoader:
         mapper: see :class:`KeyedDataset`.
 
     Raises:
-        InvalidOption: a batch that cannot be shared evenly among the processes.
+        InputError: a data set that cannot be trained on, or has other classes than the first.
+        InvalidOption: a batch that cannot be shared evenly among the processes; masks in a format
+            other than ``INPUT.MASK_FORMAT``.
     """
     processes = comm.get_world_size()
     if cfg.SOLVER.IMS_PER_BATCH < 1 or cfg.SOLVER.IMS_PER_BATCH % processes:
         legal = f"a multiple of the number of processes, {processes}"
         raise InvalidOption("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH, legal)
+    for name in cfg.DATASETS.TRAIN:
+        check_coco_use(
+            name,
+            for_training=True,
+            needs_masks=cfg.MODEL.MASK_ON,
+            mask_format=cfg.INPUT.MASK_FORMAT,
+        )
+    check_same_classes(cfg.DATASETS.TRAIN)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     with keyed_random(seed, "sampler"):  # samplers without a seed draw one from NumPy
         parts = build_detection_train_loader.from_config(cfg, mapper=mapper)

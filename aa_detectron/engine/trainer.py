@@ -17,7 +17,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
-from aa_detectron.data.datasets.explain import explained
+from aa_detectron.data.datasets.check import check_coco_use
 from aa_detectron.data.mappers import build_mapper
 from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.data.train_loader import TrainingBatches, build_train_loader
@@ -106,18 +106,17 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode):
-        with explained(cfg.DATASETS.TRAIN):
-            return build_train_loader(cfg, build_mapper(cfg, True))
+        return build_train_loader(cfg, build_mapper(cfg, True))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
-        with explained([dataset_name]):
-            return build_detection_test_loader(
-                cfg,
-                dataset_name,
-                mapper=build_mapper(cfg, False),
-                batch_size=cfg.TEST.IMS_PER_BATCH,
-            )
+        check_coco_use(dataset_name, for_training=False, needs_masks=cfg.MODEL.MASK_ON)
+        return build_detection_test_loader(
+            cfg,
+            dataset_name,
+            mapper=build_mapper(cfg, False),
+            batch_size=cfg.TEST.IMS_PER_BATCH,
+        )
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

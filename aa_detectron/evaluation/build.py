@@ -22,6 +22,7 @@ from aa_detectron.data.pairs import get_metadata
 from aa_detectron.errors import InputError
 
 from .accuracy import ClassificationEvaluator, VIDEvaluator
+from .coco_truth import build_coco_evaluator
 from .pair_evaluator import (
     ClassificationConsistencyEvaluator,
     InstanceConsistencyEvaluator,
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 def _coco(cfg: CfgNode, name: str) -> COCOEvaluator:
     sigmas = cfg.TEST.KEYPOINT_OKS_SIGMAS
-    return COCOEvaluator(name, output_dir=inference_folder(cfg), kpt_oks_sigmas=sigmas)
+    return build_coco_evaluator(name, inference_folder(cfg), sigmas)
 
 
 def _sem_seg(cfg: CfgNode, name: str) -> SemSegEvaluator:

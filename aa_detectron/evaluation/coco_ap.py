@@ -66,9 +66,14 @@ def compare(truth: COCO, found: COCO, task: str, areas: int = 4) -> Comparison:
     images: list[Image] = [{} for _ in params.imgIds]
     for (category, area, image), entry in zip(keys, evaluation.evalImgs, strict=True):
         if entry is not None:
-            images[image][int(category), area] = _keep(entry)
-    ids, categories = ([int(i) for i in known] for known in (params.imgIds, params.catIds))
+            images[image][_plain(category), area] = _keep(entry)
+    ids, categories = ([_plain(i) for i in known] for known in (params.imgIds, params.catIds))
     return Comparison(ids, images, categories, params.iouThrs)
+
+
+def _plain(value):
+    """An id, a number or a text, as Python's own type."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _keep(entry: dict) -> Entry:

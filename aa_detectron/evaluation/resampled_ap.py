@@ -13,6 +13,7 @@ from numba import njit
 from pycocotools.coco import COCO
 
 from .coco_ap import ALL_AREAS, Comparison, Entry, compare, quiet
+from .coco_truth import number_annotations
 
 RECALLS = np.linspace(0, 1, 101)  # COCO's
 
@@ -41,6 +42,7 @@ def compare_detections(annotations: str, detections: str, task: str) -> Comparis
         found = json.load(file)
     with quiet():
         truth = COCO(annotations)
+        number_annotations(truth)
         results = truth.loadRes(found) if found else COCO()  # loadRes wants at least one
     return compare(truth, results, task, areas=1)
 

@@ -6,4 +6,6 @@ import hashlib
 def hash_key(*key: object) -> int:
     """128 bits from a key, whose parts may be anything; their ``str`` counts."""
     text = "/".join(map(str, key))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "little"
+    )

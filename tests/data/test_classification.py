@@ -5,8 +5,8 @@ from detectron2.config import get_cfg
 from PIL import Image
 
 from aa_detectron import add_aa_config
-from aa_detectron.data.classification import ClassificationMapper, ClassificationPairMapper
-from aa_detectron.data.pairs import build_shifted_pair_loader
+from aa_detectron.data.classification import ClassificationMapper
+from aa_detectron.data.pairs import ClassificationPairMapper, build_shifted_pair_loader
 from aa_detectron.errors import InputError
 
 

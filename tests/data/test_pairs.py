@@ -94,7 +94,7 @@ def test_folder_without_images(tmp_path):
 def test_truncated_image(folder, workers):
     content = (folder / "b.png").read_bytes()
     (folder / "b.png").write_bytes(content[: len(content) // 2])
-    cfg = config()
+    cfg = config(STRICT=True)
     cfg.DATALOADER.NUM_WORKERS = workers
     with pytest.raises(InputError) as caught:
         crops(cfg, folder)

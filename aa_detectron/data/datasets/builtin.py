@@ -7,7 +7,7 @@ import os
 from detectron2.data.datasets import coco
 
 from .class_folders import register_class_folders
-from .coco_check import check_coco_json
+from .coco_check import check_coco
 from .imagenet import register_imagenet_1k
 from .imagenet_vid import register_imagenet_vid
 from .register import register
@@ -33,9 +33,9 @@ def load_checked_coco(json_file, image_root, name, remedy=""):
         list[dict]: detectron2's data set dicts.
 
     Raises:
-        MissingAnnotations, InvalidAnnotations: as `check_coco_json`.
+        InputError: as `check_coco`.
     """
-    check_coco_json(json_file, remedy)
+    check_coco(json_file, remedy)
     # Looked up at call time, since aa_detectron.compat may have replaced it.
     return coco.load_coco_json(json_file, image_root, name)
 
@@ -62,9 +62,9 @@ def load_shapes_sem_seg(json_file, image_root, sem_seg_root):
         image_root, sem_seg_root (str): folders of the images and of their label maps.
 
     Raises:
-        MissingAnnotations, InvalidAnnotations: as `check_coco_json`.
+        InputError: as `check_coco`.
     """
-    check_coco_json(json_file, REMEDY)
+    check_coco(json_file, REMEDY)
     with open(json_file, encoding="utf-8") as file:
         images = json.load(file)["images"]
     return [

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from aa_detectron.data.folders import is_hidden
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
 
-from .conversion import Conversion
+from .conversion import Conversion, warn_of_old_labels
 
 TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """Label ids of the 19 classes of the benchmark, in the order of their training ids."""
@@ -69,7 +70,8 @@ def check_cityscapes(image_dir: str, gt_dir: str) -> None:
     Raises:
         InputError: naming the folder or file, and what is expected.
     """
-    images = sorted(Path(image_dir).glob("*/*"))
+    images = sorted(p for p in Path(image_dir).glob("*/*") if not is_hidden(p.name))
+    converted = []
     if not images:
         expected = Path(image_dir, "<city>", f"<name>{IMAGE}")
         raise InputError(f"{image_dir}: found no images, expected {expected}")
@@ -82,3 +84,5 @@ def check_cityscapes(image_dir: str, gt_dir: str) -> None:
             if not path.is_file():
                 hint = f"; {REMEDY}" if suffix == TRAIN_IDS else ""
                 raise InputError(f"{path}: no such file, though {image} is there{hint}")
+        converted.append(tuple(stem.with_name(stem.name + s) for s in (LABEL_IDS, TRAIN_IDS)))
+    warn_of_old_labels(converted, REMEDY)

@@ -5,7 +5,7 @@ import os
 
 from detectron2.data import MetadataCatalog
 
-from aa_detectron.data.images import IMAGE_SUFFIXES
+from aa_detectron.data.folders import IMAGE_SUFFIXES, is_image, list_folder
 from aa_detectron.errors import InputError
 
 from .register import register
@@ -60,11 +60,11 @@ def find_classes(root: str, remedy: str = "") -> list[str]:
     layout = f"expected class folders: {os.path.join(root, '<class>', '<image>')}"
     expected = f"{layout}; {remedy}" if remedy else layout
     try:
-        folders, files = _list(root)
+        folders, files = list_folder(root)
     except OSError as error:
         raise InputError(f"{root}: cannot be read ({error.strerror}); {expected}") from None
     if not folders:
-        images = sum(map(_is_image, files))
+        images = sum(map(is_image, files))
         found = f"{images} images directly in it" if images else "no folder in it"
         raise InputError(f"{root}: found {found}, {expected}")
     return folders
@@ -104,26 +104,12 @@ def register_class_folders(
 
 def _find_images(folder: str) -> list[str]:
     try:
-        images = [name for name in _list(folder)[1] if _is_image(name)]
+        images = [name for name in list_folder(folder)[1] if is_image(name)]
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
     if not images:
         raise InputError(f"{folder}: no images in this class folder ({', '.join(IMAGE_SUFFIXES)})")
     return images
-
-
-def _list(folder: str) -> tuple[list[str], list[str]]:
-    """Sorted names of the folders and of the files in a folder, less the hidden ones."""
-    folders, files = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith("."):
-                (folders if entry.is_dir() else files).append(entry.name)
-    return sorted(folders), sorted(files)
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _some(names: list[str]) -> str:

@@ -1,65 +1,230 @@
-"""Tells early and in one line what is wrong with a COCO JSON."""
+"""Checks a whole COCO file before anything is trained on it or tested with it."""
 
 import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 
 from detectron2.utils.file_io import PathManager
 
 from aa_detectron.errors import InputError
 
-# What detectron2 reads of each record.
+from .coco_cache import identify, recall, remember
+from .coco_records import annotation_problem, id_problem, image_problem, short
+
+# What Detectron2 reads of each record.
 REQUIRED = {
     "images": ["id", "file_name", "height", "width"],
     "annotations": ["id", "image_id", "category_id", "bbox"],
     "categories": ["id", "name"],
 }
+VERSION = 1
+"""To be raised with every change of what is checked."""
 
 
-def _problem(content):
-    """What keeps the parsed `content` from being COCO annotations, or None."""
-    if not isinstance(content, dict):
-        return f"found a {type(content).__name__}, expected an object with {', '.join(REQUIRED)}"
-    missing = [key for key in REQUIRED if not isinstance(content.get(key), list)]
-    if missing:
-        found = ", ".join(content) or "nothing"
-        return f"found {found}, expected also a list of {' and of '.join(missing)}"
-    if not content["categories"]:
-        return "found no category in categories, expected at least one"
-    for section, keys in REQUIRED.items():
-        for i, record in enumerate(content[section]):
-            lacking = [key for key in keys if not isinstance(record, dict) or key not in record]
-            if lacking:
-                return f"found {section}[{i}] without {', '.join(lacking)}, expected {keys}"
-    return None
+@dataclass
+class CocoFacts:
+    """What a COCO file holds, and what keeps it from some uses.
+
+    The texts name a record and what is wrong with it; None where nothing is.
+    """
+
+    classes: list[str] = field(default_factory=list)
+    """Names of the categories in the order of their ids, as Detectron2 numbers them."""
+    objects: int = 0
+    """Annotations that are no crowds."""
+    file_names: list[str] = field(default_factory=list)
+    problem: str | None = None
+    """For every use."""
+    no_annotations: str | None = None
+    """For every use but images alone."""
+    untestable: str | None = None
+    """For testing: COCO's evaluation reads "area" and "iscrowd"."""
+    no_mask: str | None = None
+    """For training with masks."""
+    no_crowd_mask: str | None = None
+    """For testing with masks."""
+    first_rle: str | None = None
+    """For training with masks as polygons: an object with a mask in RLE."""
 
 
-class MissingAnnotations(InputError, FileNotFoundError):
-    """There is no such file."""
+def check_coco(json_file: str, remedy: str = "", *, needs_annotations: bool = True) -> CocoFacts:
+    """Checks that a file holds instance annotations in COCO's format, all of it.
 
-
-class InvalidAnnotations(InputError, ValueError):
-    """The file does not hold what COCO's format asks for."""
-
-
-def check_coco_json(json_file, remedy=""):
-    """Check that a file holds instance annotations in COCO's format.
+    The result for a large file is kept in :func:`.coco_cache.cache_folder`.
 
     Args:
-        json_file (str): the file.
-        remedy (str): how to get it, added to the message when it is missing.
+        json_file: path of the file.
+        remedy: how to get the file, for the message when it is missing.
+        needs_annotations: False where images alone will do, as in COCO's test-dev.
 
     Raises:
-        MissingAnnotations: if there is no such file.
-        InvalidAnnotations: names the file, what it holds and what is expected.
+        InputError: a file that is missing or no JSON, a record that cannot be used; the message
+            names the file and the record, what was found and what is legal.
+    """
+    facts = read_facts(json_file, remedy)
+    problem = facts.problem or (facts.no_annotations if needs_annotations else None)
+    if problem:
+        raise InputError(f"{json_file}: {problem}")
+    return facts
+
+
+def read_facts(json_file: str, remedy: str = "") -> CocoFacts:
+    """Reads a file, or recalls what was found in it before.
+
+    Raises:
+        InputError: a file that is missing or no JSON.
     """
     try:
-        with PathManager.open(json_file, encoding="utf-8") as file:
+        path = PathManager.get_local_path(json_file)
+        identity = identify(path)
+        found = recall(path, VERSION)
+        if found and found.keys() == {f.name for f in fields(CocoFacts)}:
+            return CocoFacts(**found)
+        with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except FileNotFoundError:
         hint = f"; {remedy}" if remedy else ""
-        raise MissingAnnotations(f"no annotations at {json_file}{hint}") from None
-    except ValueError as error:
+        raise InputError(f"no annotations at {json_file}{hint}") from None
+    except OSError as error:
+        raise InputError(f"{json_file}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, RecursionError) as error:
         message = f"{json_file}: found no whole JSON ({error}), expected COCO annotations"
-        raise InvalidAnnotations(message) from None
-    problem = _problem(content)
-    if problem:
-        raise InvalidAnnotations(f"{json_file}: {problem}")
+        raise InputError(message) from None
+    facts = find_facts(content, has_unique_annotations="minival" not in json_file)
+    remember(path, VERSION, asdict(facts), identity)
+    return facts
+
+
+def find_facts(content, *, has_unique_annotations: bool = True) -> CocoFacts:
+    """The facts of a parsed COCO file.
+
+    Args:
+        content: JSON.
+        has_unique_annotations: False for COCO's minival files, whose annotations' ids repeat, which
+            Detectron2 lets pass.
+    """
+    facts = CocoFacts()
+    facts.problem = _layout_problem(content)
+    if facts.problem:
+        return facts
+    if "annotations" not in content:
+        found = ", ".join(map(str, content))
+        facts.no_annotations = f"found {found}, expected also a list of annotations"
+    images, annotations = content["images"], content.get("annotations", [])
+    categories = content["categories"]
+    facts.problem = (
+        _first("images", images, image_problem)
+        or _first("categories", categories, _category_problem)
+        or _ids_problem("images", images)
+        or _ids_problem("categories", categories)
+    )
+    if facts.problem:
+        return facts
+    facts.classes = [c["name"] for c in sorted(categories, key=lambda c: c["id"])]
+    facts.file_names = [image["file_name"] for image in images]
+    check = _annotation_check(images, categories)
+    facts.problem = _first("annotations", annotations, check) or (
+        _repeated("annotations", annotations) if has_unique_annotations else None
+    )
+    if not facts.problem:
+        _find_uses(facts, annotations)
+    return facts
+
+
+def _layout_problem(content) -> str | None:
+    if not isinstance(content, dict):
+        return f"found a {type(content).__name__}, expected an object with {', '.join(REQUIRED)}"
+    missing = [key for key in REQUIRED if not isinstance(content.get(key), list)]
+    if missing and not (missing == ["annotations"] and "annotations" not in content):
+        found = ", ".join(map(str, content)) or "nothing"
+        return f"found {found}, expected also a list of {' and of '.join(missing)}"
+    for section, noun in (("categories", "category"), ("images", "image")):
+        if not content[section]:
+            return f"found no {noun} in {section}, expected at least one"
+    for section, keys in REQUIRED.items():
+        for number, record in enumerate(content.get(section, [])):
+            if not isinstance(record, dict) or not record.keys() >= set(keys):
+                lacking = [k for k in keys if not isinstance(record, dict) or k not in record]
+                return f"found {section}[{number}] without {', '.join(lacking)}, expected {keys}"
+    return None
+
+
+def _first(section: str, records: list[dict], check: Callable) -> str | None:
+    """The first record that ``check`` finds a problem with."""
+    for number, record in enumerate(records):
+        problem = check(record)
+        if problem:
+            return f"{_name(section, number, record)}: {problem}"
+    return None
+
+
+def _name(section: str, number: int, record: dict) -> str:
+    return f"{section}[{number}] (id {short(record['id'])})"
+
+
+def _category_problem(category: dict) -> str | None:
+    if type(category["name"]) is not str:
+        return f"name is {short(category['name'])}, but must be a text"
+    return id_problem(category["id"])
+
+
+def _ids_problem(section: str, records: list[dict]) -> str | None:
+    """Ids that are not unique, or cannot be sorted, as Detectron2 does."""
+    is_text = type(records[0]["id"]) is str
+    for number, record in enumerate(records):
+        if (type(record["id"]) is str) != is_text:
+            legal = f"{'a text' if is_text else 'a number'}, as the id of {section}[0]"
+            return f"{section}[{number}]: id is {short(record['id'])}, but must be {legal}"
+    return _repeated(section, records)
+
+
+def _repeated(section: str, records: list[dict]) -> str | None:
+    ids = [record["id"] for record in records]
+    if len(set(ids)) == len(ids):
+        return None
+    seen = {}
+    for number, value in enumerate(ids):
+        if value in seen:
+            first = f"{section}[{seen[value]}] has it already"
+            return f"{section}[{number}]: id is {short(value)}, but must be unique: {first}"
+        seen[value] = number
+    return None
+
+
+def _annotation_check(images: list[dict], categories: list[dict]) -> Callable:
+    """The check of an annotation in a file with these images and categories."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
+    names = {category["id"] for category in categories}
+
+    def check(annotation: dict) -> str | None:
+        for key in ("id", "image_id", "category_id"):
+            problem = id_problem(annotation[key], key)
+            if problem:
+                return problem
+        size = sizes.get(annotation["image_id"])
+        if size is None:
+            return f"image_id is {short(annotation['image_id'])}, but must be an id in images"
+        if annotation["category_id"] not in names:
+            found = short(annotation["category_id"])
+            return f"category_id is {found}, but must be an id in categories"
+        return annotation_problem(annotation, size)
+
+    return check
+
+
+def _find_uses(facts: CocoFacts, annotations: list[dict]) -> None:
+    """Sets the facts on what the annotations can be used for."""
+    for number, annotation in enumerate(annotations):
+        name = _name("annotations", number, annotation)
+        is_crowd, mask = annotation.get("iscrowd", 0), annotation.get("segmentation")
+        facts.objects += not is_crowd
+        lacking = [key for key in ("area", "iscrowd") if key not in annotation]
+        if lacking and not facts.untestable:
+            facts.untestable = f"{name}: has no {lacking[0]}, which COCO's evaluation reads"
+        if not mask:
+            text = f"{name}: has no segmentation, but MODEL.MASK_ON needs one for each object"
+            facts.no_crowd_mask = facts.no_crowd_mask or text
+            if not is_crowd:
+                facts.no_mask = facts.no_mask or text
+        elif isinstance(mask, dict) and not is_crowd and not facts.first_rle:
+            facts.first_rle = f"{name}: segmentation is a mask in RLE"

@@ -1,7 +1,10 @@
 """Converting the label maps of a data set to the ids that Detectron2 reads."""
 
+import contextlib
 import functools
+import logging
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +15,8 @@ from tqdm import tqdm
 
 from aa_detectron.data.label_maps import write_label_map
 from aa_detectron.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 IGNORE_INTERRUPT = (signal.SIGINT, signal.SIG_IGN)
 """For the workers: the parent process tells the user."""
@@ -27,7 +32,7 @@ class Conversion(NamedTuple):
 
 
 def convert_all(conversions: Iterable[Conversion], workers: int = 1) -> int:
-    """Converts the label maps whose targets are not there yet, with a progress bar.
+    """Converts the label maps whose targets are missing or out of date, with a progress bar.
 
     Each is whole or not there, so an interrupted conversion can be run again.
 
@@ -41,7 +46,7 @@ def convert_all(conversions: Iterable[Conversion], workers: int = 1) -> int:
     Raises:
         InputError: naming the file that cannot be read or written.
     """
-    missing = [conversion for conversion in conversions if not conversion.target.is_file()]
+    missing = [conversion for conversion in conversions if not is_current(conversion)]
     show = functools.partial(tqdm, total=len(missing), unit="img", disable=not missing)
     if workers == 1 or not missing:
         list(show(map(convert, missing)))
@@ -51,6 +56,35 @@ def convert_all(conversions: Iterable[Conversion], workers: int = 1) -> int:
     return len(missing)
 
 
+def is_current(conversion: Conversion) -> bool:
+    """Whether the target was converted from the source as it is now.
+
+    A target carries the time stamp of its source. Where there is no source, a target is kept.
+    """
+    try:
+        times = [p.stat().st_mtime_ns // 1000 for p in (conversion.target, conversion.source)]
+    except OSError:
+        return conversion.target.is_file()
+    return times[0] == times[1]
+
+
+def warn_of_old_labels(pairs: Iterable[tuple[Path, Path]], remedy: str) -> None:
+    """Warns where a source has changed since its label map was converted from it.
+
+    Args:
+        pairs: source and target; pairs without a source are passed over.
+        remedy: how to convert the label maps anew.
+    """
+    old = []
+    for source, target in pairs:
+        with contextlib.suppress(OSError):
+            if source.stat().st_mtime_ns > target.stat().st_mtime_ns + 1000:
+                old.append(target)
+    if old:
+        count = f"{len(old)} label maps are older than what they were converted from"
+        logger.warning(f"{old[0]}: {count}; {remedy}")
+
+
 def convert(conversion: Conversion) -> None:
     """Converts a label map.
 
@@ -58,8 +92,10 @@ def convert(conversion: Conversion) -> None:
         InputError: naming the file that cannot be read or written.
     """
     try:
+        changed = conversion.source.stat().st_mtime_ns
         labels = conversion.read(conversion.source)
     except Exception as error:  # SciPy's reader raises whatever a broken file leads to
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{conversion.source}: holds no label map ({reason})") from None
     write_label_map(conversion.target, labels)
+    os.utime(conversion.target, ns=(changed, changed))

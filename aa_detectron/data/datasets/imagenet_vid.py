@@ -93,7 +93,7 @@ def read_classes(path: str) -> list[int]:
     """
     try:
         names = ET.parse(path).findall("object/name")
-    except (OSError, ET.ParseError) as error:
+    except (OSError, ET.ParseError, LookupError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as XML ({error})") from None
     indices = {c["wnid"]: i for i, c in enumerate(CLASSES)}
     found = {(name.text or "").strip() for name in names}

@@ -28,7 +28,7 @@ from scipy.io import loadmat
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
-from .conversion import Conversion
+from .conversion import Conversion, warn_of_old_labels
 from .register import register
 
 CLASSES = [
@@ -69,13 +69,18 @@ def read_ids(path: Path, remedy: str = "") -> list[str]:
     """The ids of a split list.
 
     Raises:
-        InputError: no such file, or an empty one.
+        InputError: no such file, an empty one, one that is no text, or an id with a folder.
     """
     try:
         ids = path.read_text(encoding="utf-8").split()
     except OSError as error:
         hint = f"; {remedy}" if remedy else ""
         raise InputError(f"{path}: cannot be read ({error.strerror}){hint}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no text in UTF-8 ({error})") from None
+    for i in ids:
+        if "\0" in i or i in (".", "..") or os.path.basename(i.replace("\\", "/")) != i:
+            raise InputError(f"{path}: has id {i!r}, but ids must be names of files, no paths")
     if not ids:
         raise InputError(f"{path}: found no image in this list, expected one id a line")
     return ids
@@ -96,6 +101,11 @@ def load_voc_sem_seg(root: str, split: str) -> list[dict]:
     images, labels = folder / "JPEGImages", folder / SPLITS[split]
     _check_files(images, [f"{i}.jpg" for i in ids])
     _check_files(labels, [f"{i}.png" for i in ids], remedy)
+    sources = folder / "SegmentationClass", Path(root, "benchmark_RELEASE", "dataset", "cls")
+    pairs = [(sources[0] / f"{i}.png", sources[1] / f"{i}.mat", labels / f"{i}.png") for i in ids]
+    warn_of_old_labels(
+        ((voc if voc.exists() else sbd, target) for voc, sbd, target in pairs), remedy
+    )
     return [
         {
             "file_name": str(images / f"{i}.jpg"),

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from aa_detectron.config import CLASSIFIER
 from aa_detectron.consistency.shifts import Offset, crop_size
-from aa_detectron.data.classification import ClassificationPairMapper
+from aa_detectron.data.pairs import ClassificationPairMapper
 from aa_detectron.data.images import read_image
 from aa_detectron.data.pairs import cut_crop, get_metadata
 from aa_detectron.engine.launch import LoadedModel
@@ -81,7 +81,7 @@ def cut_windows(cfg: CfgNode, path: str) -> Windows:
     image = read_image({"file_name": path}, cfg.INPUT.FORMAT)
     if cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
         mapper = ClassificationPairMapper(cfg)
-        image = mapper.centre(torch.as_tensor(image.transpose(2, 0, 1).copy()))
+        image = mapper.center(torch.as_tensor(image.transpose(2, 0, 1).copy()))
         image = image.permute(1, 2, 0).numpy()
         size = mapper.size, mapper.size
         shift, augmentations = mapper.resize - mapper.size, []

@@ -6,7 +6,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 import aa_detectron  # noqa: F401  registers
 from aa_detectron.data.datasets import builtin
-from aa_detectron.data.datasets.coco_check import check_coco_json
+from aa_detectron.data.datasets.coco_check import check_coco
 from aa_detectron.data.datasets.shapes import CLASSES
 from aa_detectron.errors import InputError
 
@@ -33,9 +33,8 @@ def test_classes_are_known_without_the_data(shapes_at, tmp_path):
 
 def test_missing_data_names_file_and_remedy(shapes_at, tmp_path):
     shapes_at(str(tmp_path))
-    with pytest.raises(FileNotFoundError) as error:
+    with pytest.raises(InputError) as error:
         DatasetCatalog.get("shapes_val")
-    assert isinstance(error.value, InputError)
     message = str(error.value)
     assert str(tmp_path / "shapes" / "annotations" / "instances_val.json") in message
     assert "python tools/make_shapes.py" in message and "\n" not in message
@@ -58,7 +57,7 @@ def test_loader_is_looked_up_at_call_time(monkeypatch, tmp_path):
 def test_good_json_passes(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(GOOD))
-    check_coco_json(str(path))
+    check_coco(str(path))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_good_json_passes(tmp_path):
 def test_bad_json_is_told_in_one_line(tmp_path, text, found):
     path = tmp_path / "bad.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match=found) as error:
-        check_coco_json(str(path))
+    with pytest.raises(InputError, match=found) as error:
+        check_coco(str(path))
     assert str(path) in str(error.value) and "expected" in str(error.value)
-    assert "\n" not in str(error.value) and isinstance(error.value, InputError)
+    assert "\n" not in str(error.value)

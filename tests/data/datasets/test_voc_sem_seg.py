@@ -1,5 +1,6 @@
 """A tree by hand, in the layout that the downloads of VOC 2012 and SBD unpack to."""
 
+import os
 import shutil
 
 import numpy as np
@@ -148,3 +149,40 @@ def test_colours_are_refused(root):
     Image.new("RGB", (8, 6)).save(path)
     with pytest.raises(InputError, match="2007_1.png: holds no label map .*mode 'RGB'"):
         convert_all(voc_sem_seg.plan_voc(str(root)))
+
+
+@pytest.mark.parametrize("step", [-(10**9), 10**9])
+def test_labels_of_a_source_that_has_changed(root, step, caplog):
+    """Whether the new source is younger or older, as files from an archive are."""
+    convert_all(voc_sem_seg.plan_voc(str(root)))
+    load_voc_sem_seg(str(root), "train")
+    assert not caplog.records
+    source = voc_folder(root) / "SegmentationClass" / "2007_2.png"
+    changed = source.stat().st_mtime_ns + step
+    save_palette(source, np.full((6, 8), 9, np.uint8))
+    os.utime(source, ns=(changed, changed))
+    (record,) = load_voc_sem_seg(str(root), "train")[1:]
+    assert ("2007_2.png: 1 label maps are older" in caplog.text) == (step > 0)
+    assert convert_all(voc_sem_seg.plan_voc(str(root))) == 1
+    assert (read_label_map(record["sem_seg_file_name"]) == 9).all()
+
+
+def test_labels_without_their_source_are_kept(root):
+    convert_all(voc_sem_seg.plan_voc(str(root)))
+    (voc_folder(root) / "SegmentationClass" / "2007_2.png").unlink()
+    assert convert_all(voc_sem_seg.plan_voc(str(root))) == 0
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\n", "gr\u00fcn".encode("latin-1"), b"\x80"])
+def test_list_that_is_no_text(root, text):
+    path = voc_folder(root) / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match="val.txt: is no text in UTF-8"):
+        load_voc_sem_seg(str(root), "val")
+
+
+@pytest.mark.parametrize("i", ["../2007_1", "/etc/2007_1", "a/b", "..", ".", "a\\b", "a\0b"])
+def test_ids_lead_nowhere_else(root, i):
+    (root / "benchmark_RELEASE" / "dataset" / "val.txt").write_text(f"2008_5\n{i}\n")
+    with pytest.raises(InputError, match="val.txt: has id .*, but ids must be names of files"):
+        list(voc_sem_seg.plan_sbd(str(root)))

@@ -1,0 +1,257 @@
+"""Checks a registered data set before the first iteration, by the kind that its metadata names."""
+
+import logging
+import os
+from collections.abc import Iterable
+
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from aa_detectron.data.label_maps import check_labels, read_label_map
+from aa_detectron.errors import InputError, InvalidOption
+
+from .cityscapes import check_cityscapes
+from .coco_check import CocoFacts, check_coco
+from .dicts_check import check_dicts
+
+logger = logging.getLogger(__name__)
+
+COCO_KINDS = ("coco", "coco_panoptic_seg")
+"""Values of ``evaluator_type`` for instances."""
+SEM_SEG_KINDS = ("sem_seg", "cityscapes_sem_seg", "coco_panoptic_seg")
+"""Values of ``evaluator_type`` for label maps."""
+MAX_LABEL_MAPS = 32
+"""Label maps of a data set that are looked at before it is used."""
+
+
+def check_data_set(
+    name: str, *, for_training: bool, needs_masks: bool, mask_format: str | None = None
+) -> None:
+    """Checks whether a registered data set can be used, as far as its annotations tell.
+
+    COCO files are read whole, once (see :mod:`.coco_cache`). Of other kinds, annotations are loaded
+    where Detectron2 would only do so after the training. Of images only the names are looked at, of
+    label maps at most :data:`MAX_LABEL_MAPS`.
+
+    Args:
+        name: of the data set.
+        for_training: whether it is trained on; otherwise it is tested with.
+        needs_masks: as ``MODEL.MASK_ON``.
+        mask_format: as ``INPUT.MASK_FORMAT``, for training with masks; None for either.
+
+    Raises:
+        InputError: names the file and the record, what was found and what is legal.
+        InvalidOption: masks in RLE, but ``mask_format`` is "polygon".
+    """
+    if not for_training:
+        check_metadata(name)
+    if coco_file(name):
+        check_coco_use(
+            name, for_training=for_training, needs_masks=needs_masks, mask_format=mask_format
+        )
+        return
+    check_source(name)
+    kind = MetadataCatalog.get(name).get("evaluator_type")
+    if for_training and kind not in (*COCO_KINDS, *SEM_SEG_KINDS, None):
+        return  # the loader of the training reads it next
+    dicts = load_data_set(name)
+    if kind in SEM_SEG_KINDS:
+        check_some_label_maps(name, dicts)
+    else:
+        check_dicts(name, dicts, for_training=for_training, needs_masks=needs_masks)
+
+
+def check_coco_use(
+    name: str, *, for_training: bool, needs_masks: bool, mask_format: str | None = None
+) -> None:
+    """The part of :func:`check_data_set` for data sets with a COCO file; others are let through.
+
+    The arguments and errors are those of :func:`check_data_set`.
+    """
+    json_file, facts = coco_file(name), check_source(name, needs_annotations=for_training)
+    if facts and for_training:
+        check_training(json_file, facts, needs_masks=needs_masks, mask_format=mask_format)
+    elif facts:
+        check_testing(json_file, facts, needs_masks=needs_masks)
+
+
+def load_data_set(name: str) -> list[dict]:
+    """Dataset dicts of a registered data set.
+
+    Raises:
+        InputError: its files are missing or malformed, or hold no image.
+    """
+    check_source(name)
+    dicts = DatasetCatalog.get(name)
+    if not len(dicts):
+        metadata = MetadataCatalog.get(name)
+        where = metadata.get("json_file") or metadata.get("image_root") or name
+        raise InputError(f"{where}: holds no image of {name}")
+    return dicts
+
+
+def check_source(name: str, *, needs_annotations: bool = False) -> CocoFacts | None:
+    """Checks the files from which Detectron2's own loaders make the dataset dicts.
+
+    Returns:
+        what was found in a COCO file; None for other kinds.
+
+    Raises:
+        InputError: naming the file.
+    """
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("evaluator_type") == "cityscapes_sem_seg" and metadata.get("gt_dir"):
+        check_cityscapes(metadata.image_dir, metadata.gt_dir)
+    json_file = coco_file(name)
+    if not json_file:
+        return None
+    facts = check_coco(json_file, needs_annotations=needs_annotations)
+    classes = metadata.get("thing_classes")
+    # Detectron2's panoptic data sets list classes that the file does not have.
+    is_listed = classes is not None and metadata.get("evaluator_type") != "coco_panoptic_seg"
+    if is_listed and list(classes) != facts.classes:
+        found = _differing(facts.classes, list(classes))
+        raise InputError(f"{json_file}: has {found} of {name}, in the order of their ids")
+    return facts
+
+
+def coco_file(name: str) -> str | None:
+    """The COCO file of a data set; None where it has none."""
+    metadata = MetadataCatalog.get(name)
+    json_file = metadata.get("json_file")
+    is_coco = metadata.get("evaluator_type", "coco") in COCO_KINDS
+    is_json = json_file is not None and not os.fspath(json_file).endswith(".zip")
+    return os.fspath(json_file) if is_coco and is_json else None
+
+
+def check_metadata(name: str) -> None:
+    """Checks what evaluators read of a data set's metadata.
+
+    Raises:
+        InputError: an entry is missing, the message shows how to add it.
+    """
+    metadata = MetadataCatalog.get(name)
+    needed = {}
+    if metadata.get("evaluator_type") in SEM_SEG_KINDS:
+        needed = {"ignore_label": "255", "stuff_classes": "[...]"}
+    elif metadata.get("evaluator_type") == "coco" and not metadata.get("json_file"):
+        needed = {"thing_classes": "[...]"}
+    for key, value in needed.items():
+        if metadata.get(key) is None:
+            remedy = f"MetadataCatalog.get({name!r}).{key} = {value}"
+            raise InputError(f"data set {name}: its metadata has no {key}; add {remedy}")
+
+
+def check_training(
+    json_file: str, facts: CocoFacts, *, needs_masks: bool, mask_format: str | None = None
+) -> None:
+    """Checks that a detector can be trained on a COCO file.
+
+    Raises:
+        InputError, InvalidOption: as :func:`check_data_set`.
+    """
+    if not facts.objects:
+        raise InputError(f"{json_file}: has no object to train on, only crowds or no annotation")
+    if needs_masks and facts.no_mask:
+        raise InputError(f"{json_file}: {facts.no_mask}")
+    if needs_masks and mask_format == "polygon" and facts.first_rle:
+        legal = f"'bitmask' for {json_file}: {facts.first_rle}"
+        raise InvalidOption("INPUT.MASK_FORMAT", mask_format, legal)
+
+
+def check_testing(json_file: str, facts: CocoFacts, *, needs_masks: bool) -> None:
+    """Checks that COCO's evaluation can read a COCO file; a file without annotations is left alone.
+
+    Raises:
+        InputError: as :func:`check_data_set`.
+    """
+    problem = facts.untestable or (facts.no_crowd_mask if needs_masks else None)
+    if problem:
+        raise InputError(f"{json_file}: {problem}")
+
+
+def check_same_classes(names: Iterable[str]) -> None:
+    """Checks that data sets to be trained on together have the same classes in the same order.
+
+    Raises:
+        InputError: naming two data sets and the first class that differs.
+    """
+    known = {}
+    for name in names:
+        facts = check_source(name)
+        classes = facts.classes if facts else MetadataCatalog.get(name).get("thing_classes")
+        if classes is not None:
+            known[name] = list(classes)
+    for name, classes in known.items():
+        first, expected = next(iter(known.items()))
+        if classes != expected:
+            found = _differing(classes, expected)
+            raise InputError(f"DATASETS.TRAIN: {name} has {found} of {first}, in the same order")
+
+
+def check_some_label_maps(name: str, dicts: list[dict]) -> None:
+    """Looks at some label maps, evenly spread; warns of classes that none of them has.
+
+    Raises:
+        InputError: a label map that cannot be read, or has a label that is no class.
+    """
+    metadata = MetadataCatalog.get(name)
+    classes, ignore_label = metadata.get("stuff_classes"), metadata.get("ignore_label", 255)
+    files = [d["sem_seg_file_name"] for d in dicts if "sem_seg_file_name" in d]
+    if not classes or not files:
+        return
+    chosen = np.unique(np.linspace(0, len(files) - 1, MAX_LABEL_MAPS).round().astype(int))
+    found = set()
+    for file_name in (files[i] for i in chosen):
+        labels = read_label_map(file_name)
+        check_labels(labels, len(classes), ignore_label, file_name)
+        found.update(np.unique(labels).tolist())
+    _warn_of_absent_classes(name, classes, found, ignore_label, len(chosen), len(files))
+
+
+def _warn_of_absent_classes(
+    name: str, classes: list[str], found: set[int], ignore_label: int, looked: int, count: int
+) -> None:
+    absent = [c for i, c in enumerate(classes) if i not in found or i == ignore_label]
+    if not absent or (looked < count and len(absent) < len(classes) - 1):
+        return
+    hint = ""
+    if ignore_label in found:
+        hint = f"; they have {ignore_label}, the ignore label: is it meant to be a class?"
+    names = ", ".join(absent[:5]) + ", ..." * (len(absent) > 5)
+    logger.warning(f"{name}: of {looked} label maps looked at, none has {names}{hint}")
+
+
+def check_images(name: str) -> None:
+    """Checks that the images of a COCO file are there, by their names alone.
+
+    Raises:
+        InputError: naming the first that is missing, and how many are.
+    """
+    facts, root = check_source(name), MetadataCatalog.get(name).get("image_root")
+    if facts is None or root is None or "://" in os.fspath(root):
+        return
+    folders = {}
+    for folder in {os.path.dirname(file_name) for file_name in facts.file_names}:
+        try:
+            folders[folder] = set(os.listdir(os.path.join(root, folder)))
+        except OSError:
+            folders[folder] = set()
+    missing = [
+        file_name
+        for file_name in facts.file_names
+        if os.path.basename(file_name) not in folders[os.path.dirname(file_name)]
+    ]
+    if missing:
+        first, count = os.path.join(root, missing[0]), len(facts.file_names)
+        raise InputError(f"{first}: no such image, {len(missing)} of {count} are missing")
+
+
+def _differing(found: list[str], expected: list[str]) -> str:
+    """Says where two lists of classes differ."""
+    if len(found) != len(expected):
+        return f"{len(found)} classes, but must have the {len(expected)}"
+    number = next(
+        i for i, pair in enumerate(zip(found, expected, strict=True)) if len(set(pair)) > 1
+    )
+    return f"{found[number]!r} for class {number}, but must have the {expected[number]!r}"

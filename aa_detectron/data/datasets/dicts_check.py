@@ -1,0 +1,159 @@
+"""Checks dataset dicts of users' own loaders, which come in no file."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from detectron2.structures import BoxMode
+
+from aa_detectron.errors import InputError
+
+from .coco_records import bbox_problem, id_problem, keypoints_problem, segmentation_problem, short
+
+
+def check_dicts(name: str, dicts: list[dict], *, for_training: bool, needs_masks: bool) -> None:
+    """Checks dataset dicts in Detectron2's format, with annotations of instances.
+
+    Args:
+        name: of the data set.
+        dicts: what its loader returns.
+        for_training: whether it is trained on; otherwise it is tested with.
+        needs_masks: as ``MODEL.MASK_ON``.
+
+    Raises:
+        InputError: naming the data set and the record.
+    """
+    classes = MetadataCatalog.get(name).get("thing_classes")
+    is_coco = MetadataCatalog.get(name).get("evaluator_type") == "coco"
+    for number, image in enumerate(dicts):
+        problem = dict_problem(image, len(classes) if classes else None, needs_masks=needs_masks)
+        if not problem and is_coco and not for_training:
+            problem = _ground_truth_problem(image)
+        if problem:
+            raise InputError(f"data set {name}, image {number} ({file_name(image)}): {problem}")
+    if not for_training:
+        check_unique_ids(name, dicts)
+    if for_training and is_coco and not any(map(_has_object, dicts)):
+        raise InputError(f"data set {name}: has no object to train on")
+
+
+def check_unique_ids(name: str, dicts: Iterable[dict]) -> None:
+    """Raises InputError for two images of one id, which would be taken for one."""
+    seen = {}
+    for image in dicts:
+        key = plain_id(image.get("image_id"))
+        if key is not None and not isinstance(key, int | float | str):
+            legal = "a number or a text"
+            raise InputError(f"data set {name}: image_id is {short(key)}, but must be {legal}")
+        if key is not None and key in seen:
+            both = f"{seen[key]} and {file_name(image)}"
+            raise InputError(f"data set {name}: image_id {short(key)} is that of {both}")
+        seen[key] = file_name(image)
+
+
+def plain_id(value):
+    """An id as Python's own type, which can be written as JSON, where it is one of NumPy's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def dict_problem(image, num_classes: int | None = None, *, needs_masks: bool = False) -> str | None:
+    """What is wrong with a dataset dict, in words that follow its name; None for nothing."""
+    if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
+        return f"found {short(image)}, expected a dict with file_name"
+    for key in ("height", "width"):
+        side = image.get(key, 1)
+        if not _is_integer(side) or side < 1:
+            return f"{key} is {short(side)}, but must be an integer of at least 1"
+    annotations = image.get("annotations", [])
+    if not isinstance(annotations, list | tuple):
+        return f"annotations are {short(annotations)}, but must be a list"
+    size = (image["height"], image["width"]) if {"height", "width"} <= image.keys() else None
+    for number, annotation in enumerate(annotations):
+        problem = instance_problem(annotation, size, num_classes, needs_masks=needs_masks)
+        if problem:
+            return f"annotations[{number}]: {problem}"
+    return None
+
+
+def instance_problem(
+    annotation, size: tuple[int, int] | None, num_classes: int | None, *, needs_masks: bool
+) -> str | None:
+    """What is wrong with an annotation in Detectron2's format; None for nothing.
+
+    Args:
+        annotation: {"bbox", "bbox_mode", "category_id", "segmentation", ...}.
+        size: (height, width) of the image in pixels, None where it is not known.
+        num_classes: None where it is not known.
+        needs_masks: whether it must have a segmentation.
+    """
+    needed = {"bbox", "bbox_mode", "category_id"}
+    if not isinstance(annotation, dict) or not needed <= annotation.keys():
+        return f"found {short(annotation)}, expected a dict with {', '.join(sorted(needed))}"
+    category = annotation["category_id"]
+    if not _is_integer(category) or not 0 <= category < (num_classes or 2**31):
+        legal = f"an integer from 0 to {num_classes - 1}" if num_classes else "an integer"
+        return f"category_id is {short(category)}, but must be {legal}"
+    problem = _box_problem(annotation, size)
+    if problem:
+        return problem
+    mask = annotation.get("segmentation")
+    if mask is None or (isinstance(mask, list | dict) and not mask):
+        is_needed = needs_masks and not annotation.get("iscrowd", 0)
+        return "has no segmentation, but MODEL.MASK_ON needs one" if is_needed else None
+    problem = _mask_problem(mask, size) if size else None
+    if problem:
+        return f"segmentation {problem}"
+    points = _plain(annotation.get("keypoints") or [])
+    return keypoints_problem(points)
+
+
+def _box_problem(annotation: dict, size: tuple[int, int] | None) -> str | None:
+    box, mode = _plain(annotation["bbox"]), annotation["bbox_mode"]
+    if mode not in list(BoxMode):
+        return f"bbox_mode is {short(mode)}, but must be one of BoxMode's"
+    if mode not in (BoxMode.XYXY_ABS, BoxMode.XYWH_ABS) or not isinstance(box, list):
+        return None if isinstance(box, list) else f"bbox is {short(box)}, but must be numbers"
+    if mode == BoxMode.XYXY_ABS and len(box) == 4 and set(map(type, box)) <= {int, float}:
+        box = [*box[:2], box[2] - box[0], box[3] - box[1]]
+    return bbox_problem(box, size or (10**6, 10**6))
+
+
+def _mask_problem(mask, size: tuple[int, int]) -> str | None:
+    if isinstance(mask, np.ndarray) and mask.ndim == 2:
+        shape = "x".join(map(str, mask.shape))
+        return None if mask.shape == tuple(size) else f"is of {shape} pixels, not the image's"
+    if isinstance(mask, list | tuple):
+        mask = [_plain(polygon) for polygon in mask]
+    return segmentation_problem(mask, size)
+
+
+def _ground_truth_problem(image: dict) -> str | None:
+    """What would stop Detectron2 from writing the dicts as a COCO file for COCO's evaluation."""
+    problem = id_problem(plain_id(image.get("image_id")), "image_id")
+    if problem:
+        return problem
+    masks = [a.get("segmentation") for a in image.get("annotations", [])]
+    if any(isinstance(mask, np.ndarray) for mask in masks):
+        return "has a mask that is an array, but must have polygons or RLE for COCO's evaluation"
+    missing = [key for key in ("height", "width") if key not in image]
+    return f"has no {missing[0]}, which COCO's evaluation reads" if missing else None
+
+
+def _has_object(image: dict) -> bool:
+    return any(not a.get("iscrowd", 0) for a in image.get("annotations", []))
+
+
+def _is_integer(value) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _plain(values):
+    """A list of Python's numbers of an array, tuple or list of NumPy's; else the values."""
+    if isinstance(values, np.ndarray):
+        return values.ravel().tolist()
+    return [plain_id(value) for value in values] if isinstance(values, list | tuple) else values
+
+
+def file_name(image) -> str:
+    """Name of the file of a dataset dict, for messages."""
+    return str(image.get("file_name", "without file_name")) if isinstance(image, dict) else "?"

@@ -1,0 +1,42 @@
+"""Finding the images of a folder, and nothing else that systems and tools leave there."""
+
+import os
+from pathlib import Path
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""Of the files that count as images where a folder is searched for them."""
+_NOT_DATA = ("$RECYCLE.BIN", "@eaDir", "__MACOSX", "__pycache__", "lost+found")
+"""Folders of systems and tools, beside the hidden ones."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a system's or tool's own."""
+    return name.startswith(".") or name in _NOT_DATA
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name counts as an image."""
+    return not is_hidden(name) and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def list_folder(folder: str) -> tuple[list[str], list[str]]:
+    """Sorted names of the folders and of the files in a folder, without the hidden ones.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not is_hidden(entry.name):
+                (folders if entry.is_dir() else files).append(entry.name)
+    return sorted(folders), sorted(files)
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Sorted paths of all images in a folder and below; links to folders are not followed."""
+    found = []
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        found += [Path(path, name) for name in files if is_image(name)]
+    return sorted(found)

@@ -1,0 +1,111 @@
+"""Loader of shifted pairs."""
+
+import itertools
+import logging
+from collections.abc import Callable, Collection, Iterator
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, build_detection_test_loader
+from detectron2.utils import comm
+from torch.utils.data import DataLoader
+
+from aa_detectron.config import CLASSIFIER
+from aa_detectron.errors import InputError
+
+from .images import NEEDED, get_image_dicts
+from .mappers import ClassificationPairMapper, ShiftedPairMapper
+
+logger = logging.getLogger(__name__)
+
+
+class SkippingMapper:
+    """Calls a mapper; where that raises InputError, returns {file name: message} in its place."""
+
+    def __init__(self, mapper: Callable[[dict], list[dict]]):
+        self.mapper = mapper
+
+    def __call__(self, dataset_dict: dict) -> list[dict] | dict[str, str]:
+        try:
+            return self.mapper(dataset_dict)
+        except InputError as error:
+            return {dataset_dict["file_name"]: str(error)}
+
+
+class SkippingLoader:
+    """Batches of the images of a folder that can be used; the others are named in the log.
+
+    Args:
+        loader: gives lists of what a :class:`SkippingMapper` returns.
+        name: of the folder.
+
+    Raises (when iterated over):
+        InputError: no image can be used.
+    """
+
+    def __init__(self, loader: DataLoader, name: str):
+        self.loader = loader
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        used, skipped = set(), {}
+        for batch in self.loader:
+            for mapped in batch:
+                if isinstance(mapped, dict):
+                    skipped |= mapped
+            pairs = [mapped for mapped in batch if not isinstance(mapped, dict)]
+            used.update(crop["file_name"] for pair in pairs for crop in pair)
+            if pairs:
+                yield flatten_pairs(pairs)
+        if skipped:
+            self._report(len(used), skipped)
+
+    def _report(self, used: int, skipped: dict[str, str]) -> None:
+        for message in skipped.values():
+            logger.warning(f"left out: {message}")
+        count = f"{len(skipped)} of {used + len(skipped)} images"
+        # Another process may have images that can be used.
+        if not used and comm.get_world_size() == 1:
+            first = next(iter(skipped.values()))
+            raise InputError(f"{self.name}: {count} cannot be used: {first}")
+        logger.warning(f"{self.name}: {count} are left out")
+
+
+def flatten_pairs(batch: list[list[dict]]) -> list[dict]:
+    """Collates pairs to one flat list: first, second, first, second, ..."""
+    return list(itertools.chain.from_iterable(batch))
+
+
+def build_shifted_pair_loader(
+    cfg: CfgNode, name: str, only: Collection[tuple] | None = None
+) -> DataLoader | SkippingLoader:
+    """Test loader of ``TEST.CONSISTENCY.PAIRS_PER_IMAGE`` pairs from every image.
+
+    Unless ``TEST.CONSISTENCY.STRICT``, images of a folder that cannot be read or are too small are
+    left out. Those of a registered data set always raise.
+
+    Args:
+        cfg: with ``TEST.CONSISTENCY``.
+        name: a registered data set or a folder of images.
+        only: the (image id, number) of the pairs that are wanted; None for all.
+    """
+    options = cfg.TEST.CONSISTENCY
+    is_classifier = cfg.MODEL.META_ARCHITECTURE == CLASSIFIER
+    mapper = ClassificationPairMapper(cfg) if is_classifier else ShiftedPairMapper(cfg)
+    is_strict = options.STRICT or name in DatasetCatalog
+    pairs = [
+        {key: image[key] for key in NEEDED if key in image} | {"pair_number": number}
+        for image in get_image_dicts(name)
+        for number in range(options.PAIRS_PER_IMAGE)
+        if only is None or (image["image_id"], number) in only
+    ]
+    loader = build_detection_test_loader(
+        pairs,
+        mapper=mapper if is_strict else SkippingMapper(mapper),
+        batch_size=options.PAIRS_PER_BATCH,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=flatten_pairs if is_strict else list,
+    )
+    return loader if is_strict else SkippingLoader(loader, name)
