@@ -6,6 +6,9 @@ import os
 
 from detectron2.data.datasets import coco
 
+from . import nuclei
+from .camvid import register_camvid
+from .cifar10 import register_cifar10
 from .class_folders import register_class_folders
 from .coco_check import check_coco
 from .imagenet import register_imagenet_1k
@@ -115,11 +118,26 @@ def register_all_shapes(root):
         )
 
 
+def register_nuclei(root):
+    """Register `nuclei_{train,val}`; no file is read."""
+    for split in nuclei.SPLITS:
+        register_checked_coco(
+            f"nuclei_{split}",
+            {"thing_classes": list(nuclei.CLASSES), "thing_colors": nuclei.COLORS},
+            nuclei.annotation_file(root, split),
+            nuclei.image_folder(root),
+            nuclei.REMEDY,
+        )
+
+
 def register_all(root):
     """Register every data set of this package under `root`; no file is read."""
     register_all_shapes(root)
+    register_camvid(root)
+    register_cifar10(root)
     register_imagenet_1k(root)
     register_imagenet_vid(root)
+    register_nuclei(root)
     register_voc_sem_seg(root)
 
 
