@@ -7,7 +7,7 @@ from aa_detectron.errors import InputError
 from aa_detectron.experiments.comparison.configs import load_run_config
 from aa_detectron.experiments.comparison.plan import plan_of_runs, read_plan
 
-COMPARISONS = sorted(CONFIGS.glob("comparisons/shapes_*.yaml"))
+COMPARISONS = sorted(CONFIGS.glob("comparisons/[!B]*.yaml"))  # without the bases
 VARIANT = "variants: {a: {config: a.yaml}, b: {config: a.yaml}}"
 LEGAL = f"output: out\nseeds: [1, 2]\n{VARIANT}\n"
 
