@@ -12,9 +12,8 @@ from tqdm import tqdm
 
 from aa_detectron.config import CLASSIFIER
 from aa_detectron.consistency.shifts import Offset, crop_size
-from aa_detectron.data.pairs import ClassificationPairMapper
 from aa_detectron.data.images import read_image
-from aa_detectron.data.pairs import cut_crop, get_metadata
+from aa_detectron.data.pairs import ClassificationPairMapper, cut_crop, get_metadata
 from aa_detectron.engine.launch import LoadedModel
 from aa_detectron.errors import InputError
 
