@@ -5,11 +5,12 @@ import os
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from aa_detectron.config import CLASSIFIER, SEGMENTORS
+from aa_detectron.config import CLASSIFIER
 from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.build import check_evaluator_type
 
+from .data_checks import check_kinds
 from .legal_values import check_values
 
 
@@ -42,7 +43,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     for name in cfg.DATASETS.TEST:
         check_evaluator_type(name)
     check_consistency_config(cfg)
-    check_data_sets(cfg, splits)
+    check_kinds(cfg, splits)
 
 
 def register_folders(cfg: CfgNode) -> None:
@@ -87,26 +88,3 @@ def _has_coco_objects(name: str) -> bool:
     metadata = MetadataCatalog.get(name)
     is_coco = metadata.get("evaluator_type") in ("coco", "coco_panoptic_seg")
     return is_coco and metadata.get("json_file") is not None
-
-
-def check_data_sets(cfg: CfgNode, splits: tuple[str, ...] = ("TRAIN", "TEST")) -> None:
-    """Raises InvalidOption for a data set that is not for the model, or has other classes."""
-    if cfg.MODEL.META_ARCHITECTURE in SEGMENTORS:
-        node, classes_key = "SEM_SEG_HEAD", "stuff_classes"
-    elif cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
-        node, classes_key = "CLASSIFIER", "classes"
-    else:
-        return
-    found = cfg.MODEL[node].NUM_CLASSES
-    for split, name in ((s, n) for s in splits for n in cfg.DATASETS[s]):
-        metadata = MetadataCatalog.get(name)
-        kind, classes = metadata.get("evaluator_type"), metadata.get(classes_key)
-        if node == "CLASSIFIER" and split == "TEST" and kind == "imagenet_vid":
-            number = 1000  # classifiers of ImageNet-1k are tested there
-        elif node == "CLASSIFIER" and kind != "classification":
-            raise InvalidOption(f"DATASETS.{split}", name, "a data set for classification")
-        else:
-            number = len(classes) if classes else found
-        if number != found:
-            legal = f"{number} for {name}"
-            raise InvalidOption(f"MODEL.{node}.NUM_CLASSES", found, legal)

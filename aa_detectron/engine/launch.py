@@ -19,12 +19,12 @@ from yaml import YAMLError
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.config import add_aa_config
-from aa_detectron.data.datasets.check import check_data_set, check_images
 from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
 from aa_detectron.model_zoo import find_config
 from aa_detectron.utils.safe_yaml import check_with_bases
 
 from .checks import check_config
+from .data_checks import check_contents
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -114,23 +114,6 @@ def _build_and_load(cfg: CfgNode, *, resume: bool = False) -> nn.Module:
     checkpointer = AACheckpointer(model, cfg.OUTPUT_DIR, strict=True, input_format=cfg.INPUT.FORMAT)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     return model
-
-
-def check_contents(cfg: CfgNode, splits: tuple[str, ...]) -> None:
-    """Checks what the data sets of some ``DATASETS`` hold, before anything is trained or tested.
-
-    Raises:
-        InputError, InvalidOption: as :func:`~aa_detectron.data.datasets.check.check_data_set`.
-    """
-    for split, name in ((s, n) for s in splits for n in cfg.DATASETS[s]):
-        is_train = split == "TRAIN"
-        check_data_set(
-            name,
-            for_training=is_train,
-            needs_masks=cfg.MODEL.MASK_ON,
-            mask_format=cfg.INPUT.MASK_FORMAT if is_train else None,
-        )
-        check_images(name)
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
