@@ -9,7 +9,7 @@ from PIL import Image
 
 from aa_detectron.data.datasets.camvid import CLASSES, COLORS, load_camvid, register_camvid
 from aa_detectron.data.mappers import build_mapper
-from aa_detectron.engine.trainer import EVALUATORS
+from aa_detectron.engine.trainer import Trainer
 from aa_detectron.errors import InputError
 
 CONFIG = CONFIGS / "CamVid-SemanticSegmentation" / "deeplab_v3_plus_R_18_os16_plain.yaml"
@@ -75,7 +75,7 @@ def test_evaluator_leaves_void_out(root, tmp_path):
     """A prediction that is right but for one pixel, and anything where there is void."""
     try:
         register_camvid(str(root))
-        evaluator = EVALUATORS["sem_seg"]("camvid_test", None)
+        evaluator = Trainer.build_evaluator(small_config(tmp_path), "camvid_test")
         evaluator.reset()
         (record,) = DatasetCatalog.get("camvid_test")
         truth = labels_of("3.png")
