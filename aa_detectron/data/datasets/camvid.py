@@ -13,7 +13,7 @@ import functools
 import os
 from pathlib import Path
 
-from aa_detectron.data.images import IMAGE_SUFFIXES
+from aa_detectron.data.folders import IMAGE_SUFFIXES
 from aa_detectron.errors import InputError
 
 from .register import register
