@@ -29,7 +29,7 @@ def read_description() -> str:
 #   `cv2` folder over each other, so the choice stays with the user. requirements.txt takes the
 #   headless one, because the other needs libGL, which bare machines lack.
 INSTALL_REQUIRES = [
-    "torch>=2.4",  # torch.library.custom_op
+    "torch>=2.6",  # torch.serialization.safe_globals with names
     "torchvision",
     "numba",
     "numpy>=1.26",
@@ -47,6 +47,7 @@ INSTALL_REQUIRES = [
     "cloudpickle",
     "matplotlib",  # which Detectron2 imports
     "Pillow",
+    "safetensors",
     "shapely",  # fvcore's CropTransform crops polygons with it, and does not ask for it
     "setuptools<81",  # detectron2.model_zoo imports pkg_resources, which later ones lack
 ]

@@ -1,4 +1,8 @@
-"""Weights of other libraries, and of files that nobody vouches for."""
+"""Weights of other libraries, and of files that nobody vouches for.
+
+Reading, conversion and the comparison with a network do without Detectron2; the checkpointer, in
+:mod:`aa_detectron.checkpoint.checkpointer`, extends Detectron2's.
+"""
 
 from .conversion import Converted, convert, write_checkpoint
 from .reading import read_checkpoint

@@ -4,9 +4,8 @@ import re
 
 from aa_detectron.errors import InputError
 from aa_detectron.modeling.build import NUM_BLOCKS
-from aa_detectron.modeling.resnet import FILTERS
 
-from .namings import Weights
+from .fit import Weights, is_filter, shape_in_words
 
 _PREFIXES = r"(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?"
 _RESNET_PART = re.compile(_PREFIXES + r"((?:stem|res[2-5]|linear)\..+)")
@@ -90,11 +89,6 @@ def config_of(resnet: dict, filters: dict) -> dict:
     return keys
 
 
-def is_filter(name: str) -> bool:
-    """Whether it is the name of a filter's weight."""
-    return not set(FILTERS).isdisjoint(name.split("."))
-
-
 def _norm(names: set[str]) -> str:
     """The norm whose weights these are."""
     if any(name.endswith(".norm.running_var") for name in names):
@@ -122,7 +116,3 @@ def _shape(weights: Weights, name: str, dimensions: int = 4) -> tuple[int, ...]:
     if len(shape) != dimensions or 0 in shape:
         raise InputError(f"{name} is {shape_in_words(shape)}, and has to have {dimensions} sides")
     return shape
-
-
-def shape_in_words(shape) -> str:
-    return "x".join(map(str, shape)) or "a number"

@@ -1,26 +1,27 @@
 """Checkpoints: other libraries' names, weights that do not fit, files that are not half-written."""
 
-import contextlib
 import math
 import os
-import re
-from urllib.parse import parse_qs
+import urllib.parse
 
+import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
+from detectron2.config import CfgNode
 from detectron2.modeling import ResNet
 from torch import Tensor, nn
 
-from aa_detectron.checkpoint import convert, read_checkpoint
-from aa_detectron.checkpoint.architecture import shape_in_words
-from aa_detectron.checkpoint.conversion import INPUTS, known_inputs, options
-from aa_detectron.checkpoint.namings import CLASSIFIER, DETECTRON2, matching_namings
 from aa_detectron.errors import InputError
-from aa_detectron.modeling.resnet import FILTERS
 from aa_detectron.utils.files import replacing
 
-_NEW = {*FILTERS, "conv2_offset", "linear"}
-"""Modules of a ResNet that need not come from the weights that a training starts from."""
-_NO_WEIGHTS = {"num_batches_tracked", "pixel_mean", "pixel_std"}
+from .conversion import INPUTS, convert, known_inputs, options
+from .fit import EXACT, Misfit, Rule, Weights, rule_of_start, says_nothing
+from .namings import CLASSIFIER, DETECTRON2, matching_namings
+from .options import differing, filter_options, known_options
+from .reading import read_checkpoint
+from .state import optimizer_problems, state_problems
+from .writing import replacing_checkpoint
+
 _LOADING_ERRORS = (
     AssertionError,
     AttributeError,
@@ -40,17 +41,20 @@ class AACheckpointer(DetectionCheckpointer):
       conversion, and so does the backbone of a classifier trained here.
     * Nothing in a file is run: it may hold tensors, arrays and containers only.
     * A file that cannot be read, or comes from a ResNet of another depth or width than the
-      model's, is refused. Only filters, offsets of deformable convs and the classifier may be
+      model's, is rejected. Only filters, offsets of deformable convs and the classifier may be
       new there.
-    * A warning tells where a file comes from a network that was fed with images of another format
-      or normalisation, as far as the file and the model tell.
+    * A warning tells where a file comes from a network with other filters, or that was fed with
+      images of another format or normalization, as far as the file and the model tell.
+    * A training is resumed only from a file that fits in all parts: weights, options of the
+      filters, and the state of the training.
     * Files, ``last_checkpoint`` among them, are written under another name and renamed: a process
       that is killed leaves no half of one.
 
     Args:
-        strict: all weights of the model must come from the file, and all of the file must go to
-            the model, as evaluation needs.
+        strict: all weights of the model must come from the file, all of the file must go to the
+            model, and the filters must have the same options, as evaluation needs.
         input_format: ``INPUT.FORMAT`` of the config, which models do not know; kept in the files.
+        filters: ``MODEL.ANTIALIAS`` of the config; kept in the files. None if it is not known.
 
     Raises (on loading):
         InputError: one line that names the file, and what does not fit.
@@ -63,39 +67,76 @@ class AACheckpointer(DetectionCheckpointer):
         *,
         strict: bool = False,
         input_format: str | None = None,
+        filters: CfgNode | None = None,
         **kwargs,
     ):
         super().__init__(model, save_dir, **kwargs)
         self.strict, self.input_format = strict, input_format
+        self._resuming = False
+        self.filters = {} if filters is None else filter_options(filters)
 
-    def load(self, path, *args, **kwargs):
+    @classmethod
+    def from_config(cls, cfg: CfgNode, model: nn.Module, **kwargs) -> "AACheckpointer":
+        """A checkpointer in ``OUTPUT_DIR`` that knows what the config tells about the model."""
+        return cls(
+            model,
+            cfg.OUTPUT_DIR,
+            input_format=cfg.INPUT.FORMAT,
+            filters=cfg.MODEL.ANTIALIAS,
+            **kwargs,
+        )
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
         self._path = path
         try:
-            return super().load(path, *args, **kwargs)
+            return super().load(path, checkpointables)
         except _LOADING_ERRORS as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{path}: cannot be loaded as a checkpoint ({reason})") from error
         finally:
             self._parsed_url_during_load = None  # Detectron2 forgets it after an error
 
-    def save(self, name: str, **kwargs):
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
+        """Detectron2's, but what is resumed must fit as evaluation needs, and its state, too."""
+        if not (resume and self.has_checkpoint()):
+            return self.load(path, checkpointables=[])
+        before, self.strict, self._resuming = self.strict, True, True
         try:
-            super().save(f".{name}", notes=self._inputs(), **kwargs)
-        except (OSError, RuntimeError) as error:  # torch.save's own is a RuntimeError
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(self.save_dir, f".{name}.pth"))
-            final = os.path.join(self.save_dir, f"{name}.pth")
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{final}: cannot be written ({reason})") from error
+            return self.load(self.get_checkpoint_file())
+        finally:
+            self.strict, self._resuming = before, False
 
-    def tag_last_checkpoint(self, last_filename_basename: str):
-        """Called when the file is whole, under the name that :meth:`save` gave it."""
-        final = last_filename_basename.removeprefix(".")
-        if final != last_filename_basename:
-            folder = self.save_dir
-            os.replace(os.path.join(folder, last_filename_basename), os.path.join(folder, final))
+    def get_checkpoint_file(self) -> str:
+        """Path of the file that ``last_checkpoint`` names.
+
+        Raises:
+            InputError: it does not hold the name of a file in the same folder.
+        """
+        tag = os.path.join(self.save_dir, "last_checkpoint")
+        try:
+            with open(tag, encoding="utf-8") as file:
+                name = file.read(1000).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise InputError(f"{tag}: cannot be read ({reason})") from error
+        if name in ("", ".", "..") or os.path.basename(name) != name or not name.isprintable():
+            raise InputError(f"{tag}: holds {name[:100]!r}, but must hold the name of a checkpoint")
+        return os.path.join(self.save_dir, name)
+
+    def save(self, name: str, **kwargs) -> None:
+        if not self.save_dir or not self.save_to_disk:
+            return
+        states = {key: kept.state_dict() for key, kept in self.checkpointables.items()}
+        content = {"model": self.model.state_dict(), **states, "notes": self._notes(), **kwargs}
+        path = os.path.join(self.save_dir, f"{name}.pth")
+        self.logger.info(f"Saving checkpoint to {path}")
+        with replacing_checkpoint(path) as temporary, open(temporary, "wb") as file:
+            torch.save(content, file)
+        self.tag_last_checkpoint(f"{name}.pth")
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         with replacing(os.path.join(self.save_dir, "last_checkpoint")) as temporary:
-            temporary.write_text(final)
+            temporary.write_text(last_filename_basename)
 
     def _load_file(self, filename: str) -> dict:
         loaded = read_checkpoint(filename)
@@ -104,12 +145,12 @@ class AACheckpointer(DetectionCheckpointer):
             notes = converted.notes
             loaded = {"model": converted.weights, "matching_heuristics": True, "notes": notes}
             self.logger.info(f"{self._path}: names of {notes['naming']}, {options(notes)}")
-        query = parse_qs(self._parsed_url_during_load.query)
+        query = urllib.parse.parse_qs(self._parsed_url_during_load.query)
         if query.pop("matching_heuristics", None) == ["True"]:
             loaded["matching_heuristics"] = True
         if query:
             raise ValueError(f"unknown in its query: {', '.join(query)}")
-        self._warn_of_other_inputs(known_inputs(loaded))
+        self._compare_notes(loaded)
         return self._for_the_backbone(loaded)
 
     def _for_the_backbone(self, loaded: dict) -> dict:
@@ -124,6 +165,10 @@ class AACheckpointer(DetectionCheckpointer):
             weights = {name: w for name, w in weights.items() if not name.startswith("linear.")}
         return {**loaded, "model": weights, "matching_heuristics": True}
 
+    def _notes(self) -> dict:
+        """What the file says about the model beside its weights."""
+        return self._inputs() | ({"config": self.filters} if self.filters else {})
+
     def _inputs(self) -> dict:
         """What the model is fed with, as far as it is known; for a checkpoint's notes."""
         known = {} if self.input_format is None else {"input_format": self.input_format}
@@ -133,62 +178,108 @@ class AACheckpointer(DetectionCheckpointer):
                 known[key] = [round(x, 4) for x in value.flatten().tolist()]
         return known
 
-    def _warn_of_other_inputs(self, theirs: dict):
-        ours = self._inputs()
-        other = [key for key in theirs.keys() & ours.keys() if not _is_same(theirs[key], ours[key])]
-        if other:
-            described = [
-                ", ".join(f"{key} {inputs[name]}" for name, key in INPUTS.items() if name in other)
-                for inputs in (theirs, ours)
-            ]
-            self.logger.warning(
-                f"{self._path}: comes from a network with {described[0]}, "
-                f"but this one has {described[1]}"
-            )
+    def _check_states(self, loaded: dict) -> None:
+        """Raises InputError unless the training can go on from what the file holds."""
+        for name, kept in self.checkpointables.items():
+            own, optimizer = kept.state_dict(), getattr(kept, "optimizer", None)
+            problems = list(state_problems(name, loaded.get(name), own))
+            if not problems and isinstance(optimizer, torch.optim.Optimizer):
+                problems = list(optimizer_problems(name, loaded[name], optimizer))
+            if problems:
+                raise InputError(f"{self._path}: cannot be resumed from, {problems[0]}")
+
+    def _compare_notes(self, loaded: dict) -> None:
+        """Warns of other inputs and other filters; where the load is strict, these are an error."""
+        theirs, ours = known_inputs(loaded), self._inputs()
+        inputs = [key for key in ours if key in theirs and not _is_same(theirs[key], ours[key])]
+        if inputs:
+            names = {key: name for name, key in INPUTS.items() if name in inputs}
+            self.logger.warning(self._unlike(names, theirs, ours))
+        theirs = known_options(loaded)
+        filters = differing(theirs, self.filters)
+        if filters:
+            line = self._unlike({key: key for key in filters}, theirs, self.filters)
+            if self.strict:
+                raise InputError(line)
+            self.logger.warning(line)
+
+    def _unlike(self, names: dict[str, str], theirs: dict, ours: dict) -> str:
+        """A line on the options {what to call it: key} with other values."""
+        described = [
+            ", ".join(f"{name} {values[key]}" for name, key in names.items())
+            for values in (theirs, ours)
+        ]
+        return (
+            f"{self._path}: comes from a network with {described[0]}, "
+            f"but this one has {described[1]}"
+        )
 
     def _load_model(self, checkpoint: dict):
-        incompatible = super()._load_model(checkpoint)
-        parameters = dict(self.model.named_parameters())
-        wrong = [
-            f"{key} is {shape_in_words(found)} in the file and {shape_in_words(expected)} "
-            "in the model"
-            for key, found, expected in incompatible.incorrect_shapes
-            if self._must_fit(key)
-        ]
-        wrong += [
-            f"{key} is missing"
-            for key in incompatible.missing_keys
-            if key in parameters and self._must_fit(key)
-        ]
-        wrong += [
-            f"{key} is not in the model"
-            for key in incompatible.unexpected_keys
-            if self._is_surplus(key, parameters)
-        ]
+        expected = self.model.state_dict()
+        if checkpoint.pop("matching_heuristics", False):
+            checkpoint["model"] = align_and_update_state_dicts(
+                expected, checkpoint["model"], checkpoint.get("__author__") == "Caffe2"
+            )
+        weights = checkpoint["model"]
+        for name in [n for n in weights if n not in expected and says_nothing(n)]:
+            del weights[name]  # so that they are not listed
+        wrong = self._rule(expected).misfits(weights, _expected_of(weights, expected))
         if wrong:
             raise InputError(
-                f"{self._path}: {len(wrong)} weights do not fit the model, the first: {wrong[0]}"
+                f"{self._path}: {len(wrong)} weights do not fit the model, "
+                f"the first: {_in_words(wrong[0])}"
             )
+        if self._resuming:
+            self._check_states(checkpoint)
+        incompatible = super()._load_model(checkpoint)
+        incompatible.missing_keys[:] = [n for n in incompatible.missing_keys if not says_nothing(n)]
         return incompatible
 
-    def _must_fit(self, key: str) -> bool:
-        if self.strict:
-            return True
-        return key.startswith(self._resnets()) and not _NEW & set(key.split("."))
+    def _rule(self, expected: Weights) -> Rule:
+        return EXACT if self.strict else rule_of_start(self._resnets(), expected)
 
     def _resnets(self) -> tuple[str, ...]:
         """Prefixes of the weights of ResNets; all else is new when ImageNet weights are loaded."""
         modules = self.model.named_modules()
         return tuple(f"{name}.".lstrip(".") for name, m in modules if isinstance(m, ResNet))
 
-    def _is_surplus(self, key: str, parameters: dict) -> bool:
-        """Whether a weight that has no place in the model tells of another architecture."""
-        if self.strict:
-            return key.rsplit(".", 1)[-1] not in _NO_WEIGHTS
-        # A classifier is surplus in every detector, and res5 in some; a block in a stage is not.
-        block = re.search(r"\b(res\d\.)\d+\.", key)
-        names = [] if block is None else [name for name in parameters if block[1] in name]
-        return bool(names) and not any(block[0] in name for name in names)
+
+def _expected_of(weights: Weights, state: Weights) -> Weights:
+    """The model's state without running statistics where the file has none at all.
+
+    Files of Caffe2 have their norms folded. Detectron2's FrozenBN then takes 0 and 1.
+    """
+    statistics = (".running_mean", ".running_var")
+    if any(name.endswith(statistics) for name in weights) or hasattr(weights, "_metadata"):
+        return state
+    return {name: value for name, value in state.items() if not name.endswith(statistics)}
+
+
+def check_has_weights(checkpointer: AACheckpointer, path: str, *, resume: bool = False) -> None:
+    """For evaluations: rejects what would load nothing, and leave the random weights.
+
+    Args:
+        checkpointer: the checkpointer that is to load the weights.
+        path: ``MODEL.WEIGHTS``.
+        resume: whether the last checkpoint of the checkpointer's folder goes first.
+
+    Raises:
+        InputError: there are no weights.
+    """
+    if not path and not (resume and checkpointer.has_checkpoint()):
+        where = f", and {checkpointer.save_dir} has no last_checkpoint" if resume else ""
+        raise InputError(
+            f"MODEL.WEIGHTS: is empty{where}, but must name the checkpoint to evaluate"
+        )
+
+
+def _in_words(misfit: Misfit) -> str:
+    if misfit.found is None:
+        return f"{misfit.name} is missing"
+    if misfit.expected is None:
+        return f"{misfit.name} is not in the model"
+    found, expected = misfit.differences()
+    return f"{misfit.name} is {found} in the file and {expected} in the model"
 
 
 def _is_same(theirs, ours) -> bool:

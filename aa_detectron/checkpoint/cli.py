@@ -20,7 +20,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("input", metavar="IN", help="the file: .pth, .pt, .tar (of torch), .pkl")
+    kinds = ".pth, .pt, .tar (of torch), .safetensors, .pkl"
+    parser.add_argument("input", metavar="IN", help=f"the file: {kinds}")
     parser.add_argument("output", metavar="OUT", help="the checkpoint to be written, .pth")
     return parser.parse_args()
 

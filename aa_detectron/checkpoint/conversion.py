@@ -10,19 +10,13 @@ import torch
 from aa_detectron.errors import InputError
 from aa_detectron.layers import BlurPool2d, FilterOptions, binomial_kernel
 from aa_detectron.modeling.build import build_resnet
-from aa_detectron.modeling.resnet import FILTERS
-from aa_detectron.utils.files import replacing
 
-from .architecture import (
-    config_of,
-    describe_filters,
-    describe_resnet,
-    resnet_part,
-    shape_in_words,
-)
-from .namings import FAIR, MSRA, NAMINGS, RGB, Naming, Weights, matching_namings
+from .architecture import config_of, describe_filters, describe_resnet, resnet_part
+from .fit import EXACT, Weights, rule_of_parts
+from .namings import FAIR, MSRA, NAMINGS, RGB, Naming, matching_namings
+from .options import known_options
+from .writing import replacing_checkpoint
 
-_EXTENSIONS = {*FILTERS, "conv2_offset"}
 _ERRORS = (ArithmeticError, AssertionError, IndexError, InputError, RuntimeError, ValueError)
 """All but InputError are of networks of odd widths, or of Detectron2's conversion from Caffe2."""
 INPUTS = {
@@ -78,11 +72,12 @@ def _convert(checkpoint: dict, source: str) -> Converted:
     described, filters = describe_resnet(resnet), describe_filters(resnet)
     if naming is MSRA and described.get("num_groups", 1) > 1:
         naming = FAIR
-    expected = _expected(described, filters)
-    if not naming.complete:
-        resnet, expected = _without_extensions(resnet, expected)
     origins = {name: origins[full] for name, full in full_names.items()}
-    wrong = list(misfits(resnet, expected, origins)) or list(_odd_kernels(resnet, origins))
+    rule = EXACT if naming.complete else rule_of_parts(resnet)
+    misfits = rule.misfits(resnet, _expected(described, filters))
+    misfits.sort(key=lambda misfit: misfit.found is None)  # names of the file say more
+    wrong = [misfit.in_words(origins.get(misfit.name)) for misfit in misfits]
+    wrong = wrong or list(_odd_kernels(resnet, origins))
     if wrong:
         raise InputError(
             f"{naming.name}, ResNet-{described['depth']}: {len(wrong)} weights do not fit, "
@@ -91,6 +86,7 @@ def _convert(checkpoint: dict, source: str) -> Converted:
     weights = {name: weight for name, weight in weights.items() if not name.endswith(".filt")}
     notes = {"naming": naming.name, "source": source, **naming.inputs, **known_inputs(checkpoint)}
     notes["config"] = {**config_of(described, filters), **naming.config}
+    notes["config"] |= known_options(checkpoint)
     return Converted(naming, weights, notes)
 
 
@@ -116,45 +112,8 @@ def _expected(described: dict, filters: dict) -> Weights:
     return expected
 
 
-def _without_extensions(resnet: Weights, expected: Weights) -> tuple[Weights, Weights]:
-    """Leaves out stages, offsets and filters that only the one or the other has.
-
-    A detector may lack the last stages or the filters of dilated ones, have deformable convs, or
-    filters of the user's own.
-    """
-    stages = {name.split(".")[0] for name in resnet}
-    found = {n: w for n, w in resnet.items() if n in expected or not is_extension(n)}
-    expected = {n: w for n, w in expected.items() if n in resnet or not is_extension(n)}
-    return found, {n: w for n, w in expected.items() if n.split(".")[0] in stages}
-
-
-def is_extension(name: str) -> bool:
-    """Whether a weight is of a module that no ordinary ImageNet checkpoint has."""
-    return not _EXTENSIONS.isdisjoint(name.split("."))
-
-
-def misfits(found: Weights, expected: Weights, origins: dict | None = None) -> Iterator[str]:
-    """What is wrong with weights, one by one in words.
-
-    Args:
-        found, expected: compared by name and shape.
-        origins: {name of one that is found: what to call it}; None to call it by its name.
-    """
-    origins = origins or {name: name for name in found}
-    for name, weight in found.items():
-        if name.endswith("num_batches_tracked"):
-            continue  # some have it, some do not, and nothing depends on it
-        if name not in expected:
-            yield f"{origins[name]} has no place in the network"
-        elif weight.shape != expected[name].shape:
-            is_, must_be = shape_in_words(weight.shape), shape_in_words(expected[name].shape)
-            yield f"{origins[name]} is {is_} and has to be {must_be}"
-    for name in expected:
-        if name not in found and not name.endswith("num_batches_tracked"):
-            yield f"{name} is missing"
-
-
 def _odd_kernels(resnet: Weights, origins: dict[str, str]) -> Iterator[str]:
+
     for name, kernel in resnet.items():
         if name.endswith(".filt"):
             binomial = binomial_kernel(kernel.shape[-1])
@@ -190,8 +149,5 @@ def write_checkpoint(converted: Converted, path: str) -> None:
         "matching_heuristics": True,
         "notes": converted.notes,
     }
-    with replacing(path) as temporary:
-        try:
-            torch.save(content, temporary)
-        except RuntimeError as error:  # torch's own for a full disk
-            raise OSError(str(error).splitlines()[0]) from error
+    with replacing_checkpoint(path) as temporary:
+        torch.save(content, temporary)

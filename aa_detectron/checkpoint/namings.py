@@ -10,12 +10,10 @@ import re
 from collections.abc import Callable
 
 import torch
-from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
-from torch import Tensor
 
 from aa_detectron.errors import InputError
 
-Weights = dict[str, Tensor]
+from .fit import Weights
 
 RGB = {
     "input_format": "RGB",
@@ -96,6 +94,8 @@ def _from_zou_detection(weights: Weights) -> tuple[Weights, dict[str, str]]:
 
 def _from_msra(weights: Weights) -> tuple[Weights, dict[str, str]]:
     """Detectron2's own conversion; folded norms become those that it takes them for."""
+    from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
+
     weights = dict(weights)
     for name in [name for name in weights if name.endswith("_bn_s")]:
         scale = weights[name]

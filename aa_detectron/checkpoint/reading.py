@@ -1,71 +1,44 @@
 """Checkpoint files, read without running what they hold: tensors, arrays and containers only."""
 
-import codecs
-import collections
-import pickle
+import os
 import re
 import warnings
+import zipfile
 
-import numpy as np
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from aa_detectron.errors import InputError
 
-_rebuild_array = np.empty(0).__reduce__()[0]
-_array_from_buffer = np.empty(1).__reduce_ex__(5)[0]
-_number = np.float32(0).__reduce__()[0]
-
-_ALLOWED = {
-    "__builtin__.bytes": bytes,  # this and the next for bytes in protocols below 3
-    "_codecs.encode": codecs.encode,
-    "collections.OrderedDict": collections.OrderedDict,
-    "numpy.dtype": np.dtype,
-    "numpy.ndarray": np.ndarray,
-}
-for _core in ("numpy.core", "numpy._core"):  # the same in NumPy 1 and 2
-    _ALLOWED[f"{_core}.multiarray._reconstruct"] = _rebuild_array
-    _ALLOWED[f"{_core}.multiarray.scalar"] = _number
-    _ALLOWED[f"{_core}.numeric._frombuffer"] = _array_from_buffer
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Refuses every global but those that arrays are made of."""
-
-    def find_class(self, module: str, name: str):
-        try:
-            return _ALLOWED[f"{module}.{name}"]
-        except KeyError:
-            raise pickle.UnpicklingError(_needs(f"{module}.{name}")) from None
+from .pickled import SAFE_GLOBALS, ArrayUnpickler, needs
+from .values import check_values, to_tensors
 
 
 def read_checkpoint(path: str) -> dict:
-    """Reads a ``.pkl`` of arrays (Detectron2's and Caffe2's), or what torch.save has written.
+    """Reads ``.safetensors``, a ``.pkl`` of arrays (Detectron2's, Caffe2's), or torch.save's files.
 
-    No code of the file is run, whatever it holds.
+    No code of the file is run, whatever it holds, and its checksums are verified.
 
     Args:
-        path: of a local file.
+        path: path of a local file.
 
     Returns:
         {"model": {name: tensor on the CPU}}, for Detectron2's files with all else that they hold.
         Caffe2's files are marked as Detectron2 does it ("__author__", "matching_heuristics").
 
     Raises:
-        InputError: the file cannot be read, needs more than tensors, or holds no weights.
+        InputError: the file cannot be read, is damaged, needs more than tensors, holds no weights,
+            or weights that no network can have (not finite, complex, sparse, without values).
     """
     path = str(path)
-    if path.endswith(".safetensors"):
-        raise InputError(f"{path}: safetensors are not read, write them again with torch.save")
     try:
-        loaded = _read_pickle(path) if path.endswith(".pkl") else _read_torch(path)
-        checkpoint = _unwrap(loaded, path)
+        checkpoint = _unwrap(_read(path), path)
         weights = checkpoint["model"]
-        for name, value in weights.items():  # in place: it keeps the versions of the modules
-            weights[name] = _to_tensor(name, value)
+        to_tensors(weights)
         if all(name.startswith("module.") for name in weights):  # of DistributedDataParallel
             consume_prefix_in_state_dict_if_present(weights, "module.")
+        check_values(weights, os.path.getsize(path))
     except InputError:
         raise
     except Exception as error:  # a broken pickle can end in any of them
@@ -74,15 +47,33 @@ def read_checkpoint(path: str) -> dict:
     return checkpoint
 
 
-def _read_pickle(path: str):
-    with open(path, "rb") as file:
-        return _ArrayUnpickler(file, encoding="latin1").load()
-
-
-def _read_torch(path: str):
-    with warnings.catch_warnings():
+def _read(path: str):
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe could be read forever
+        raise InputError(f"{path}: cannot be loaded as a checkpoint (not a file)")
+    if path.endswith(".safetensors"):
+        return load_file(path)
+    if path.endswith(".pkl"):
+        with open(path, "rb") as file:
+            return ArrayUnpickler(file, encoding="latin1").load()
+    if zipfile.is_zipfile(path):
+        _check_archive(path)
+    with warnings.catch_warnings(), torch.serialization.safe_globals(SAFE_GLOBALS):
         warnings.simplefilter("ignore")  # of unusual protocols; what matters becomes an error
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _check_archive(path: str) -> None:
+    """Verifies checksums and sizes, which torch.load ignores."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+            raise ValueError("a TorchScript program, not a dict of tensors")
+        compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if compressed or sum(entry.file_size for entry in entries) > os.path.getsize(path):
+            raise ValueError("compressed, which torch.save never does")
+        checked = any(entry.CRC for entry in entries)  # torch.save can be told to leave them out
+        if checked and (broken := archive.testzip()):
+            raise ValueError(f"damaged: the checksum of {broken} does not match")
 
 
 def _unwrap(loaded, path: str) -> dict:
@@ -95,24 +86,19 @@ def _unwrap(loaded, path: str) -> dict:
         elif "model_state" in loaded:  # pycls
             checkpoint = {"model": loaded["model_state"], "matching_heuristics": True}
         elif path.endswith(".pkl"):
-            blobs = loaded.get("blobs", loaded)
-            kept = {k: v for k, v in blobs.items() if not str(k).endswith("_momentum")}
-            checkpoint = {"model": kept, "__author__": "Caffe2", "matching_heuristics": True}
+            checkpoint = _of_caffe2(loaded)
         else:
             checkpoint = {"model": loaded}
-        if isinstance(checkpoint["model"], dict):
+        if isinstance(checkpoint["model"], dict) and checkpoint["model"]:
             return checkpoint
     raise InputError(f"{path}: holds no weights (a dict of tensors)")
 
 
-def _to_tensor(name: str, value) -> Tensor:
-    if not isinstance(name, str) or not isinstance(value, Tensor | np.ndarray):
-        raise TypeError(f"{name!r} is no tensor, but of type {type(value).__name__}")
-    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value.detach()
-
-
-def _needs(name: str) -> str:
-    return f"needs {name}, but only tensors, arrays and containers are read"
+def _of_caffe2(loaded: dict) -> dict:
+    blobs = loaded.get("blobs", loaded)
+    if isinstance(blobs, dict):
+        blobs = {k: v for k, v in blobs.items() if not str(k).endswith("_momentum")}
+    return {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True}
 
 
 def _reason(error: Exception) -> str:
@@ -120,7 +106,7 @@ def _reason(error: Exception) -> str:
     text = str(error).strip()
     unsupported = re.search(r"(?i)unsupported (?:global: )?(?:global|class) (\S+)", text)
     if unsupported:
-        return _needs(unsupported[1])
+        return needs(unsupported[1])
     if text.startswith("Weights only load failed"):
         return "not written by torch.save, or damaged"
     if isinstance(error, OSError) and error.strerror:

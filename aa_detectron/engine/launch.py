@@ -17,7 +17,7 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 from yaml import YAMLError
 
-from aa_detectron.checkpoint.checkpointer import AACheckpointer
+from aa_detectron.checkpoint.checkpointer import AACheckpointer, check_has_weights
 from aa_detectron.config import add_aa_config
 from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
 from aa_detectron.model_zoo import find_config
@@ -111,7 +111,8 @@ def load_model(
 def _build_and_load(cfg: CfgNode, *, resume: bool = False) -> nn.Module:
     """The model with all of its weights: of ``MODEL.WEIGHTS``, or the last checkpoint's."""
     model = Trainer.build_model(cfg)
-    checkpointer = AACheckpointer(model, cfg.OUTPUT_DIR, strict=True, input_format=cfg.INPUT.FORMAT)
+    checkpointer = AACheckpointer.from_config(cfg, model, strict=True)
+    check_has_weights(checkpointer, cfg.MODEL.WEIGHTS, resume=resume)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     return model
 

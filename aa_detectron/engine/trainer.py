@@ -1,5 +1,6 @@
 """The trainer behind tools/train_net.py."""
 
+import contextlib
 import os
 import weakref
 
@@ -17,6 +18,8 @@ from detectron2.utils import comm
 from torch import nn
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
+from aa_detectron.checkpoint.final import FinalCheckpoint
+from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.data.datasets.check import check_coco_use
 from aa_detectron.data.mappers import build_mapper
 from aa_detectron.data.pairs import build_shifted_pair_loader
@@ -64,20 +67,23 @@ class Trainer(DefaultTrainer):
 
     def build_hooks(self):
         # The hooks keep the checkpointer, so this is the last moment to exchange it.
-        self.checkpointer = AACheckpointer(
-            self.model,
-            self.cfg.OUTPUT_DIR,
-            input_format=self.cfg.INPUT.FORMAT,
-            trainer=weakref.proxy(self),
+        self.checkpointer = AACheckpointer.from_config(
+            self.cfg, self.model, trainer=weakref.proxy(self)
         )
         seed = self.cfg.SEED if self.cfg.SEED >= 0 else comm.shared_random_seed()
-        return [KeyedSteps(seed), LossNormalizer(), *super().build_hooks()]
+        hooks = [KeyedSteps(seed), LossNormalizer(), *super().build_hooks()]
+        return [FinalCheckpoint(self.checkpointer), *hooks] if comm.is_main_process() else hooks
 
     def resume_or_load(self, resume: bool = True):
-        """Detectron2's; with ``resume``, metrics.json also goes back to the checkpoint."""
-        super().resume_or_load(resume)
-        if resume and comm.is_main_process():
-            forget_metrics(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
+        """Detectron2's; with ``resume``, metrics.json also goes back to the checkpoint.
+
+        Raises:
+            InputError: the checkpoint does not fit, or another training runs in ``OUTPUT_DIR``.
+        """
+        with self._alone():
+            super().resume_or_load(resume)
+            if resume and comm.is_main_process():
+                forget_metrics(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
         if self.start_iter:
             warn_of_inexact_resume(self.cfg)
 
@@ -86,8 +92,14 @@ class Trainer(DefaultTrainer):
         batches = getattr(self.data_loader, "batch_sampler", None)
         if isinstance(batches, TrainingBatches):  # a subclass may have another loader
             batches.start = self.start_iter
-        super().train()
+        with self._alone():
+            super().train()
         return getattr(self, "_last_eval_results", None)
+
+    def _alone(self) -> contextlib.AbstractContextManager:
+        if not comm.is_main_process() or not os.path.isdir(self.cfg.OUTPUT_DIR):
+            return contextlib.nullcontext()
+        return only_training_in(self.cfg.OUTPUT_DIR)
 
     def after_train(self):
         # Detectron2 counts one too many where there was nothing left to train.

@@ -129,18 +129,18 @@ def aa_resnext101_32x8d(**options) -> AAResNet:
 def _load(network: AAResNet, path: str, given: dict) -> None:
     """Loads weights of any naming; warns where they come from a network of other config keys."""
     from aa_detectron.checkpoint import convert, read_checkpoint
-    from aa_detectron.checkpoint.architecture import is_filter
-    from aa_detectron.checkpoint.conversion import misfits
+    from aa_detectron.checkpoint.fit import rule_of_plain
+    from aa_detectron.checkpoint.options import differing
 
     converted = convert(read_checkpoint(path), path)
-    found, expected = converted.weights, network.state_dict()
-    if not any(map(is_filter, found)):  # ordinary weights: new in an adaptive network
-        expected = {name: weight for name, weight in expected.items() if not is_filter(name)}
-    wrong = list(misfits(found, expected))
+    found = converted.weights
+    wrong = rule_of_plain(found).misfits(found, network.state_dict())
     if wrong:
-        raise InputError(f"{path}: {len(wrong)} weights do not fit, the first: {wrong[0]}")
+        first = wrong[0].in_words()
+        raise InputError(f"{path}: {len(wrong)} weights do not fit, the first: {first}")
     network.load_state_dict(found, strict=False)
     config = converted.notes["config"]
-    other = [f"{key} {config[key]}" for key in given if config.get(key, given[key]) != given[key]]
+    other = differing(config, given)
     if other:
-        logger.warning("%s: the weights come from a network with %s", path, ", ".join(other))
+        theirs = ", ".join(f"{key} {config[key]}" for key in other)
+        logger.warning("%s: the weights come from a network with %s", path, theirs)

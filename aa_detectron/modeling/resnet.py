@@ -25,6 +25,7 @@ from .bases import (
 )
 
 FILTERS = ("aa", "aa_shortcut")
+"""Names of the filters in a stem or block."""
 
 
 class AntiAliased(CNNBlockBase):

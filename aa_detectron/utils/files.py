@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import secrets
 from pathlib import Path
 
 from aa_detectron.errors import InputError
@@ -19,7 +20,8 @@ def replacing(path):
         InputError: the folder cannot be made or written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Unique: another process, perhaps on another machine, may be writing the same file.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -154,6 +154,17 @@ def die_in_second_tag(patch):
     patch.setattr(files.os, "replace", replace)
 
 
+def die_before_final(patch):
+    original = AACheckpointer.save
+
+    def save(self, name, **kwargs):
+        if name == "model_final":
+            die()
+        original(self, name, **kwargs)
+
+    patch.setattr(AACheckpointer, "save", save)
+
+
 def killed(args, how):
     """Trains in another process, which dies as ``how`` tells."""
 
@@ -207,6 +218,22 @@ def test_killed_elsewhere(how, last, shapes, undisturbed, tmp_path):
     main(args)
     assert_equal(last_state(tmp_path), last_state(undisturbed("classification")))
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".model")]
+
+
+def test_killed_before_the_final_checkpoint(shapes, tmp_path):
+    """Behind a periodic one of the last iteration, also where an older final one is there."""
+    options = [*WITHOUT_TEST, "SOLVER.MAX_ITER"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    main(arguments(shapes, whole, *options, "4", task="classification"))
+    main(arguments(shapes, broken, *options, "2", task="classification"))
+    args = arguments(shapes, broken, *options, "4", task="classification", resume=True)
+    killed(args, die_before_final)
+    assert (broken / "last_checkpoint").read_text() == "model_0000003.pth"
+    assert last_state(broken)["iteration"] == 1
+    main(args)
+    periodic = torch.load(broken / "model_0000003.pth", weights_only=False)
+    assert_equal(last_state(broken), periodic)
+    assert periodic["iteration"] == 3 and len(periodic["model"]) == len(last_state(whole)["model"])
 
 
 def metrics(output):

@@ -1,0 +1,81 @@
+"""Checkpoints that are whole or not there, and folders that belong to one training."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from aa_detectron.errors import InputError
+from aa_detectron.utils.files import replacing
+
+logger = logging.getLogger(__name__)
+
+_LEFT_OVER = re.compile(r"\..+\.pth\.[0-9a-f]{8}")
+"""Temporary files of :func:`replacing_checkpoint`, which a killed process leaves behind."""
+_held: set[tuple[int, int]] = set()
+"""Folders that this process holds, as (device, inode)."""
+
+
+@contextlib.contextmanager
+def replacing_checkpoint(path: str | Path) -> Iterator[Path]:
+    """:func:`~aa_detectron.utils.files.replacing` for what ``torch.save`` writes in the block.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        try:
+            yield temporary
+        except RuntimeError as error:  # torch's own for a full disk
+            raise OSError(str(error).splitlines()[0]) from error
+
+
+@contextlib.contextmanager
+def only_training_in(folder: str | Path) -> Iterator[None]:
+    """Keeps other trainings out of an existing folder, until the block or the process ends.
+
+    The folder itself is locked, so no file is left behind. Where the file system has no locks, a
+    warning says so. Blocks may be nested within a process. Temporary files of a killed training
+    are removed.
+
+    Raises:
+        InputError: another process trains there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        status = os.fstat(descriptor)
+        identity = (status.st_dev, status.st_ino)
+        if identity in _held:
+            yield
+            return
+        if _lock(descriptor, folder):
+            _remove_left_over(Path(folder))
+        _held.add(identity)
+        try:
+            yield
+        finally:
+            _held.discard(identity)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: str | Path) -> bool:
+    """Whether the folder is locked now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"OUTPUT_DIR: another training is running in {folder}") from None
+    except OSError as error:
+        logger.warning(f"{folder} cannot be locked ({error.strerror}): train once in it at a time")
+        return False
+    return True
+
+
+def _remove_left_over(folder: Path) -> None:
+    for path in folder.iterdir():
+        if _LEFT_OVER.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
