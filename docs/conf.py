@@ -41,6 +41,7 @@ napoleon_use_rtype = False
 
 # The inventories of other projects would have to be downloaded, so only references to this
 # package are checked.
+nitpick_ignore = [("py:class", "aa_detectron.experiments.comparison.schema.Schema")]  # a TypeVar
 nitpick_ignore_regex = [("py:.*", r"(?!aa_detectron\b).*")]
 
 

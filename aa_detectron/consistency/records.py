@@ -1,33 +1,38 @@
 """The record of a pair, and every metric that is a mean over pairs.
 
 What the two crops of a pair gave is kept as a plain dict, its record, which goes to JSON as it is
-and from which every score is computed:
+and from which every score is computed::
 
     {"image_id": ..., "pair": 0, "offsets": [[y, x], [y, x]], "size": [height, width], ...}
 
-A record has the sections of one kind of output:
+A record has the sections of one kind of output.
+
+Instances::
 
     "segm": {"first": [{"index", "category", "score", "area", "match", "iou"}, ...],
              "second": [{"index", "category", "score", "area"}, ...]},
     "bbox": {...}
 
-    Instances. "first" and "second" are the instances M(b) and M(c) of the two crops, cut to the
-    overlap; "index" is the place in the model's output, "match" a place in "second" or None, "iou"
-    the IoU of the match (0 without one), "area" the area in pixels of the original image. A
-    detector without masks has no "segm".
+"first" and "second" are the instances M(b) and M(c) of the two crops, cut to the overlap; "index"
+is the place in the model's output, "match" a place in "second" or None, "iou" the IoU of the match
+(0 without one), "area" the area in pixels of the original image. A detector without masks has no
+"segm".
+
+Label maps::
 
     "sem_seg": {"pixels": int, "equal": int, "per_class": {"<class>": [first, equal], ...}}
 
-    Label maps. "pixels" counts the pixels of the overlap that count, "equal" the pixels among them
-    to which both crops give the same label; "per_class" splits both numbers by the first crop's
-    label.
+"pixels" counts the pixels of the overlap that count, "equal" the pixels among them to which both
+crops give the same label; "per_class" splits both numbers by the first crop's label.
+
+Classes::
 
     "classification": {
         "first": {"label": int, "score": float}, "second": {...}, "category": int or None
     }
 
-    Classes. "label" is the class of the highest logit of a crop, "score" its softmax; "category"
-    is the right class where that is known.
+"label" is the class of the highest logit of a crop, "score" its softmax; "category" is the right
+class where that is known.
 """
 
 import math

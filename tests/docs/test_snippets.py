@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from docs.pages import PAGES, blocks, name, tutorial_cells
-from helpers import make_small_shapes, small_config, small_options
+from helpers import CONFIGS, ROOT, make_small_shapes, small_config, small_options
 
 from aa_detectron import model_zoo
 from aa_detectron.engine import Trainer
+from aa_detectron.experiments.comparison.plan import read_plan
 from aa_detectron.layers import LOWPASS_REGISTRY
 
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
@@ -53,6 +54,13 @@ def run(cells, title):
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=map(name, WITH_PYTHON))
 def test_python_of_a_page_runs(page):
     run(blocks(page, "python"), name(page))
+
+
+def test_comparison_of_the_page_is_read(tmp_path):
+    (text,) = blocks(ROOT / "docs" / "comparisons.md", "yaml")
+    file = tmp_path / "comparison.yaml"
+    file.write_text(text.replace("../", f"{CONFIGS}/"), encoding="utf-8")
+    assert list(read_plan(file).variants) == ["plain", "blur", "large blur"]
 
 
 @pytest.mark.usefixtures("home")

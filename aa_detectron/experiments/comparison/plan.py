@@ -1,4 +1,4 @@
-"""What a comparison consists of, from its YAML file.
+"""What a comparison consists of, from its YAML file::
 
     title: Mask R-CNN on Shapes        # of the table and the report
     output: output/comparisons/shapes  # where results go; each run to <output>/<variant>/seed_<n>
