@@ -47,7 +47,8 @@ def check_unique_ids(name: str, dicts: Iterable[dict]) -> None:
             raise InputError(f"data set {name}: image_id is {short(key)}, but must be {legal}")
         if key is not None and key in seen:
             both = f"{seen[key]} and {file_name(image)}"
-            raise InputError(f"data set {name}: image_id {short(key)} is that of {both}")
+            legal = "must be of one image"
+            raise InputError(f"{name}: image_id {short(key)} belongs to {both}, but {legal}")
         seen[key] = file_name(image)
 
 

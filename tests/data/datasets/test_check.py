@@ -77,7 +77,7 @@ BAD = {
     "keypoints of 2": (instance(keypoints=[1, 2]), "keypoints"),
 }
 TESTING = {
-    "one id for all": (image(image_id=0), "image_id 0 is that of 0.png and 1.png"),
+    "one id for all": (image(image_id=0), "image_id 0 belongs to 0.png and 1.png"),
     "no id": (image(image_id=None), "image_id is None"),
     "id a list": (image(image_id=[1]), "image_id is .1."),
     "mask an array": (instance(segmentation=np.zeros((20, 30), bool)), "an array"),
@@ -131,7 +131,7 @@ def test_good_dicts(register, for_training):
 
 def test_pairs_of_images_with_one_id(register):
     register([{"file_name": f"{i}.png", "image_id": 0} for i in range(2)])
-    with pytest.raises(InputError, match="image_id 0 is that of 0.png and 1.png"):
+    with pytest.raises(InputError, match="image_id 0 belongs to 0.png and 1.png"):
         get_image_dicts(NAME)
 
 
