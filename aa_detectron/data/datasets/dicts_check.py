@@ -41,14 +41,17 @@ def check_unique_ids(name: str, dicts: Iterable[dict]) -> None:
     """Raises InputError for two images of one id, which would be taken for one."""
     seen = {}
     for image in dicts:
-        key = plain_id(image.get("image_id"))
-        if key is not None and not isinstance(key, int | float | str):
+        value = plain_id(image.get("image_id"))
+        if value is None:
+            continue
+        if not isinstance(value, int | float | str):
             legal = "a number or a text"
-            raise InputError(f"data set {name}: image_id is {short(key)}, but must be {legal}")
-        if key is not None and key in seen:
+            raise InputError(f"data set {name}: image_id is {short(value)}, but must be {legal}")
+        key = str(value)  # by which shifts are drawn
+        if key in seen:
             both = f"{seen[key]} and {file_name(image)}"
             legal = "must be of one image"
-            raise InputError(f"{name}: image_id {short(key)} belongs to {both}, but {legal}")
+            raise InputError(f"{name}: image_id {key} belongs to {both}, but {legal}")
         seen[key] = file_name(image)
 
 
