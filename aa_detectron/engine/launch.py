@@ -136,6 +136,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
         reason = error.strerror
     if reason:
         raise InputError(f"OUTPUT_DIR: {cfg.OUTPUT_DIR} cannot be written ({reason})")
+    if args.config_file:  # Detectron2 keeps the file's text in the log
+        args.config_file = find_config(args.config_file)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=PACKAGE, abbrev_name="aa")
     for record in early.buffer:

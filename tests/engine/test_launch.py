@@ -14,7 +14,7 @@ import torch
 from helpers import DEMO_CONFIG, ROOT, config_of, make_small_shapes, small_config, small_options
 
 from aa_detectron.data.datasets.builtin import register_all_shapes
-from aa_detectron.engine.launch import evaluate, main
+from aa_detectron.engine.launch import evaluate, main, setup
 from aa_detectron.engine.trainer import Trainer
 from aa_detectron.errors import InputError, InvalidOption
 
@@ -232,6 +232,13 @@ def test_illegal_key_and_value(shapes, tmp_path):
     assert code == 1 and "MODEL.ANTIALIAS.GROUP" in line
     code, line = train(shapes, tmp_path, "MODEL.ANTIALIAS.GROUPS", "5")
     assert code == 1 and "MODEL.ANTIALIAS.GROUPS is 5, but must be a divisor" in line
+
+
+def test_config_by_its_name_in_the_model_zoo(shapes, tmp_path):
+    args = arguments(tmp_path, config_file="Shapes-InstanceSegmentation/demo_adaptive.yaml")
+    cfg = setup(args)
+    assert cfg.MODEL.RESNETS.DEPTH == 18
+    assert "_BASE_" in (tmp_path / "log.txt").read_text()
 
 
 def test_missing_config_file(tmp_path):
