@@ -113,7 +113,6 @@ def _expected(described: dict, filters: dict) -> Weights:
 
 
 def _odd_kernels(resnet: Weights, origins: dict[str, str]) -> Iterator[str]:
-
     for name, kernel in resnet.items():
         if name.endswith(".filt"):
             binomial = binomial_kernel(kernel.shape[-1])

@@ -15,8 +15,18 @@ logger = logging.getLogger(__name__)
 
 _LEFT_OVER = re.compile(r"\..+\.pth\.[0-9a-f]{8}")
 """Temporary files of :func:`replacing_checkpoint`, which a killed process leaves behind."""
-_held: set[tuple[int, int]] = set()
-"""Folders that this process holds, as (device, inode)."""
+_held: dict[tuple[int, int], int] = {}
+"""Folders that this process holds: {(device, inode): descriptor}."""
+
+
+def _release_in_child() -> None:
+    """A worker of a data loader may outlive a killed training, and must not hold its folder."""
+    for descriptor in _held.values():
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_release_in_child)
 
 
 @contextlib.contextmanager
@@ -53,11 +63,11 @@ def only_training_in(folder: str | Path) -> Iterator[None]:
             return
         if _lock(descriptor, folder):
             _remove_left_over(Path(folder))
-        _held.add(identity)
+        _held[identity] = descriptor
         try:
             yield
         finally:
-            _held.discard(identity)
+            del _held[identity]
     finally:
         os.close(descriptor)
 

@@ -177,9 +177,13 @@ def test_counters_are_not_listed(tmp_path, caplog):
 
 
 HOLD = """
-import sys
+import os, sys, time
 from aa_detectron.checkpoint.writing import only_training_in
 with only_training_in(sys.argv[1]):
+    if not os.fork():  # as a worker, which lives on for a while
+        os.close(1)
+        time.sleep(20)
+        os._exit(0)
     print("held", flush=True)
     sys.stdin.read()
 """
