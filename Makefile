@@ -17,16 +17,17 @@ help: ## show this list
 
 install: $(STAMP) ## make the environment: pinned requirements, Detectron2, this package
 
-demo: install ## train and compare on synthetic shapes; what is there already is reused
+demo: install ## train a small adaptive Mask R-CNN on Shapes, print its scores, draw pairs of crops
 	$(PY) tools/demo.py
 
 # One thread per worker: two workers that each start a thread per core slow each other down.
 test: install ## run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
-lint: install ## check style and formatting
+lint: install ## check style, formatting and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 docs: $(DOCS_STAMP) ## build the documentation: docs/_build/html/index.html
 	$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build/html

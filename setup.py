@@ -102,8 +102,9 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "experiments": EXPERIMENTS_REQUIRES,  # figures and comparisons
+        "docs": ["sphinx", "myst-nb", "furo"],
         "benchmarks": ["kornia", "timm"],  # to compare with
         "test": TEST_REQUIRES,
-        "dev": [*TEST_REQUIRES, "ruff"],
+        "dev": [*TEST_REQUIRES, "mypy", "ruff", "types-PyYAML", "types-tabulate", "types-tqdm"],
     },
 )
