@@ -1,3 +1,144 @@
-"""Where users import the plain networks from; see :mod:`aa_detectron.modeling.plain`."""
+"""The networks as plain modules, with torchvision's conventions and without a config.
 
-from aa_detectron.modeling.plain import *  # noqa: F403
+net = aa_resnet50(filter="adaptive", groups=8, num_classes=1000)
+logits = net(images)  # (N, 3, H, W) -> (N, 1000)
+"""
+
+import logging
+
+from torch import Tensor
+
+from aa_detectron.checkpoint import convert, read_checkpoint
+from aa_detectron.checkpoint.fit import rule_of_plain
+from aa_detectron.checkpoint.options import differing
+from aa_detectron.errors import InputError, check_choice
+from aa_detectron.layers import FilterOptions
+from aa_detectron.modeling.bases import ResNet
+from aa_detectron.modeling.build import build_resnet
+
+logger = logging.getLogger(__name__)
+
+__all__ = [
+    "AAResNet",
+    "aa_resnet",
+    "aa_resnet18",
+    "aa_resnet34",
+    "aa_resnet50",
+    "aa_resnet101",
+    "aa_resnet152",
+    "aa_resnext50_32x4d",
+    "aa_resnext101_32x8d",
+]
+
+
+class AAResNet(ResNet):
+    """A ResNet that returns its last output itself, not in a dict.
+
+    Shape:
+        (N, 3, H, W) -> (N, num_classes), or res5's (N, C, H / 32, W / 32) without a classifier.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        (output,) = super().forward(x).values()
+        return output
+
+
+def aa_resnet(
+    depth: int,
+    *,
+    filter: str = "adaptive",
+    stem_pool_size: int = 3,
+    num_classes: int | None = 1000,
+    weights: str | None = None,
+    num_groups: int = 1,
+    width_per_group: int = 64,
+    **filter_options: int | str,
+) -> AAResNet:
+    """A ResNet for images that are normalized as in torchvision, (N, 3, H, W) floats.
+
+    With filter "none" it computes what torchvision's does, in training, too.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        filter: "none", "blur" (fixed, LPF) or "adaptive".
+        stem_pool_size: size of the max pooling before the stem's filter: 3, or 2 as published.
+        num_classes: number of logits; None for res5's map in place of logits.
+        weights: path of a checkpoint in any naming that ``tools/convert_weights.py`` knows, of a
+            ResNet of this shape; only adaptive filters may be new.
+        num_groups, width_per_group: groups of the 3x3 convs, above 1 for ResNeXt, and channels
+            of a group in res2; 18 and 34 have one group, of any width.
+        filter_options: the other fields of :class:`~aa_detectron.layers.FilterOptions`, such as
+            ``kernel_size`` or ``groups``.
+
+    Raises:
+        InvalidOption: an illegal value, naming the argument.
+        InputError: weights that cannot be read or do not fit.
+    """
+    check_choice("filter", filter, ("none", "blur", "adaptive"))
+    options = FilterOptions(filter, **filter_options)
+    network = build_resnet(
+        depth,
+        lowpass=options.lowpass,
+        stem_pool_size=stem_pool_size,
+        num_classes=num_classes,
+        num_groups=num_groups,
+        width_per_group=width_per_group,
+        network=AAResNet,
+    )
+    if num_classes is not None:
+        network.linear.reset_parameters()  # as in torchvision; Detectron2 starts it otherwise
+    if weights is not None:
+        keys = options.to_config() | {"MODEL.ANTIALIAS.STEM_POOL_SIZE": stem_pool_size}
+        _load(network, weights, keys)
+    return network
+
+
+def aa_resnet18(**options) -> AAResNet:
+    """ResNet-18; options as of :func:`aa_resnet`."""
+    return aa_resnet(18, **options)
+
+
+def aa_resnet34(**options) -> AAResNet:
+    """ResNet-34; options as of :func:`aa_resnet`."""
+    return aa_resnet(34, **options)
+
+
+def aa_resnet50(**options) -> AAResNet:
+    """ResNet-50; options as of :func:`aa_resnet`."""
+    return aa_resnet(50, **options)
+
+
+def aa_resnet101(**options) -> AAResNet:
+    """ResNet-101; options as of :func:`aa_resnet`."""
+    return aa_resnet(101, **options)
+
+
+def aa_resnet152(**options) -> AAResNet:
+    """ResNet-152; options as of :func:`aa_resnet`."""
+    return aa_resnet(152, **options)
+
+
+def aa_resnext50_32x4d(**options) -> AAResNet:
+    """ResNeXt-50 32x4d; options as of :func:`aa_resnet`."""
+    return aa_resnet(50, num_groups=32, width_per_group=4, **options)
+
+
+def aa_resnext101_32x8d(**options) -> AAResNet:
+    """ResNeXt-101 32x8d; options as of :func:`aa_resnet`."""
+    return aa_resnet(101, num_groups=32, width_per_group=8, **options)
+
+
+def _load(network: AAResNet, path: str, given: dict) -> None:
+    """Loads weights of any naming; warns where they come from a network of other config keys."""
+    converted = convert(read_checkpoint(path), path)
+    found = converted.weights
+    wrong = rule_of_plain(found).misfits(found, network.state_dict())
+    if wrong:
+        first = wrong[0].in_words()
+        raise InputError(f"{path}: {len(wrong)} weights do not fit, the first: {first}")
+    network.load_state_dict(found, strict=False)
+    config = converted.notes["config"]
+    other = differing(config, given)
+    if other:
+        theirs = ", ".join(f"{key} {config[key]}" for key in other)
+        logger.warning("%s: the weights come from a network with %s", path, theirs)

@@ -267,7 +267,7 @@ PREFIXES = {
 def test_classifier_becomes_a_backbone(kind, naming, tmp_path):
     """With nothing but the path: convs, norms' statistics and filters, also in ROI heads."""
     trained, path = saved_classifier(tmp_path)
-    if naming == "bare":  # as of aa_detectron.modeling.plain
+    if naming == "bare":  # as aa_detectron.models has them
         torch.save(trained.backbone.state_dict(), path)
     cfg = config(depth=18)
     cfg.merge_from_list([item for pair in {"FPN": FPN, "C4": C4}[kind].items() for item in pair])

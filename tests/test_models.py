@@ -5,10 +5,10 @@ import torch
 import torchvision
 from checkpoint.networks import features, randomise, zhang, zou
 
+from aa_detectron import models
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
-from aa_detectron.modeling import plain as models
-from aa_detectron.modeling.plain import aa_resnet, aa_resnet18, aa_resnet50
+from aa_detectron.models import aa_resnet, aa_resnet18, aa_resnet50
 
 
 def written(weights, path):
