@@ -1,19 +1,25 @@
-"""Errors that are the user's to mend, each one clear line."""
+"""Errors that the user can fix, each in one clear line."""
 
 import contextlib
 import sys
 import unicodedata
+from collections.abc import Collection, Iterator
+from typing import Any
 
 _NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode's categories of what steers a terminal, or cannot be encoded."""
+"""Unicode categories of characters that control a terminal or cannot be encoded."""
 
 
 class InputError(Exception):
-    """Bad input: a file, a folder or a config key, with what was found and what is legal."""
+    """Bad input in a file, a folder or a config key.
+
+    Args:
+        message: one line that names the file or key, what was found and what is legal.
+    """
 
     def __init__(self, message: str):
-        # A data loader's worker passes its errors on as a whole traceback in the message.
-        # The line that we wrote is the last one, behind the name of this class.
+        # A worker of a data loader re-raises an error with the whole traceback as its message.
+        # Our own line is the last one, after the name of this class.
         if message.startswith(f"Caught {type(self).__name__} in "):
             message = message.strip().splitlines()[-1]
         line = message.removeprefix(f"{__name__}.{type(self).__name__}: ")
@@ -25,37 +31,47 @@ class InvalidOption(ValueError):
 
     Args:
         option: name of the argument or config key.
-        found: the value found.
-        legal: the legal values, in words.
+        found: illegal value.
+        legal: description of the legal values, to be read after "must be".
     """
 
-    def __init__(self, option: str, found, legal: str):
+    def __init__(self, option: str, found: object, legal: str):
         super().__init__(printable(f"{option} is {found!r}, but must be {legal}"))
         self.option, self.found, self.legal = option, found, legal
 
-    def __reduce__(self):  # or unpickling would pass the message alone
+    def __reduce__(self) -> tuple[Any, ...]:  # the default would unpickle from the message alone
         return type(self), (self.option, self.found, self.legal)
 
 
 def printable(text: str) -> str:
-    """The text in one line for any terminal: control characters and broken encodings escaped."""
+    """Returns the text in one line, with control characters and broken encodings escaped."""
     return "".join(
         c.encode("unicode_escape").decode() if unicodedata.category(c) in _NOT_SHOWN else c
         for c in text
     )
 
 
-def check_choice(option: str, found, choices) -> None:
-    """Raises :class:`InvalidOption` unless ``found`` is one of ``choices``."""
+def check_choice(option: str, found: object, choices: Collection[object]) -> None:
+    """Rejects a value that is not one of the legal ones.
+
+    Args:
+        option: name of the argument or config key.
+        found: value to check.
+        choices: legal values.
+
+    Raises:
+        InvalidOption: ``found`` is not one of ``choices``.
+    """
     if found not in choices:
         raise InvalidOption(option, found, "one of " + ", ".join(repr(c) for c in choices))
 
 
 @contextlib.contextmanager
-def exit_on_bad_input():
-    """For command lines: an :class:`InputError`, or an illegal option, ends in one line on stderr.
+def exit_on_bad_input() -> Iterator[None]:
+    """Ends a command with one line on stderr where the block raises an error of the user's.
 
-    Exit status 1. Every other error is a bug and keeps its traceback.
+    These are :class:`InputError` and :class:`InvalidOption`; the exit status is 1. Every other
+    error is a bug and keeps its traceback.
     """
     try:
         yield
@@ -64,8 +80,10 @@ def exit_on_bad_input():
     except KeyboardInterrupt:
         sys.exit("interrupted")
     except Exception as error:
-        # torch.multiprocessing's, by name: this file must not import torch. A child of
-        # detectron2's launch that exited has reported its error already.
+        # The class belongs to torch.multiprocessing. It is compared by name, since this file must
+        # not import torch. A child of Detectron2's launch that exited by itself has already
+        # reported its error.
         if type(error).__name__ != "ProcessExitedException":
             raise
-        sys.exit(f"error: {error}" if error.signal_name else error.exit_code)
+        killed = getattr(error, "signal_name", None)
+        sys.exit(f"error: {error}" if killed else getattr(error, "exit_code", 1))

@@ -1,8 +1,10 @@
-"""Low-pass filters with stride; they need PyTorch alone.
+"""Low-pass filters with a stride; they need PyTorch only.
 
-Only ``LOWPASS_REGISTRY`` and ``build_lowpass``, which read a config, need Detectron2: they are
-imported when they are first used.
+``LOWPASS_REGISTRY`` and ``build_lowpass`` read a config and need Detectron2. They are imported
+when they are first used.
 """
+
+from typing import Any
 
 from aa_detectron.compat import require_detectron2
 
@@ -23,7 +25,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in ("LOWPASS_REGISTRY", "build_lowpass"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     require_detectron2(f"{__name__}.{name}")

@@ -1,4 +1,4 @@
-"""Content-adaptive low-pass filter with stride (Zou et al., BMVC 2020, section 3)."""
+"""Content-adaptive low-pass filter with a stride (Zou et al., BMVC 2020, section 3)."""
 
 import functools
 
@@ -23,72 +23,80 @@ def adaptive_blur_pool2d(
 ) -> Tensor:
     """Pads, filters with one k x k filter per group of channels and location, and downsamples.
 
-    Only kept positions are computed, in float32 at least; see
+    Only the kept positions are computed, with sums in float32 or float64; see
     :func:`~aa_detectron.layers.kernels.filter_map`.
 
     Args:
-        x: (N, C, H, W).
-        filters: (N, g, k * k, ceil(H / s), ceil(W / s)) with taps in row-major order, k odd and C
-            divisible by g; group i filters the channels from i * C / g on. Of size 1 x 1 in space
-            for the same filter everywhere.
-        stride: s >= 1.
-        padding_mode: see :func:`~aa_detectron.layers.blur_pool.pad_same`.
+        x: feature map, (N, C, H, W).
+        filters: filters, (N, g, k * k, ceil(H / s), ceil(W / s)), with taps in row-major order, k
+            odd and C divisible by g. Group i filters the C / g channels that start at channel
+            i * C / g. A shape of (N, g, k * k, 1, 1) applies the same filter everywhere.
+        stride: stride, s >= 1.
+        padding_mode: "reflect", "replicate" or "zeros", see
+            :func:`~aa_detectron.layers.blur_pool.pad_same`.
 
     Returns:
-        (N, C, ceil(H / s), ceil(W / s)) in the dtype and memory format of ``x``.
+        Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype and memory format of ``x``.
 
     Raises:
-        InvalidOption: a shape or value outside of these.
+        InvalidOption: a shape or value is not one of these.
     """
     return filter_map(x, filters, stride, padding_mode)
 
 
 def softmax_filters(logits: Tensor, groups: int, axis: str = "group") -> Tensor:
-    """Turns logits into low-pass filters; always in float32, also under autocast.
+    """Turns logits into low-pass filters, in float32 even under autocast.
 
     Args:
-        logits: (N, g * k * k, H', W'), group-major.
-        groups: g.
-        axis: "group" makes every group's filter sum to 1; "all" makes all groups' taps together
-            sum to 1, as in the authors' published code.
+        logits: logits, (N, g * k * k, H', W'), with the k * k taps of each group side by side.
+        groups: number of groups, g.
+        axis: "group" makes the taps of each group sum to 1; "all" makes the taps of all groups
+            together sum to 1, as in the authors' published code.
 
     Returns:
-        (N, g, k * k, H', W') float32 (float64 for float64 logits).
+        Filters, (N, g, k * k, H', W'), float32 (float64 for float64 logits).
     """
     return normalize(logits.unflatten(1, (groups, -1)), axis)
 
 
 class AdaptiveBlurPool2d(ModuleWithConstants):
-    """Downsampling behind a low-pass filter that is predicted from the map itself.
+    """Downsampling after a low-pass filter that is predicted from the feature map itself.
 
     ``Y = apply(softmax(norm(conv_kxk(pad(X)))), pad(X))``, predicted and applied at the kept
     positions only. In training, the statistics of a "BN" predictor therefore come from the kept
-    positions. The softmax is made where the filters are applied: only logits are ever stored.
+    positions. The softmax is computed where the filters are applied: only logits are stored.
+
+    Source: Zou et al., BMVC 2020, section 3.
 
     Args:
-        channels: C of the input.
-        kernel_size: k, odd, 3 or more.
-        stride: 1 filters without downsampling.
-        groups: g, a divisor of ``channels``; every group of C / g channels has its own filter.
-        adaptivity: "spatial_channel": a filter per location and group; "spatial": per location
-            (g = 1); "channel": per image and group; "image": per image (g = 1). The filter of an
-            image comes from the mean of the logits over its locations.
+        channels: number of channels of the input, C.
+        kernel_size: side of the filters, k, odd and at least 3.
+        stride: stride, s >= 1; 1 filters without downsampling.
+        groups: number of groups, g, a divisor of ``channels``; each group of C / g channels has
+            its own filter.
+        adaptivity: "spatial_channel" for a filter per location and group; "spatial" for a filter
+            per location (g = 1); "channel" for a filter per image and group; "image" for a filter
+            per image (g = 1). The filter of an image comes from the mean of the logits over its
+            locations.
         softmax: "group" or "all", see :func:`softmax_filters`.
-        norm: of the predictor's conv: "BN", "SyncBN", "FrozenBN", "GN" (as many groups as
-            filters) or "" for none.
-        init: "binomial" starts as the binomial blur of the same k: the logits carry the offset
-            log(binomial), and the predictor starts at zero (the norm's scale where it is
-            trainable, else the conv). "kaiming" is the published start: Kaiming normal (fan_out),
-            no offset.
+        norm: norm after the predictor's conv: "BN", "SyncBN", "FrozenBN", "GN" (as many groups as
+            filters) or "" for no norm.
+        init: initialization. With "binomial" the layer starts as the binomial blur of the same k:
+            the logits have the offset log(binomial), and the predictor starts at zero (the norm's
+            scale where it is trainable, else the conv). "kaiming" is the published
+            initialization: Kaiming normal (fan_out), without an offset.
         padding_mode: "reflect", "replicate" or "zeros".
-        device, dtype: of the weights, as in torch's layers.
+        device: device of the weights, as in torch's layers.
+        dtype: dtype of the weights, as in torch's layers.
 
     Shape:
-        (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))
+        (N, C, H, W) -> (N, C, ceil(H / s), ceil(W / s))
 
     Raises:
-        InvalidOption: a value outside of these.
+        InvalidOption: a value is not one of these.
     """
+
+    offset: Tensor
 
     def __init__(
         self,
@@ -136,7 +144,15 @@ class AdaptiveBlurPool2d(ModuleWithConstants):
         return filter_map(x, self._logits(x), self.stride, self.padding_mode, self.softmax)
 
     def predict_filters(self, x: Tensor) -> Tensor:
-        """The filters for a map (N, C, H, W): (N, g, k * k, H', W'), or (N, g, k * k, 1, 1)."""
+        """Predicts the filters that the layer applies to a feature map.
+
+        Args:
+            x: feature map, (N, C, H, W).
+
+        Returns:
+            Filters, (N, g, k * k, ceil(H / s), ceil(W / s)) float32 (float64 for float64 logits);
+            (N, g, k * k, 1, 1) where the adaptivity is "channel" or "image".
+        """
         return normalize(self._logits(x), self.softmax)
 
     def _logits(self, x: Tensor) -> Tensor:
@@ -153,16 +169,17 @@ class AdaptiveBlurPool2d(ModuleWithConstants):
 
 
 def _offset(init: str, kernel_size: int, groups: int) -> Tensor:
-    """(1, g * k * k, 1, 1): the logits of the binomial blur, or zeros."""
+    """Returns the logits of the binomial blur, or zeros: (1, g * k * k, 1, 1)."""
     kernel = binomial_kernel(kernel_size)
     logits = kernel.log() if init == "binomial" else torch.zeros_like(kernel)
     return logits.flatten().repeat(groups).view(1, -1, 1, 1)
 
 
 def _scale(conv: FilterPredictor) -> Tensor:
-    """What must be zero for the conv's output to start at zero and still learn.
+    """Returns the weight that must be zero for an output that starts at zero and still learns.
 
-    The norm's scale; but FrozenBN's is a buffer, which would keep the output at zero for ever.
+    It is the scale of the norm. The scale of FrozenBN is a buffer and would keep the output at
+    zero forever; the weight of the conv is returned instead.
     """
     scale = getattr(conv.norm, "weight", None)
     return scale if isinstance(scale, nn.Parameter) else conv.weight

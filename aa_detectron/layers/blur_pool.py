@@ -1,4 +1,4 @@
-"""Fixed low-pass filter with stride: BlurPool, or LPF (Zhang, ICML 2019, section 3)."""
+"""Fixed low-pass filter with a stride: BlurPool, or LPF (Zhang, ICML 2019, section 3)."""
 
 import functools
 import math
@@ -15,13 +15,14 @@ PADDING_MODES = ("reflect", "replicate", "zeros")
 
 
 def binomial_kernel(kernel_size: int) -> Tensor:
-    """The binomial low-pass filter of LPF.
+    """Returns the binomial low-pass filter (Zhang, ICML 2019, section 3).
 
     Args:
         kernel_size: number of taps in each direction, k >= 1.
 
     Returns:
-        (k, k) float32 tensor of sum 1, the outer product of a row of Pascal's triangle with itself.
+        Filter, (k, k) float32 with sum 1: the outer product of a row of Pascal's triangle with
+        itself.
     """
     row = torch.tensor([math.comb(kernel_size - 1, i) for i in range(kernel_size)]).double()
     kernel = torch.outer(row, row)
@@ -31,16 +32,16 @@ def binomial_kernel(kernel_size: int) -> Tensor:
 def pad_same(x: Tensor, kernel_size: int, padding_mode: str = "reflect") -> Tensor:
     """Pads so that a k x k filter of stride s gives ceil(H / s) x ceil(W / s) for every k and s.
 
-    A side with no more pixels than the padding cannot be reflected (a 1x1 map at res5): it is
-    replicated. For even k the additional pixel goes to the bottom and the right.
+    A side that has no more pixels than the padding cannot be reflected (a 1x1 map at res5). It is
+    replicated instead. For even k the bottom and the right get the additional pixel.
 
     Args:
-        x: (N, C, H, W).
-        kernel_size: k >= 1.
+        x: feature map, (N, C, H, W).
+        kernel_size: side of the filter, k >= 1.
         padding_mode: "reflect", "replicate" or "zeros".
 
     Returns:
-        (N, C, H + k - 1, W + k - 1).
+        Padded map, (N, C, H + k - 1, W + k - 1).
     """
     before, after = (kernel_size - 1) // 2, kernel_size // 2
     rows, columns = (axis_mode(padding_mode, size, after) for size in x.shape[-2:])
@@ -51,7 +52,13 @@ def pad_same(x: Tensor, kernel_size: int, padding_mode: str = "reflect") -> Tens
 
 
 def axis_mode(padding_mode: str, size: int, pad: int) -> str:
-    """The mode of ``F.pad`` for a side of ``size`` pixels, see :func:`pad_same`."""
+    """Returns the mode of ``F.pad`` for one side of a map, see :func:`pad_same`.
+
+    Args:
+        padding_mode: "reflect", "replicate" or "zeros".
+        size: length of the side in pixels.
+        pad: width of the padding in pixels.
+    """
     if padding_mode == "zeros":
         return "constant"
     return "replicate" if size <= pad else padding_mode
@@ -60,16 +67,16 @@ def axis_mode(padding_mode: str, size: int, pad: int) -> str:
 def blur_pool2d(
     x: Tensor, kernel: Tensor, stride: int = 2, padding_mode: str = "reflect"
 ) -> Tensor:
-    """Filters every channel with the same low-pass filter at every ``stride``-th location.
+    """Filters every channel with the same low-pass filter at every s-th location.
 
     Args:
-        x: (N, C, H, W).
-        kernel: (k, k).
-        stride: s >= 1.
-        padding_mode: see :func:`pad_same`.
+        x: feature map, (N, C, H, W).
+        kernel: low-pass filter, (k, k).
+        stride: stride, s >= 1.
+        padding_mode: "reflect", "replicate" or "zeros", see :func:`pad_same`.
 
     Returns:
-        (N, C, ceil(H / s), ceil(W / s)).
+        Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype of ``x``.
     """
     channels = x.shape[1]
     weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
@@ -78,21 +85,27 @@ def blur_pool2d(
 
 
 class BlurPool2d(ModuleWithConstants):
-    """Downsampling behind a fixed binomial blur (Zhang, ICML 2019); the baseline "LPF".
+    """Downsampling after a fixed binomial blur: the baseline "LPF".
+
+    Source: Zhang, ICML 2019, section 3.
 
     Args:
-        channels: C of the input (for the common signature of the filters and for printing).
-        kernel_size: 2 to 7.
-        stride: 1 filters without downsampling.
-        padding_mode: "reflect", "replicate" or "zeros" (the last darkens the border).
-        device, dtype: of the filter, as in torch's layers.
+        channels: number of channels of the input, C; used for printing, and for a signature that
+            all filters share.
+        kernel_size: side of the filter, k, 2 to 7.
+        stride: stride, s >= 1; 1 filters without downsampling.
+        padding_mode: "reflect", "replicate" or "zeros"; "zeros" darkens the border.
+        device: device of the filter, as in torch's layers.
+        dtype: dtype of the filter, as in torch's layers.
 
     Shape:
-        (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))
+        (N, C, H, W) -> (N, C, ceil(H / s), ceil(W / s))
 
     Raises:
-        InvalidOption: a value outside of these.
+        InvalidOption: a value is not one of these.
     """
+
+    kernel: Tensor
 
     def __init__(
         self,

@@ -17,18 +17,26 @@ if TYPE_CHECKING:
     from detectron2.config import CfgNode
 
 Lowpass = Callable[[int, int], nn.Module]
-"""Makes a filter: called with the number of channels and the stride."""
+"""Builds a filter from the number of channels and the stride."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FilterOptions:
-    """A network's low-pass filters; every field is a key of ``MODEL.ANTIALIAS``, with its default.
+    """Options of a network's low-pass filters.
+
+    Every field is a key of ``MODEL.ANTIALIAS`` and has the default of that key. The options from
+    ``groups`` to ``init`` apply to "adaptive" only; see
+    :class:`~aa_detectron.layers.AdaptiveBlurPool2d`.
 
     Args:
-        name: "none", "blur" (fixed, LPF), "adaptive"; in a config also a registered filter.
+        name: "none", "blur" (fixed, LPF) or "adaptive"; in a config also the name of a registered
+            filter.
         kernel_size: side of the filter; 2 to 7 for "blur", odd and at least 3 for "adaptive".
-        groups, adaptivity, softmax, norm, init: arguments of
-            :class:`~aa_detectron.layers.AdaptiveBlurPool2d`, for "adaptive" only.
+        groups: number of groups of channels, each with its own filter.
+        adaptivity: "spatial_channel", "spatial", "channel" or "image".
+        softmax: "group" or "all".
+        norm: norm of the predictor: "BN", "SyncBN", "FrozenBN", "GN" or "".
+        init: "binomial" or "kaiming".
         padding_mode: "reflect", "replicate" or "zeros".
     """
 
@@ -43,43 +51,43 @@ class FilterOptions:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> FilterOptions:
-        """The options of ``MODEL.ANTIALIAS``; its other keys belong to the network."""
+        """Reads the options from ``MODEL.ANTIALIAS``; its other keys belong to the network."""
         node, names = cfg.MODEL.ANTIALIAS, [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: node[name.upper()] for name in names})
 
     def to_config(self) -> dict[str, int | str]:
-        """{key: value} of a config with these options."""
+        """Returns the options as {config key: value}."""
         return {config_key(name): value for name, value in dataclasses.asdict(self).items()}
 
     @property
     def lowpass(self) -> Lowpass | None:
-        """:meth:`build`, or None for "none".
+        """The method :meth:`build`, or None for "none".
 
         Raises:
-            InvalidOption: ``name`` is another one.
+            InvalidOption: ``name`` is not "none", "blur" or "adaptive".
         """
         check_choice("name", self.name, ("none", *_BUILDERS))
         return None if self.name == "none" else self.build
 
     def build(self, channels: int, stride: int) -> nn.Module:
-        """The filter for a map.
+        """Builds a filter.
 
         Args:
-            channels: C of the map.
-            stride: 1 filters without downsampling.
+            channels: number of channels of the feature map, C.
+            stride: stride, s >= 1; 1 filters without downsampling.
 
         Returns:
-            A module that maps (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)).
+            Module that maps (N, C, H, W) to (N, C, ceil(H / s), ceil(W / s)).
 
         Raises:
-            InvalidOption: naming the argument that is illegal, for such a map or at all.
+            InvalidOption: an option is illegal, or does not fit the number of channels.
         """
         check_choice("name", self.name, tuple(_BUILDERS))
         return _BUILDERS[self.name](self, channels, stride)
 
 
 def config_key(option: str) -> str:
-    """The config key of a filter's option."""
+    """Returns the config key of an option of the filters."""
     return f"MODEL.ANTIALIAS.{option.upper()}"
 
 

@@ -1,4 +1,4 @@
-"""Buffers that follow from a formula, and are right on every device."""
+"""Buffers that follow from a formula and are correct on every device."""
 
 from collections.abc import Callable
 
@@ -7,20 +7,27 @@ from torch import Tensor, nn
 
 
 class ModuleWithConstants(nn.Module):
-    """Keeps buffers out of state_dicts whose values follow from a formula.
+    """A module with buffers that follow from a formula and are not in its state_dict.
 
-    No checkpoint could fill such a buffer after a construction on the meta device. It therefore
-    has its values from the start, on the CPU, and gets them again whenever the module is moved:
-    ``to_empty`` leaves garbage.
+    No checkpoint can fill such a buffer after the module was built on the meta device. The buffer
+    therefore has its values from the start, on the CPU. It is computed again whenever the module
+    is moved, since ``to_empty`` leaves arbitrary values.
     """
 
+    _formulas: dict[str, Callable[[], Tensor]]
+
     def register_constant(self, name: str, formula: Callable[[], Tensor]) -> None:
-        """Registers a buffer; ``formula`` makes its values on the default device."""
+        """Registers a buffer.
+
+        Args:
+            name: name of the buffer.
+            formula: function that returns the values, on torch's default device.
+        """
         device = _device_for_values(torch.empty(0).device)
         self._formulas = {**getattr(self, "_formulas", {}), name: formula}
         self.register_buffer(name, _values(formula).to(device), persistent=False)
 
-    def _apply(self, fn, recurse: bool = True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ModuleWithConstants":
         super()._apply(fn, recurse)
         for name, formula in self._formulas.items():
             moved = getattr(self, name)
@@ -30,11 +37,11 @@ class ModuleWithConstants(nn.Module):
 
 
 def constant_like(constant: Tensor, other: Tensor) -> Tensor:
-    """The constant in the dtype and on the device of another tensor.
+    """Returns the constant in the dtype and on the device of another tensor.
 
-    They differ on the meta device only, and for weights that ``load_state_dict`` has assigned.
+    The two differ only on the meta device, and for weights that ``load_state_dict`` has assigned.
     """
-    # Asked first, since a conversion in a trace would pin the trace to the device.
+    # A conversion would tie a trace to the device, so it is left out where it is not needed.
     if constant.device == other.device and constant.dtype == other.dtype:
         return constant
     return constant.to(other.device, other.dtype)

@@ -1,5 +1,7 @@
 """The conv and norm that predict the adaptive filters."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -11,17 +13,18 @@ from .norm import get_norm
 class FilterPredictor(nn.Conv2d):
     """``norm(conv_kxk(pad(x))) + offset``, at the kept positions only.
 
-    A norm that does not look at the map (FrozenBN; BN and SyncBN in eval mode) and the offset are
-    folded into the conv, outside of autocast. It is done in every call: that takes less than a
-    pass over the logits, and there is nothing that could go stale.
+    The offset, and a norm that does not depend on the map (FrozenBN; BN and SyncBN in eval mode),
+    are folded into the conv, except under autocast. Every call folds them anew: this takes less
+    time than one pass over the logits, and no copy of the weights can become outdated.
 
     Args:
-        channels: C.
-        groups: g.
-        kernel_size: k, of the conv and of the filters.
-        stride: s >= 1.
-        norm: "BN", "SyncBN", "FrozenBN", "GN" (as many groups as filters) or "" for none.
-        padding_mode: see :func:`~aa_detectron.layers.blur_pool.pad_same`.
+        channels: number of channels of the input, C.
+        groups: number of groups, g.
+        kernel_size: side of the conv's kernel and of the filters, k.
+        stride: stride, s >= 1.
+        norm: "BN", "SyncBN", "FrozenBN", "GN" (as many groups as filters) or "" for no norm.
+        padding_mode: "reflect", "replicate" or "zeros", see
+            :func:`~aa_detectron.layers.blur_pool.pad_same`.
 
     Shape:
         (N, C, H, W), offset (1, g * k * k, 1, 1) -> (N, g * k * k, ceil(H / s), ceil(W / s))
@@ -43,13 +46,14 @@ class FilterPredictor(nn.Conv2d):
             kernel_size,
             stride=stride,
             padding=kernel_size // 2,
-            padding_mode=padding_mode,
+            padding_mode=padding_mode,  # type: ignore[arg-type]  # a checked str
             bias=False,
         )
         self.norm = get_predictor_norm(norm, groups, logits)
 
-    def forward(self, x: Tensor, offset: Tensor) -> Tensor:
-        # Autocast would round the offset.
+    # nn.Conv2d is the base for the names of the weights; nobody calls this as a plain conv.
+    def forward(self, x: Tensor, offset: Tensor) -> Tensor:  # type: ignore[override]
+        # Autocast would round an offset that is folded into the conv.
         folded = None if is_autocast(x) else self._folded(offset)
         weight, bias = folded or (self.weight, None)
         logits = padded_conv2d(x, weight, bias, self.stride[0], self.padding_mode)
@@ -58,8 +62,9 @@ class FilterPredictor(nn.Conv2d):
         return (logits if self.norm is None else self.norm(logits)) + offset
 
     def _folded(self, offset: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Weight and bias that do the norm's work, if it is an affine map of each channel."""
-        norm, bias = self.norm, offset.flatten()
+        """Returns the conv's weight and bias with norm and offset, if the norm can be folded."""
+        norm: Any = self.norm  # Detectron2's and torchvision's FrozenBN share no type
+        bias = offset.flatten()
         if norm is None:
             return self.weight, bias
         from_the_map = isinstance(norm, _BatchNorm) and norm.training
@@ -70,5 +75,14 @@ class FilterPredictor(nn.Conv2d):
 
 
 def get_predictor_norm(norm: str, groups: int, channels: int) -> nn.Module | None:
-    """As ``get_norm``, but "GN" has as many groups as filters: 32 rarely divide the logits."""
+    """Returns the norm of a predictor.
+
+    "GN" has as many groups as there are filters: the number of logits is rarely divisible by the
+    usual 32.
+
+    Args:
+        norm: "BN", "SyncBN", "FrozenBN", "GN" or "" for no norm.
+        groups: number of groups, g.
+        channels: number of logits, g * k * k.
+    """
     return nn.GroupNorm(groups, channels) if norm == "GN" else get_norm(norm, channels)

@@ -1,4 +1,4 @@
-"""Norms by name: Detectron2's, or the same from PyTorch where it is not installed."""
+"""Norms by name: from Detectron2, or from PyTorch where Detectron2 is not installed."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from aa_detectron import compat
 from aa_detectron.errors import InvalidOption, check_choice
 
 Norm = str | Callable[[int], nn.Module] | None
-"""A name, or what makes the norm for a number of channels; "" or None for no norm."""
+"""A name, or a function from the number of channels to a norm; "" or None for no norm."""
 
 
 def _frozen_batch_norm(channels: int) -> nn.Module:
@@ -20,7 +20,7 @@ def _frozen_batch_norm(channels: int) -> nn.Module:
     return FrozenBatchNorm2d(channels)
 
 
-_NORMS = {
+_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "BN": nn.BatchNorm2d,
     "SyncBN": nn.SyncBatchNorm,
     "FrozenBN": _frozen_batch_norm,
@@ -29,10 +29,15 @@ _NORMS = {
 
 
 def get_torch_norm(norm: Norm, out_channels: int) -> nn.Module | None:
-    """What ``detectron2.layers.get_norm`` returns, without Detectron2.
+    """Returns the norm that ``detectron2.layers.get_norm`` returns, without Detectron2.
+
+    Args:
+        norm: "BN", "SyncBN", "FrozenBN", "GN" (32 groups), or a function from the number of
+            channels to a norm; "" or None for no norm.
+        out_channels: number of channels that are normalized.
 
     Raises:
-        InvalidOption: another name, or "FrozenBN" without torchvision.
+        InvalidOption: the name is unknown, or "FrozenBN" is asked for without torchvision.
     """
     if not norm:
         return None

@@ -2,9 +2,9 @@
 
 * ``op``: ``filter`` applies predicted filters, with a kernel for each kind of device:
   ``cpu.filter`` (loops compiled by Numba, run by ``cpu.threads``), ``cuda`` (Triton), and
-  ``reference``, which is also the decomposition for exports, and what other devices get.
-* ``conv``: ``padded_conv``, the predictor's convolution of a padded map; ``cpu.conv`` cuts it into
-  ``cpu.blocks``.
+  ``reference`` for exports and for all other devices.
+* ``conv``: ``padded_conv`` is the predictor's convolution of a padded map; ``cpu.conv`` cuts it
+  into ``cpu.blocks``.
 """
 
 from .conv import padded_conv2d

@@ -3,6 +3,8 @@
 On the CPU it needs no padded copy of the map, not even for the gradient; see ``cpu.conv``.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,17 +17,18 @@ from .reference import empty_as, empty_output, is_autocast
 def padded_conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str
 ) -> Tensor:
-    """``F.conv2d`` of a map padded by k // 2.
+    """``F.conv2d`` of a feature map that is padded by k // 2.
 
     Args:
-        x: (N, C, H, W).
-        weight: (D, C, k, k), k odd.
-        bias: (D,) or None.
-        stride: s >= 1.
-        padding_mode: see :func:`~aa_detectron.layers.blur_pool.pad_same`.
+        x: feature map, (N, C, H, W).
+        weight: weight of the convolution, (D, C, k, k), k odd.
+        bias: bias of the convolution, (D,), or None.
+        stride: stride, s >= 1.
+        padding_mode: "reflect", "replicate" or "zeros", see
+            :func:`~aa_detectron.layers.blur_pool.pad_same`.
 
     Returns:
-        (N, D, ceil(H / s), ceil(W / s)).
+        Feature map, (N, D, ceil(H / s), ceil(W / s)).
     """
     exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
     if x.device.type == "cpu" and x.dtype == weight.dtype and not (exported or is_autocast(x)):
@@ -61,26 +64,26 @@ def grad_weight_op(
 
 
 @conv_op.register_fake
-def _(x, weight, bias, stride, padding_mode):
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str) -> Tensor:
     return empty_output(x, weight.shape[0], stride)
 
 
 @grad_x_op.register_fake
-def _(grad, x, weight, stride, padding_mode):
+def _(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding_mode: str) -> Tensor:
     return empty_as(x)
 
 
 @grad_weight_op.register_fake
-def _(grad, x, weight, stride, padding_mode):
+def _(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding_mode: str) -> Tensor:
     return torch.empty_like(weight)
 
 
-def _setup_context(ctx, inputs, output):
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, weight, _, *ctx.options = inputs
     ctx.save_for_backward(x, weight)
 
 
-def _backward(ctx, grad):
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     args = (grad, *ctx.saved_tensors, *ctx.options)
     for_x, for_weight, for_bias = ctx.needs_input_grad[:3]
     return (

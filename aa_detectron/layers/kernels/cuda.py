@@ -1,12 +1,14 @@
 """The filter on the GPU: Triton kernels, forward and backward.
 
-A program makes a tile: some channels of one group, some columns of one row. Padding is a matter of
-indices, the softmax over a group's taps is fused in, sums are made in float32 (float64 where an
-argument is of that), and every element is written by one program, so results are deterministic.
-Contiguous and channels-last maps need no copy: the inner axis of the tile is the one along which
-the map lies.
+A program computes a tile: some channels of one group, in some columns of one row. Padding is done
+by indices, and the softmax over the taps of a group is fused into the kernels. Sums are in float32
+(float64 if an argument is float64). Every element is written by one program, so results are
+deterministic. Contiguous and channels-last maps need no copy: the inner axis of the tile is the
+axis along which the map is contiguous.
 
-Arguments are those of :func:`~aa_detectron.layers.kernels.op.filter_map`.
+``forward``, ``grad_x`` and ``grad_weights`` have the arguments of
+:func:`~aa_detectron.layers.kernels.op.filter_map`. Triton reads the annotations of its kernels, so
+only compile-time constants have one.
 """
 
 import math
@@ -46,7 +48,7 @@ def grad_x(
 ) -> Tensor:
     weights, fused = _prepare(weights, softmax)
     result = empty_as(x)
-    # (N, g, H', W'): the logarithm of the sum that the softmax divides by.
+    # (N, g, H', W'): logarithm of the sum by which the softmax divides.
     sums = weights.to(accumulation_dtype(x, weights)).logsumexp(2) if fused else weights[:, :, 0]
     grid, options = _tiles(x, weights, x.shape, stride, padding_mode, fused)
     with torch.cuda.device_of(x):
@@ -78,7 +80,10 @@ def grad_weights(
 
 
 def _prepare(weights: Tensor, softmax: str) -> tuple[Tensor, bool]:
-    """The kernels fuse the softmax of a group; one over all groups is made before them."""
+    """Returns the weights for the kernels, and whether the kernels apply the softmax.
+
+    The kernels fuse the softmax of a group. The softmax over all groups is computed before them.
+    """
     if softmax == "all":
         return normalize(weights, softmax), False
     return weights, softmax == "group"
@@ -93,7 +98,7 @@ def _tiles(
     fused: bool,
     all_channels: bool = False,
 ) -> tuple[tuple[int], dict]:
-    """How many programs make a map of ``shape``, and the compile-time arguments of the kernels."""
+    """Returns the number of programs for a map of ``shape``, and the kernels' constants."""
     groups, k = weights.shape[1], math.isqrt(weights.shape[2])
     images, channels, rows, columns = shape
     block_c = min(triton.next_power_of_2(channels // groups), 32)
@@ -116,9 +121,9 @@ def _tiles(
 
 @triton.jit
 def _program(groups, chunks, rows, blocks, CHANNELS_LAST: tl.constexpr):
-    """Image, group, chunk of its channels, row, and block of its columns of this program.
+    """Returns this program's image, group, chunk of channels, row and block of columns.
 
-    Neighboring programs use the same memory lines: of the same pixels, or of the same rows.
+    Neighboring programs share memory lines: they compute the same pixels, or the same rows.
     """
     rest = tl.program_id(0)
     if CHANNELS_LAST:
@@ -140,8 +145,8 @@ def _program(groups, chunks, rows, blocks, CHANNELS_LAST: tl.constexpr):
 
 @triton.jit
 def _axes(BLOCK_C: tl.constexpr, BLOCK_W: tl.constexpr, CHANNELS_LAST: tl.constexpr):
-    """Channels and columns of a tile, along its two axes; the inner one comes last."""
-    # Of channels, the distance between two may be that of whole maps: their sums need 64 bits.
+    """Returns channels and columns of a tile, each along its own axis; the inner axis is last."""
+    # Two channels may be a whole map apart in memory: offsets of channels need 64 bits.
     channel, column = tl.arange(0, BLOCK_C).to(tl.int64), tl.arange(0, BLOCK_W)
     if CHANNELS_LAST:
         return channel[None, :], column[:, None]
@@ -151,7 +156,7 @@ def _axes(BLOCK_C: tl.constexpr, BLOCK_W: tl.constexpr, CHANNELS_LAST: tl.conste
 
 @triton.jit
 def _origin(position, size, MODE: tl.constexpr):
-    """Where a position comes from that may lie in the padding; the same where it does not."""
+    """Returns the position in the map whose value a position in the padded map has."""
     if MODE == "reflect":
         position = tl.where(position < 0, -position, position)
         position = tl.where(position >= size, 2 * (size - 1) - position, position)
@@ -162,7 +167,7 @@ def _origin(position, size, MODE: tl.constexpr):
 
 @triton.jit
 def _padded_position(position, copy, size, PAD: tl.constexpr):
-    """Of a position the one in the padded map (copy 0), else the copy-th one in the padding."""
+    """Returns a position in the padded map: of the pixel itself (copy 0), or in the padding."""
     in_padding = tl.where(copy <= PAD, copy - 1, size + copy - 1)
     return tl.where(copy == 0, position + PAD, in_padding)
 
@@ -286,7 +291,7 @@ def _grad_weights(
                 weight = tl.exp(_load(weights + tap * weights_t, exists, DTYPE) - scale)
                 mean += weight * gradient
     if SOFTMAX:
-        tl.debug_barrier()  # what is read again may have been written by another thread
+        tl.debug_barrier()  # another thread may have written the values that are read again
         for tap in range(TAPS):
             weight = tl.exp(_load(weights + tap * weights_t, exists, DTYPE) - scale)
             gradient = weight * (_load(result + tap * result_t, exists, DTYPE) - mean)
@@ -306,7 +311,7 @@ def _grad_x(
     SOFTMAX: tl.constexpr, CHANNELS_LAST: tl.constexpr, DTYPE: tl.constexpr,
     BLOCK_C: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
-    """Gathers, for each pixel, from the outputs that have read it or one of its copies."""
+    """Gathers, for each pixel, from the outputs that have read the pixel or one of its copies."""
     PAD: tl.constexpr = KERNEL_SIZE // 2
     READERS: tl.constexpr = (KERNEL_SIZE + STRIDE - 1) // STRIDE  # outputs that read a position
     ROW_COPIES: tl.constexpr = 1 if ROW_MODE == "constant" else 1 + 2 * PAD

@@ -1,12 +1,14 @@
 """The adaptive filter as one operator, ``torch.ops.aa_detectron.filter``, with its own gradient.
 
-For the gradient it saves its arguments, the map without padding and the filters or logits: nothing
-of k * k times the map's size. It takes a map and weights of different precision, so autocast has
-nothing to cast. The kernels are in ``cpu.filter`` and ``cuda``.
+For the gradient it saves its arguments only: the map without padding, and the filters or logits. No
+saved tensor has k * k times the size of the map. The map and the weights may differ in precision,
+so autocast has nothing to cast. The kernels are in ``cpu.filter`` and ``cuda``.
 """
 
 import importlib.util
 import math
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +23,7 @@ from .reference import SOFTMAX, empty_as, empty_output, filter_plain, output_siz
 def _is_installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
-    except ImportError:  # an import hook says so
+    except ImportError:  # an import hook blocks the package
         return False
 
 
@@ -29,7 +31,7 @@ HAS_KERNELS = {
     "cpu": cpu_threads.AVAILABLE and _is_installed("numba"),
     "cuda": _is_installed("triton"),
 }
-"""By the type of the device."""
+"""{type of a device: whether there is a kernel for it}."""
 
 
 def filter_map(
@@ -37,24 +39,25 @@ def filter_map(
 ) -> Tensor:
     """Pads, filters with one k x k filter per group of channels and location, and downsamples.
 
-    Only kept positions are computed, with sums in float32 (float64 where an argument is of that).
-    Traces and devices without a kernel get plain operators. Differentiable once.
+    Only the kept positions are computed, with sums in float32 (float64 if an argument is float64).
+    Traces and devices without a kernel get plain operators. The result can be differentiated once.
 
     Args:
-        x: (N, C, H, W).
-        weights: (N, g, k * k, ceil(H / s), ceil(W / s)) with k odd and C divisible by g; group i
-            filters the channels from i * C / g on, and taps are in row-major order. Of size 1 x 1
-            in space for the same filter everywhere.
-        stride: s >= 1.
-        padding_mode: see :func:`~aa_detectron.layers.blur_pool.pad_same`.
-        softmax: "none" if the weights are filters; if they are logits, "group" or "all", see
+        x: feature map, (N, C, H, W).
+        weights: filters or logits, (N, g, k * k, ceil(H / s), ceil(W / s)), with taps in row-major
+            order, k odd and C divisible by g. Group i filters the C / g channels that start at
+            channel i * C / g. A shape of (N, g, k * k, 1, 1) applies the same filter everywhere.
+        stride: stride, s >= 1.
+        padding_mode: "reflect", "replicate" or "zeros", see
+            :func:`~aa_detectron.layers.blur_pool.pad_same`.
+        softmax: "none" for filters; "group" or "all" for logits, see
             :func:`~aa_detectron.layers.kernels.reference.normalize`.
 
     Returns:
-        (N, C, ceil(H / s), ceil(W / s)) in the dtype and memory format of ``x``.
+        Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype and memory format of ``x``.
 
     Raises:
-        InvalidOption: a shape or value outside of these.
+        InvalidOption: a shape or value is not one of these.
     """
     if weights.dim() == 5 and weights.shape[3:] == (1, 1):
         weights = weights.expand(*weights.shape[:3], *output_size(x, stride))
@@ -85,8 +88,8 @@ def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: 
         raise InvalidOption("the shape of the filters", tuple(weights.shape), legal)
 
 
-def _kernels(x: Tensor):
-    # Imported where they are used only: Numba and Triton take long.
+def _kernels(x: Tensor) -> ModuleType:
+    # Imported only where they are used: importing Numba or Triton takes long.
     if x.device.type == "cpu":
         from .cpu import filter as cpu_filter
 
@@ -121,27 +124,31 @@ def grad_weights_op(
 
 
 @filter_op.register_fake
-def _(x, weights, stride, padding_mode, softmax):
+def _(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     _check(x, weights, stride, padding_mode, softmax)
     return empty_output(x, x.shape[1], stride)
 
 
 @grad_x_op.register_fake
-def _(grad, x, weights, stride, padding_mode, softmax):
+def _(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
     return empty_as(x)
 
 
 @grad_weights_op.register_fake
-def _(grad, x, weights, stride, padding_mode, softmax):
+def _(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
     return empty_as(weights)
 
 
-def _setup_context(ctx, inputs, output):
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, weights, *ctx.options = inputs
     ctx.save_for_backward(x, weights)
 
 
-def _backward(ctx, grad):
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     args = (grad, *ctx.saved_tensors, *ctx.options)
     return (
         grad_x_op(*args) if ctx.needs_input_grad[0] else None,
@@ -150,7 +157,7 @@ def _backward(ctx, grad):
     )
 
 
-def _no_second_backward(ctx, grad):
+def _no_second_backward(ctx: Any, grad: Tensor) -> None:
     raise RuntimeError("aa_detectron::filter is differentiable once only")
 
 
@@ -158,5 +165,5 @@ filter_op.register_autograd(_backward, setup_context=_setup_context)
 grad_x_op.register_autograd(_no_second_backward)
 grad_weights_op.register_autograd(_no_second_backward)
 
-# The ONNX exporter decomposes what it does not know by this table.
+# The ONNX exporter uses this table for operators that it does not know.
 torch._decomp.register_decomposition(torch.ops.aa_detectron.filter.default)(filter_plain)

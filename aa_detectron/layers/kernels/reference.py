@@ -1,6 +1,7 @@
-"""The filter in plain operators of PyTorch: the reference, and what exports are made of."""
+"""The filter in plain PyTorch operators: the reference for the kernels, and for exports."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,28 +12,37 @@ SOFTMAX = ("none", "group", "all")
 
 
 def accumulation_dtype(x: Tensor, weights: Tensor) -> torch.dtype:
-    """What sums are made in: float32, or float64 where one of the two is of that."""
+    """Returns the dtype of the sums: float32, or float64 if one of the two tensors is float64."""
     return torch.promote_types(torch.promote_types(x.dtype, weights.dtype), torch.float32)
 
 
 def is_autocast(x: Tensor) -> bool:
-    """Whether autocast is on for the device of a tensor."""
-    return not x.is_meta and torch.is_autocast_enabled(x.device.type)  # raises for meta
+    """Returns whether autocast is on for the device of a tensor."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)  # which rejects "meta"
 
 
 def output_size(x: Tensor, stride: int) -> tuple[int, int]:
-    """ceil(H / s), ceil(W / s)."""
+    """Returns height and width of a filtered map: (ceil(H / s), ceil(W / s))."""
     return (x.shape[2] + stride - 1) // stride, (x.shape[3] + stride - 1) // stride
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Of a map (N, C, H, W), or of filters (N, g, k * k, H', W') whose g * k * k are channels."""
+    """Returns whether a tensor is in torch's channels-last format, and not contiguous as well.
+
+    Args:
+        x: feature map, (N, C, H, W), or filters, (N, g, k * k, H', W'), with g * k * k channels.
+    """
     x = x.flatten(1, -3)
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def empty_as(x: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
-    """Empty, in the dtype and memory format of a map or of filters; in its shape by default."""
+    """Returns an empty tensor in the dtype and memory format of another.
+
+    Args:
+        x: feature map, (N, C, H, W), or filters, (N, g, k * k, H', W').
+        shape: shape of the result; None for the shape of ``x``.
+    """
     shape = x.shape if shape is None else shape
     memory_format = torch.channels_last if is_channels_last(x) else torch.contiguous_format
     flat = (shape[0], math.prod(shape[1:-2]), *shape[-2:])
@@ -41,20 +51,29 @@ def empty_as(x: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
 
 
 def empty_output(x: Tensor, channels: int, stride: int) -> Tensor:
-    """(N, channels, ceil(H / s), ceil(W / s)) of the dtype and memory format of ``x``."""
+    """Returns an empty map for the output of a filter or conv.
+
+    Args:
+        x: input, (N, C, H, W); the output has its dtype and memory format.
+        channels: number of channels of the output, D.
+        stride: stride, s >= 1.
+
+    Returns:
+        Empty map, (N, D, ceil(H / s), ceil(W / s)).
+    """
     return empty_as(x, (x.shape[0], channels, *output_size(x, stride)))
 
 
 def normalize(weights: Tensor, softmax: str) -> Tensor:
-    """Turns logits into low-pass filters; always in float32, also under autocast.
+    """Turns logits into low-pass filters, in float32 even under autocast.
 
     Args:
-        weights: (N, g, k * k, H', W'), logits, or filters for "none".
-        softmax: "group" makes every group's filter sum to 1; "all" makes all groups' taps together
-            sum to 1, as in the authors' published code; "none" leaves them as they are.
+        weights: logits, (N, g, k * k, H', W'); filters for "none".
+        softmax: "group" makes the taps of each group sum to 1; "all" makes the taps of all groups
+            together sum to 1, as in the authors' published code; "none" changes no value.
 
     Returns:
-        The same shape, float32 (float64 for float64 logits).
+        Filters, (N, g, k * k, H', W'), float32 (float64 for float64 logits).
     """
     weights = weights if weights.dtype == torch.float64 else weights.float()
     if softmax == "none":
@@ -65,12 +84,21 @@ def normalize(weights: Tensor, softmax: str) -> Tensor:
 
 
 def softmax_backward(gradient: Tensor, filters: Tensor, softmax: str) -> Tensor:
-    """From the gradient for what :func:`normalize` has returned to that for the logits."""
+    """The gradient of :func:`normalize`.
+
+    Args:
+        gradient: gradient with respect to the filters, (N, g, k * k, H', W').
+        filters: filters that :func:`normalize` has returned, (N, g, k * k, H', W').
+        softmax: "none", "group" or "all".
+
+    Returns:
+        Gradient with respect to the logits, (N, g, k * k, H', W').
+    """
     if softmax == "none":
         return gradient
     if softmax == "all":
-        as_one_group = (t.flatten(1, 2).unsqueeze(1) for t in (gradient, filters))
-        return softmax_backward(*as_one_group, "group").view_as(filters)
+        outer, inner = (t.flatten(1, 2).unsqueeze(1) for t in (gradient, filters))  # one group
+        return softmax_backward(outer, inner, "group").view_as(filters)
     return torch._softmax_backward_data(gradient, filters, 2, filters.dtype)
 
 
@@ -78,22 +106,22 @@ def filter_padded(padded: Tensor, filters: Tensor, stride: int) -> Tensor:
     """Filters a padded map with one k x k filter per group of channels and location.
 
     Args:
-        padded: (N, C, H + k - 1, W + k - 1).
-        filters: (N, g, k * k, H', W') in row-major order of the taps, H' = ceil(H / s), or
-            (N, g, k * k, 1, 1) for the same filter everywhere; C is divisible by g, and group i
-            filters the channels from i * C / g on. The sums are made in the dtype of the filters,
-            which may be higher than that of the map, and in no less than float32.
-        stride: s >= 1.
+        padded: padded map, (N, C, H + k - 1, W + k - 1).
+        filters: filters, (N, g, k * k, ceil(H / s), ceil(W / s)), with taps in row-major order and
+            C divisible by g. Group i filters the C / g channels that start at channel i * C / g. A
+            shape of (N, g, k * k, 1, 1) applies the same filter everywhere.
+        stride: stride, s >= 1.
 
     Returns:
-        (N, C, H', W') in the dtype of ``padded``.
+        Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype of ``padded``. The sums are in
+        float32, or in float64 if one of the two tensors is float64.
     """
     groups, taps = filters.shape[1:3]
     k = math.isqrt(taps)
     height, width = padded.shape[-2] - k + 1, padded.shape[-1] - k + 1
     dtype = accumulation_dtype(padded, filters)
     grouped, filters = padded.to(dtype).unflatten(1, (groups, -1)), filters.to(dtype)
-    out = 0
+    out: Any = 0  # a tensor after the first tap
     for tap in range(taps):
         i, j = divmod(tap, k)
         window = grouped[..., i : height + i : stride, j : width + j : stride]
@@ -104,6 +132,6 @@ def filter_padded(padded: Tensor, filters: Tensor, stride: int) -> Tensor:
 def filter_plain(
     x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    """What :func:`~aa_detectron.layers.kernels.op.filter_map` computes, one operator at a time."""
+    """Computes :func:`~aa_detectron.layers.kernels.op.filter_map` in plain PyTorch operators."""
     k = math.isqrt(weights.shape[2])
     return filter_padded(pad_same(x, k, padding_mode), normalize(weights, softmax), stride)

@@ -1,7 +1,7 @@
 """Blocks of a map that stay in the CPU's cache.
 
-A block's temporaries are small enough for the allocator to reuse: fresh memory of a whole map's
-size takes longer to get than to fill, and is what a padded or transposed copy would need.
+The temporary tensors of a block are small enough for the allocator to reuse. A padded or transposed
+copy of a whole map would need fresh memory, which takes longer to allocate than to fill.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,25 @@ from torch import Tensor
 
 from aa_detectron.layers.blur_pool import axis_mode
 
-SIZE = 1 << 19  # elements of the map in a block: 2 MiB of float32
+SIZE = 1 << 19
+"""Number of elements of the map in a block: 2 MiB of float32."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows of the output for one image, or all for some images.
+    """Some rows of the output for one image, or all rows for some images.
 
-    ``padding`` is left, right, top, bottom; ``modes`` are those of ``F.pad`` for rows and columns.
+    Args:
+        images: images of the block.
+        rows: rows of the output.
+        source: rows of the map that are read.
+        padding: number of padded lines on the left, right, top and bottom.
+        modes: modes of ``F.pad`` for rows and for columns.
     """
 
     images: slice
     rows: slice
-    source: slice  # the rows of the map that are read
+    source: slice
     padding: tuple[int, int, int, int]
     modes: tuple[str, str]
 
@@ -35,7 +41,7 @@ class Block:
         return t[self.images, ..., self.source, :]
 
     def pad(self, x: Tensor) -> Tensor:
-        """The block of the map (N, C, H, W), padded."""
+        """Returns the block's part of the map (N, C, H, W), padded."""
         rows, columns = self.modes
         if rows == columns:
             return F.pad(self.of_map(x), self.padding, rows)
@@ -43,7 +49,7 @@ class Block:
         return F.pad(part, (0, 0, *self.padding[2:]), rows)
 
     def unpad(self, gradient: Tensor) -> Tensor:
-        """The adjoint of :meth:`pad`; overwrites its argument."""
+        """The adjoint of :meth:`pad`. The argument is overwritten."""
         left, right, top, bottom = self.padding
         gradient = _fold(gradient, 2, top, bottom, self.modes[0])
         return _fold(gradient, 3, left, right, self.modes[1])
@@ -54,12 +60,19 @@ class Block:
 
 
 def is_small(x: Tensor) -> bool:
-    """Whether blocks would take longer than the whole."""
+    """Returns whether a map is so small that blocks would take longer than the whole."""
     return x.numel() <= 4 * SIZE
 
 
 def blocks(x: Tensor, kernel_size: int, stride: int, padding_mode: str) -> Iterator[Block]:
-    """Cuts the work on a map (N, C, H, W) into blocks."""
+    """Cuts the work on a map into blocks.
+
+    Args:
+        x: feature map, (N, C, H, W).
+        kernel_size: side of the kernel, k, odd.
+        stride: stride, s >= 1.
+        padding_mode: "reflect", "replicate" or "zeros".
+    """
     n, channels, height, width = x.shape
     pad, total = kernel_size // 2, -(-height // stride)
     modes = (axis_mode(padding_mode, height, pad), axis_mode(padding_mode, width, pad))
@@ -79,7 +92,7 @@ def blocks(x: Tensor, kernel_size: int, stride: int, padding_mode: str) -> Itera
 
 
 def _fold(gradient: Tensor, dim: int, before: int, after: int, mode: str) -> Tensor:
-    """Adds the lines that padding has made to those that they are copies of, and drops them."""
+    """Adds each line of the padding to the line that it is a copy of, and drops the padding."""
     size = gradient.shape[dim] - before - after
     inner = gradient.narrow(dim, before, size)
     if mode != "constant":

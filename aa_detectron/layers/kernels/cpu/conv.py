@@ -1,6 +1,6 @@
-"""A convolution with any padding on the CPU, in blocks: no copy of the map is made.
+"""A convolution with any padding on the CPU, in blocks instead of a padded copy of the map.
 
-Arguments are those of :func:`~aa_detectron.layers.kernels.conv.padded_conv2d`.
+The functions have the arguments of :func:`~aa_detectron.layers.kernels.conv.padded_conv2d`.
 """
 
 import torch
@@ -28,8 +28,8 @@ def forward(
 
 
 def grad_x(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding_mode: str) -> Tensor:
-    result = empty_as(x).zero_()  # zeros_like would not reuse memory
-    weight = weight.contiguous(memory_format=torch.channels_last)  # the faster layout for this
+    result = empty_as(x).zero_()  # zeros_like would take fresh memory
+    weight = weight.contiguous(memory_format=torch.channels_last)  # faster here
     for block in blocks(x, weight.shape[-1], stride, padding_mode):
         outer = block.of_output(grad)
         size = (len(outer), x.shape[1], *block.padded_size(x.shape[-1]))

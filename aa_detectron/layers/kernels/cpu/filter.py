@@ -1,16 +1,19 @@
 """The filter on the CPU: loops that Numba compiles when they are first used.
 
-The operators' arguments are those of :func:`~aa_detectron.layers.kernels.op.filter_map`. Inside the
-loops each group of channels is an image of its own: maps are (M, C, H, W) with M = N * g, gradients
-and outputs (M, C, H', W'), filters (M, k * k, H', W'), all contiguous and of one dtype.
+``forward``, ``grad_x`` and ``grad_weights`` have the arguments of
+:func:`~aa_detectron.layers.kernels.op.filter_map`. Inside the loops each group of channels is an
+image of its own. Maps are (M, C, H, W) with M = N * g, gradients and outputs (M, C, H', W'), and
+filters (M, k * k, H', W'); all are contiguous and have the same dtype.
 
-A padded row is kept as its polyphase components, position z as ``phases[z % stride, z // stride]``,
-so that the innermost loops, over the columns of the output, run through contiguous memory.
+A padded row is stored as its polyphase components: ``phases[z % stride, z // stride]`` has position
+z. The innermost loops, over the columns of the output, then run through contiguous memory.
 """
 
 import contextlib
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding
 import numpy as np
@@ -24,17 +27,20 @@ from ..reference import accumulation_dtype, normalize, softmax_backward
 from .layout import in_format_of, to_planes
 from .threads import LIBRARY, run_in_threads
 
+Array = np.ndarray
 MODES = {"constant": 0, "replicate": 1, "reflect": 2}
+"""Numbers of the modes of ``F.pad``, for the loops."""
 
 llvmlite.binding.load_library_permanently(LIBRARY)
-_thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
-_thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
+# Any: calls mean something else in a compiled loop than in Python.
+_thread_number: Any = types.ExternalFunction("omp_get_thread_num", types.int32())
+_thread_count: Any = types.ExternalFunction("omp_get_num_threads", types.int32())
 
 
-def _compiled(loop):
-    # Not all of fastmath, which would break infinite and undefined pixels.
+def _compiled(loop: Callable) -> Any:
+    # All of fastmath would break pixels that are infinite or not a number.
     compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})(loop)
-    with contextlib.suppress(RuntimeError):  # there is no folder that can be written
+    with contextlib.suppress(RuntimeError):  # no folder for the cache is writable
         compiled.enable_caching()
     return compiled
 
@@ -62,7 +68,7 @@ def grad_weights(
 
 
 def _run(
-    kernel,
+    kernel: Any,
     first: Tensor,
     second: Tensor,
     shape: tuple[int, ...],
@@ -71,14 +77,14 @@ def _run(
     stride: int,
     padding_mode: str,
 ) -> Tensor:
-    """What a kernel makes of two tensors, contiguous and in the dtype of its sums."""
+    """Runs a kernel on two tensors; the result is contiguous and in the dtype of the sums."""
     n, groups, taps, rows, columns = weights.shape
     k = math.isqrt(taps)
     modes = [MODES[axis_mode(padding_mode, size, k // 2)] for size in x.shape[2:]]
     dtype = accumulation_dtype(x, weights)
     arguments = [to_planes(t.flatten(1, -3).to(dtype)) for t in (first, second)]
     result = torch.empty(shape, dtype=dtype)
-    # Numba would count references to every row of memory of its own.
+    # Allocated here, since Numba counts references to each row of an array of its own.
     width = (x.shape[3] + k - 1) // stride + 1
     lines = torch.empty(torch.get_num_threads(), k, stride, width, dtype=dtype)
     sizes = [n * groups, x.shape[1] // groups, *x.shape[2:], k, rows, columns, stride, *modes]
@@ -87,13 +93,13 @@ def _run(
 
 
 @functools.cache
-def _task(kernel, dtype: torch.dtype):
-    """A C function from pointers to arrays for a kernel, see ``run_in_threads``."""
-    number = np.float64 if dtype == torch.float64 else np.float32
+def _task(kernel: Any, dtype: torch.dtype) -> Any:
+    """Returns a C function that calls a kernel with arrays, see ``run_in_threads``."""
+    number: Any = np.float64 if dtype == torch.float64 else np.float32
     map_first, map_second = kernel is _forward, kernel is _grad_filters
 
-    def task(pointers):
-        sizes = carray(pointers[4], 10, np.int64)
+    def task(pointers: Any) -> None:
+        sizes: Any = carray(pointers[4], 10, np.int64)
         m, c, h, w, k, rows, columns, stride, row_mode, column_mode = sizes
         whole, small, filters = (m, c, h, w), (m, c, rows, columns), (m, k * k, rows, columns)
         if map_first:
@@ -115,7 +121,10 @@ def _task(kernel, dtype: torch.dtype):
 
 
 @_compiled
-def _forward(x, filters, out, lines, k, stride, row_mode, column_mode, part, parts):
+def _forward(
+    x: Array, filters: Array, out: Array, lines: Array,
+    k: int, stride: int, row_mode: int, column_mode: int, part: int, parts: int,
+) -> None:  # fmt: skip
     images, channels, height, width = x.shape
     rows, columns = out.shape[2:]
     first, last = part * images * rows // parts, (part + 1) * images * rows // parts
@@ -136,7 +145,10 @@ def _forward(x, filters, out, lines, k, stride, row_mode, column_mode, part, par
 
 
 @_compiled
-def _grad_filters(grad, x, result, lines, k, stride, row_mode, column_mode, part, parts):
+def _grad_filters(
+    grad: Array, x: Array, result: Array, lines: Array,
+    k: int, stride: int, row_mode: int, column_mode: int, part: int, parts: int,
+) -> None:  # fmt: skip
     images, channels, height, width = x.shape
     rows, columns = grad.shape[2:]
     first, last = part * images * rows // parts, (part + 1) * images * rows // parts
@@ -157,8 +169,11 @@ def _grad_filters(grad, x, result, lines, k, stride, row_mode, column_mode, part
 
 
 @_compiled
-def _grad_x(grad, filters, result, lines, k, stride, row_mode, column_mode, part, parts):
-    """Gathers a row from the outputs that have read it, or one of its copies in the padding."""
+def _grad_x(
+    grad: Array, filters: Array, result: Array, lines: Array,
+    k: int, stride: int, row_mode: int, column_mode: int, part: int, parts: int,
+) -> None:  # fmt: skip
+    """Gathers each row from the outputs that have read the row or one of its copies."""
     images, channels, height, width = result.shape
     rows, columns = grad.shape[2:]
     pad = k // 2
@@ -185,16 +200,16 @@ def _grad_x(grad, filters, result, lines, k, stride, row_mode, column_mode, part
 
 
 @_compiled
-def _tap(phases, j):
-    """What column j of a filter reads of a row, for all columns of the output."""
+def _tap(phases: Array, j: int) -> Array:
+    """Returns the values of a row that column j of the filters reads, by column of the output."""
     return phases[j % len(phases), j // len(phases) :]
 
 
 @_compiled
-def _read(plane, lines, p, unread, row_mode, column_mode):
-    """Makes ``lines`` hold the padded rows that output row ``p`` reads, row r at (r + pad) % k.
+def _read(plane: Array, lines: Array, p: int, unread: int, row_mode: int, column_mode: int) -> int:
+    """Reads the padded rows that output row ``p`` needs into ``lines``, row r at (r + pad) % k.
 
-    Those before ``unread`` are there already. Returns the new ``unread``.
+    The rows before ``unread`` are already there. Returns the new ``unread``.
     """
     k, stride = lines.shape[:2]
     pad = k // 2
@@ -208,8 +223,8 @@ def _read(plane, lines, p, unread, row_mode, column_mode):
 
 
 @_compiled
-def _origin(position, size, mode):
-    """Where a position comes from that may lie in the padding; -1 if it is zero."""
+def _origin(position: int, size: int, mode: int) -> int:
+    """Returns the position in the map that a padded position copies; -1 for a zero."""
     if 0 <= position < size:
         return position
     if mode == 0:
@@ -220,10 +235,10 @@ def _origin(position, size, mode):
 
 
 @_compiled
-def _split(row, phases, pad, mode):
+def _split(row: Array, phases: Array, pad: int, mode: int) -> None:
     """Pads a row and splits it into its phases."""
     size, stride = len(row), len(phases)
-    if stride == 2:  # pairs, and a constant stride, for the sake of speed
+    if stride == 2:  # pairs and a constant stride are faster
         first, second = phases[pad % 2, pad // 2 :], phases[1 - pad % 2, (pad + 1) // 2 :]
         for n in range(size // 2):
             first[n] = row[2 * n]
@@ -238,7 +253,7 @@ def _split(row, phases, pad, mode):
 
 
 @_compiled
-def _pad(row, phases, pad, mode, stride):
+def _pad(row: Array, phases: Array, pad: int, mode: int, stride: int) -> None:
     for n in range(2 * pad):
         z = n if n < pad else len(row) + n
         origin = _origin(z - pad, len(row), mode)
@@ -246,7 +261,7 @@ def _pad(row, phases, pad, mode, stride):
 
 
 @_compiled
-def _add_merged(phases, row, pad, mode):
+def _add_merged(phases: Array, row: Array, pad: int, mode: int) -> None:
     """The adjoint of :func:`_split`, added to a row."""
     size, stride = len(row), len(phases)
     if stride == 2:
@@ -264,7 +279,7 @@ def _add_merged(phases, row, pad, mode):
 
 
 @_compiled
-def _add_padding(phases, row, pad, mode, stride):
+def _add_padding(phases: Array, row: Array, pad: int, mode: int, stride: int) -> None:
     for n in range(2 * pad):
         z = n if n < pad else len(row) + n
         origin = _origin(z - pad, len(row), mode)
