@@ -1,10 +1,13 @@
 """The networks as plain modules, with torchvision's conventions and without a config.
 
-net = aa_resnet50(filter="adaptive", groups=8, num_classes=1000)
-logits = net(images)  # (N, 3, H, W) -> (N, 1000)
+Example::
+
+    net = aa_resnet50(filter="adaptive", groups=8, num_classes=1000)
+    logits = net(images)  # (N, 3, H, W) -> (N, 1000)
 """
 
 import logging
+from typing import Any
 
 from torch import Tensor
 
@@ -35,7 +38,8 @@ class AAResNet(ResNet):
     """A ResNet that returns its last output itself, not in a dict.
 
     Shape:
-        (N, 3, H, W) -> (N, num_classes), or res5's (N, C, H / 32, W / 32) without a classifier.
+        (N, 3, H, W) -> logits (N, num_classes); without a classifier the feature map of res5,
+        (N, C, ceil(H / 32), ceil(W / 32)) with a max pooling of 3 pixels.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,27 +56,30 @@ def aa_resnet(
     weights: str | None = None,
     num_groups: int = 1,
     width_per_group: int = 64,
-    **filter_options: int | str,
+    **filter_options: Any,
 ) -> AAResNet:
-    """A ResNet for images that are normalized as in torchvision, (N, 3, H, W) floats.
+    """Builds a ResNet for images that are normalized as in torchvision, (N, 3, H, W) floats.
 
-    With filter "none" it computes what torchvision's does, in training, too.
+    With filter "none" the network computes the same as torchvision's, in training as well.
 
     Args:
-        depth: 18, 34, 50, 101 or 152.
+        depth: number of layers: 18, 34, 50, 101 or 152.
         filter: "none", "blur" (fixed, LPF) or "adaptive".
-        stem_pool_size: size of the max pooling before the stem's filter: 3, or 2 as published.
-        num_classes: number of logits; None for res5's map in place of logits.
-        weights: path of a checkpoint in any naming that ``tools/convert_weights.py`` knows, of a
-            ResNet of this shape; only adaptive filters may be new.
-        num_groups, width_per_group: groups of the 3x3 convs, above 1 for ResNeXt, and channels
-            of a group in res2; 18 and 34 have one group, of any width.
-        filter_options: the other fields of :class:`~aa_detectron.layers.FilterOptions`, such as
+        stem_pool_size: side of the max pooling before the stem's filter: 3 pixels, or 2 as
+            published.
+        num_classes: number of classes; None for the feature map of res5 instead of logits.
+        weights: path of a checkpoint of a ResNet of this shape, with names of any library that
+            ``tools/convert_weights.py`` knows; only adaptive filters may be missing. None for
+            random weights.
+        num_groups: number of groups of the 3x3 convs, above 1 for ResNeXt; 1 at depths 18 and 34.
+        width_per_group: number of channels in a group of res2's 3x3 convs; without effect at
+            depths 18 and 34.
+        filter_options: further fields of :class:`~aa_detectron.layers.FilterOptions`, such as
             ``kernel_size`` or ``groups``.
 
     Raises:
-        InvalidOption: an illegal value, naming the argument.
-        InputError: weights that cannot be read or do not fit.
+        InvalidOption: an argument has an illegal value.
+        InputError: the weights cannot be read or do not fit.
     """
     check_choice("filter", filter, ("none", "blur", "adaptive"))
     options = FilterOptions(filter, **filter_options)
@@ -86,50 +93,58 @@ def aa_resnet(
         network=AAResNet,
     )
     if num_classes is not None:
-        network.linear.reset_parameters()  # as in torchvision; Detectron2 starts it otherwise
+        network.linear.reset_parameters()  # as in torchvision; Detectron2 draws other values
     if weights is not None:
         keys = options.to_config() | {"MODEL.ANTIALIAS.STEM_POOL_SIZE": stem_pool_size}
         _load(network, weights, keys)
     return network
 
 
-def aa_resnet18(**options) -> AAResNet:
-    """ResNet-18; options as of :func:`aa_resnet`."""
+def aa_resnet18(**options: Any) -> AAResNet:
+    """Builds ResNet-18, with the options of :func:`aa_resnet`."""
     return aa_resnet(18, **options)
 
 
-def aa_resnet34(**options) -> AAResNet:
-    """ResNet-34; options as of :func:`aa_resnet`."""
+def aa_resnet34(**options: Any) -> AAResNet:
+    """Builds ResNet-34, with the options of :func:`aa_resnet`."""
     return aa_resnet(34, **options)
 
 
-def aa_resnet50(**options) -> AAResNet:
-    """ResNet-50; options as of :func:`aa_resnet`."""
+def aa_resnet50(**options: Any) -> AAResNet:
+    """Builds ResNet-50, with the options of :func:`aa_resnet`."""
     return aa_resnet(50, **options)
 
 
-def aa_resnet101(**options) -> AAResNet:
-    """ResNet-101; options as of :func:`aa_resnet`."""
+def aa_resnet101(**options: Any) -> AAResNet:
+    """Builds ResNet-101, with the options of :func:`aa_resnet`."""
     return aa_resnet(101, **options)
 
 
-def aa_resnet152(**options) -> AAResNet:
-    """ResNet-152; options as of :func:`aa_resnet`."""
+def aa_resnet152(**options: Any) -> AAResNet:
+    """Builds ResNet-152, with the options of :func:`aa_resnet`."""
     return aa_resnet(152, **options)
 
 
-def aa_resnext50_32x4d(**options) -> AAResNet:
-    """ResNeXt-50 32x4d; options as of :func:`aa_resnet`."""
+def aa_resnext50_32x4d(**options: Any) -> AAResNet:
+    """Builds ResNeXt-50 32x4d, with the options of :func:`aa_resnet`."""
     return aa_resnet(50, num_groups=32, width_per_group=4, **options)
 
 
-def aa_resnext101_32x8d(**options) -> AAResNet:
-    """ResNeXt-101 32x8d; options as of :func:`aa_resnet`."""
+def aa_resnext101_32x8d(**options: Any) -> AAResNet:
+    """Builds ResNeXt-101 32x8d, with the options of :func:`aa_resnet`."""
     return aa_resnet(101, num_groups=32, width_per_group=8, **options)
 
 
-def _load(network: AAResNet, path: str, given: dict) -> None:
-    """Loads weights of any naming; warns where they come from a network of other config keys."""
+def _load(network: AAResNet, path: str, given: dict[str, Any]) -> None:
+    """Loads weights with the names of any known library.
+
+    A warning says if the weights come from a network with other options.
+
+    Args:
+        network: network that gets the weights.
+        path: path of the checkpoint.
+        given: options of the network, by config key.
+    """
     converted = convert(read_checkpoint(path), path)
     found = converted.weights
     wrong = rule_of_plain(found).misfits(found, network.state_dict())

@@ -1,4 +1,4 @@
-"""Networks. Backbones, heads and the classifier are registered where Detectron2 is installed."""
+"""Networks; backbones, heads and the classifier are registered where Detectron2 is installed."""
 
 from aa_detectron import compat
 

@@ -1,16 +1,18 @@
 """Registered builders: the only place where a config meets the anti-aliased ResNet.
 
-They read Detectron2's own keys (``MODEL.RESNETS``, ``MODEL.FPN``) and ``MODEL.ANTIALIAS``.
+The builders read Detectron2's own keys (``MODEL.RESNETS``, ``MODEL.FPN``) and ``MODEL.ANTIALIAS``.
 """
 
 import contextlib
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, ResNet
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
+from torch import nn
 
 from aa_detectron.errors import InvalidOption
 from aa_detectron.layers.registry import build_lowpass, check_lowpass_name
@@ -20,25 +22,35 @@ from .build import build_resnet
 
 @BACKBONE_REGISTRY.register()
 def build_aa_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
-    """ResNet with ``MODEL.ANTIALIAS``; with NAME "none" equal to ``build_resnet_backbone``'s.
+    """Builds a ResNet with the filters of ``MODEL.ANTIALIAS``.
 
-    Like that one it leaves DeepLab's keys alone.
+    With NAME "none" the network equals that of ``build_resnet_backbone``. Like Detectron2's
+    builder, this one ignores the keys for DeepLab.
+
+    Args:
+        cfg: config of a model.
+        input_shape: number of channels of the image.
 
     Raises:
-        InvalidOption: naming the key, the value found and the legal values.
+        InvalidOption: a key has an illegal value.
     """
     return _build(cfg, input_shape)
 
 
 @BACKBONE_REGISTRY.register()
 def build_aa_resnet_deeplab_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
-    """:func:`build_aa_resnet_backbone` with DeepLab's keys of ``MODEL.RESNETS``.
+    """Builds a ResNet with the filters of ``MODEL.ANTIALIAS`` and with DeepLab's keys.
 
-    RES4_DILATION (2 for output stride 8), RES5_MULTI_GRID and STEM_TYPE are read here alone, as in
-    Detectron2's DeepLab project: with NAME "none" it equals ``build_resnet_deeplab_backbone``'s.
+    These keys of ``MODEL.RESNETS`` are RES4_DILATION (2 for output stride 8), RES5_MULTI_GRID and
+    STEM_TYPE. As in Detectron2's DeepLab project, no other builder reads them. With NAME "none"
+    the network equals that of ``build_resnet_deeplab_backbone``.
+
+    Args:
+        cfg: config of a model.
+        input_shape: number of channels of the image.
 
     Raises:
-        InvalidOption: naming the key, the value found and the legal values.
+        InvalidOption: a key has an illegal value.
     """
     resnets = cfg.MODEL.RESNETS
     return _build(
@@ -53,20 +65,23 @@ def build_aa_resnet_deeplab_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Re
 
 @BACKBONE_REGISTRY.register()
 def build_aa_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
-    """FPN on :func:`build_aa_resnet_backbone`; p6 is p5 subsampled, as in Detectron2."""
+    """Builds an FPN on :func:`build_aa_resnet_backbone`; p6 is p5 subsampled, as in Detectron2."""
     return _build_fpn(cfg, build_aa_resnet_backbone(cfg, input_shape), LastLevelMaxPool())
 
 
 @BACKBONE_REGISTRY.register()
 def build_aa_resnet_retinanet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
-    """FPN of RetinaNet and FCOS, p6 and p7 from res5, on :func:`build_aa_resnet_backbone`."""
+    """Builds the FPN of RetinaNet and FCOS on :func:`build_aa_resnet_backbone`.
+
+    Convs make p6 from res5, and p7 from p6.
+    """
     resnet = build_aa_resnet_backbone(cfg, input_shape)
     channels = resnet.output_shape()["res5"].channels
     return _build_fpn(cfg, resnet, LastLevelP6P7(channels, cfg.MODEL.FPN.OUT_CHANNELS))
 
 
-def stage_arguments(cfg: CfgNode) -> dict:
-    """The arguments that :func:`~.build.build_resnet` and :func:`~.build.make_stage` share."""
+def stage_arguments(cfg: CfgNode) -> dict[str, Any]:
+    """Reads what :func:`~.build.build_resnet` and :func:`~.build.make_stage` both need."""
     resnets, antialias = cfg.MODEL.RESNETS, cfg.MODEL.ANTIALIAS
     plain = antialias.NAME == "none"
     return {
@@ -85,7 +100,7 @@ def stage_arguments(cfg: CfgNode) -> dict:
     }
 
 
-def _build(cfg: CfgNode, input_shape: ShapeSpec, **deeplab) -> ResNet:
+def _build(cfg: CfgNode, input_shape: ShapeSpec, **deeplab: Any) -> ResNet:
     check_lowpass_name(cfg)
     resnets, features = cfg.MODEL.RESNETS, list(cfg.MODEL.RESNETS.OUT_FEATURES)
     with _naming_keys():
@@ -94,7 +109,7 @@ def _build(cfg: CfgNode, input_shape: ShapeSpec, **deeplab) -> ResNet:
             stem_pool_size=cfg.MODEL.ANTIALIAS.STEM_POOL_SIZE,
             res5_dilation=resnets.RES5_DILATION,
             deform_on_per_stage=resnets.DEFORM_ON_PER_STAGE,
-            # Detectron2 would leave out all stages that are not named, except for None.
+            # Detectron2 leaves out every stage that is not named, except where this is None.
             out_features=None if features == ["linear"] else features,
             num_classes=cfg.MODEL.CLASSIFIER.NUM_CLASSES if "linear" in features else None,
             freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
@@ -105,18 +120,18 @@ def _build(cfg: CfgNode, input_shape: ShapeSpec, **deeplab) -> ResNet:
 
 @contextlib.contextmanager
 def _naming_keys() -> Iterator[None]:
-    """Names the key where an argument of :func:`~.build.build_resnet` is illegal."""
+    """Names the config key in place of an illegal argument of :func:`~.build.build_resnet`."""
     try:
         yield
     except InvalidOption as error:
-        if error.option.startswith("MODEL."):  # of a filter
+        if error.option.startswith("MODEL."):  # a filter has named its key
             raise
         nodes = {"stem_pool_size": "ANTIALIAS", "freeze_at": "BACKBONE"}
         key = f"MODEL.{nodes.get(error.option, 'RESNETS')}.{error.option.upper()}"
         raise InvalidOption(key, error.found, error.legal) from None
 
 
-def _build_fpn(cfg: CfgNode, bottom_up: ResNet, top_block) -> FPN:
+def _build_fpn(cfg: CfgNode, bottom_up: ResNet, top_block: nn.Module) -> FPN:
     return FPN(
         bottom_up=bottom_up,
         in_features=cfg.MODEL.FPN.IN_FEATURES,

@@ -1,6 +1,6 @@
-"""What stem, blocks and network are built on: Detectron2's, or our own where it is not installed.
+"""Base classes of stem, blocks and network: Detectron2's, or our own where it is not installed.
 
-The one place that chooses. Names of weights, outputs and random weights are the same.
+No other file makes this choice. Both have the same outputs, random weights and names of weights.
 """
 
 from aa_detectron import compat

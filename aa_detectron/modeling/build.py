@@ -1,11 +1,12 @@
-"""Whole ResNets from plain arguments: the one place that knows where the filters go.
+"""Whole ResNets from plain arguments: the one place that knows where the filters are.
 
-There are seven in every depth: one in the stem, and two, in the residual path and before the
-shortcut, in the first block of res3, res4 and res5.
+A ResNet of any depth has seven of them: one in the stem, and two in the first block of res3, res4
+and res5, one in the residual path and one before the shortcut.
 """
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 from aa_detectron import compat
 from aa_detectron.errors import InvalidOption, check_choice
@@ -28,7 +29,7 @@ NUM_BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-"""{depth: blocks of res2 to res5}; bottleneck blocks from 50 on."""
+"""{depth: number of blocks in res2 to res5}; bottleneck blocks from depth 50 on."""
 STEMS = {"basic": AABasicStem, "deeplab": AADeepLabStem}
 
 
@@ -59,44 +60,51 @@ def build_resnet(
     stem_last: bool = False,
     network: type[ResNet] = ResNet,
 ) -> ResNet:
-    """A ResNet, ResNeXt or dilated ResNet with filters in place of its strides.
+    """Builds a ResNet, ResNeXt or dilated ResNet with filters in place of its strides.
+
+    Sources: He et al., CVPR 2016 (ResNet); Xie et al., CVPR 2017 (ResNeXt); Zhang, ICML 2019, and
+    Zou et al., BMVC 2020 (filters).
 
     Args:
-        depth: 18, 34, 50, 101 or 152.
-        lowpass: makes the filters; None for no filters.
-        filter_dilated: whether dilated stages, which keep their resolution, have filters as well,
-            of stride 1.
-        freeze_lowpass: whether ``freeze_at`` freezes filters, too.
-        in_channels: channels of the image.
-        stem_type: "basic", a 7x7 conv, or "deeplab", three 3x3 convs.
-        stem_pool_size: size of the max pooling before the stem's filter, 3 or 2.
-        stem_out_channels: channels of the stem's output.
-        res2_out_channels: channels of res2's output, doubled in each stage after it; in 18 and
-            34 as many as ``stem_out_channels``. None for 256, or for the latter.
-        norm: norm behind every conv.
-        num_groups: groups of the 3x3 convs, above 1 for ResNeXt; 1 in 18 and 34.
-        width_per_group: channels of such a group in res2; without effect in 18 and 34.
-        stride_in_1x1: whether a bottleneck block without filters has its stride in its first 1x1
-            conv (MSRA's weights), not in the 3x3 conv (torchvision's).
-        res4_dilation: 2 for output stride 8, else 1.
-        res5_dilation: 1 or 2; 4 where ``res4_dilation`` is 2.
-        res5_multi_grid: further factors of the dilation, one for each block of res5; None for 1.
+        depth: number of layers: 18, 34, 50, 101 or 152.
+        lowpass: function that builds a filter; None for no filters.
+        filter_dilated: whether dilated stages, which keep their resolution, have filters of
+            stride 1.
+        freeze_lowpass: whether ``freeze_at`` freezes filters as well.
+        in_channels: number of channels of the image.
+        stem_type: "basic" for a 7x7 conv, "deeplab" for three 3x3 convs.
+        stem_pool_size: side of the max pooling before the stem's filter, 3 or 2 pixels.
+        stem_out_channels: number of channels of the stem's output.
+        res2_out_channels: number of channels of res2's output; each later stage has twice the
+            channels of the stage before it. None for 256, or for ``stem_out_channels`` at depths
+            18 and 34, where no other number is legal.
+        norm: norm after every conv.
+        num_groups: number of groups of the 3x3 convs, above 1 for ResNeXt; 1 at depths 18 and 34.
+        width_per_group: number of channels in a group of res2's 3x3 convs; without effect at
+            depths 18 and 34.
+        stride_in_1x1: whether a bottleneck block without filters has its stride in the first 1x1
+            conv (weights of MSRA) instead of the 3x3 conv (weights of torchvision).
+        res4_dilation: dilation of res4, 1 or 2; 2 for output stride 8.
+        res5_dilation: dilation of res5, 1 or 2; 4 where ``res4_dilation`` is 2.
+        res5_multi_grid: factors by which the dilation is multiplied, one for each block of res5;
+            None for 1.
         deform_on_per_stage: whether the 3x3 convs of res2, res3, res4 and res5 are deformable.
-        deform_modulated, deform_num_groups: kind of the deformable convs, as in Detectron2.
-        out_features: names of the outputs, "stem", "res2" to "res5" and "linear"; stages behind
-            all of them are left out. None for the last output.
-        num_classes: size of the classifier "linear"; None for no classifier.
-        freeze_at: number of stages to freeze, the stem being the first; 0 to 5.
-        stem_last: whether the stem's random weights are drawn after those of the stages, as in
-            Detectron2's DeepLab project.
+        deform_modulated: whether deformable convs are modulated (DCNv2).
+        deform_num_groups: number of groups of the deformable convs.
+        out_features: names of the outputs: "stem", "res2" to "res5", "linear". Stages after the
+            last one named are left out. None for the last output.
+        num_classes: number of classes of the classifier "linear"; None for no classifier.
+        freeze_at: number of frozen stages, 0 to 5; the stem is the first.
+        stem_last: whether the random weights of the stem are drawn after those of the stages, as
+            in Detectron2's DeepLab project.
         network: class of the result.
 
     Returns:
-        A network that maps (N, in_channels, H, W) to {name: output}, unless ``network`` returns
+        Network that maps (N, in_channels, H, W) to {name: output}, unless ``network`` returns
         something else.
 
     Raises:
-        InvalidOption: naming the argument that is illegal, or an argument of a filter.
+        InvalidOption: an argument, or an option of a filter, is illegal.
     """
     check_choice("depth", depth, tuple(NUM_BLOCKS))
     check_choice("stem_type", stem_type, tuple(STEMS))
@@ -164,15 +172,19 @@ def make_stage(
     deform_modulated: bool = False,
     deform_num_groups: int = 1,
 ) -> list[CNNBlockBase]:
-    """The blocks of stage res2, res3, res4 or res5.
+    """Builds the blocks of stage res2, res3, res4 or res5.
+
+    The arguments that are not listed here are described at :func:`build_resnet`.
 
     Args:
-        number: number of the stage, 2 to 5.
-        dilation: dilation of the 3x3 convs; above 1 it takes the place of the stage's stride.
-        multi_grid: a further factor of the dilation for each block; None for 1.
+        number: stage number, 2 to 5.
+        depth: number of layers of the whole network: 18, 34, 50, 101 or 152.
+        dilation: dilation of the 3x3 convs; a dilation above 1 replaces the stage's stride.
+        multi_grid: factors by which the dilation is multiplied, one for each block; None for 1.
         deform: whether the 3x3 convs are deformable.
 
-    The other arguments are those of :func:`build_resnet`.
+    Returns:
+        Blocks, in the order of the forward pass.
     """
     index, num_blocks = number - 2, NUM_BLOCKS[depth][number - 2]
     if res2_out_channels is None:
@@ -180,7 +192,7 @@ def make_stage(
     stride = 1 if number == 2 or dilation > 1 else 2
     is_filtered = stride > 1 or (dilation > 1 and filter_dilated)
     out_channels = res2_out_channels << index
-    kwargs = {
+    kwargs: dict[str, Any] = {
         "in_channels": stem_out_channels if number == 2 else out_channels // 2,
         "out_channels": out_channels,
         "norm": norm,
@@ -214,7 +226,7 @@ def _check_basic_blocks(
     num_groups: int,
     deform_on_per_stage: list[bool],
 ) -> None:
-    """Rejects what the blocks of 18 and 34 cannot have."""
+    """Rejects options that the blocks of depths 18 and 34 do not have."""
     for option, found, legal in (
         ("res2_out_channels", res2_out_channels, stem_out_channels),
         ("num_groups", num_groups, 1),
@@ -229,6 +241,6 @@ def _check_deformable(deform_on_per_stage: Sequence[bool]) -> None:
         raise InvalidOption(
             "deform_on_per_stage",
             list(deform_on_per_stage),
-            "all False: no Detectron2 with compiled operators (detectron2._C) is installed, "
-            "deformable convolution needs one built from source",
+            "all False: deformable convolution needs a Detectron2 built from source, with compiled "
+            "operators (detectron2._C)",
         )

@@ -1,4 +1,6 @@
-"""Image classification, the first system of Zou et al. (BMVC 2020), as a meta-architecture."""
+"""Image classification as a meta-architecture, the first system of Zou et al. (BMVC 2020)."""
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,13 +14,21 @@ from aa_detectron.errors import InvalidOption
 
 @META_ARCH_REGISTRY.register()
 class AAImageClassifier(nn.Module):
-    """A backbone that ends in "linear", and cross entropy.
+    """A backbone that ends in "linear", with the cross entropy as its loss.
 
     Args:
-        backbone: maps (N, 3, H, W) to {"linear": (N, classes)}.
-        pixel_mean, pixel_std: of the three channels, in the units of the input.
-        label_smoothing: share, 0 to 1, of the target that goes to all classes alike.
+        backbone: module that maps (N, 3, H, W) to {"linear": logits (N, classes)}.
+        pixel_mean: mean of the three channels, in the units of the input.
+        pixel_std: standard deviation of the three channels, in the units of the input.
+        label_smoothing: fraction of the target, from 0 to below 1, that is spread evenly over all
+            classes.
+
+    Raises:
+        InvalidOption: ``label_smoothing`` is out of this range.
     """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     @configurable
     def __init__(
@@ -38,9 +48,9 @@ class AAImageClassifier(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         features = cfg.MODEL.RESNETS.OUT_FEATURES
-        # Detectron2 leaves out the stages behind the last one that is named.
+        # Detectron2 leaves out the stages after the last one that is named.
         if "linear" not in features or (len(features) > 1 and "res5" not in features):
             legal = '["linear"], or with others "linear" and "res5", for AAImageClassifier'
             raise InvalidOption("MODEL.RESNETS.OUT_FEATURES", features, legal)
@@ -56,11 +66,11 @@ class AAImageClassifier(nn.Module):
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
-        """Loss or logits.
+        """Computes the loss or the logits.
 
         Args:
-            batched_inputs: with "image", (3, H, W), all of one size; in training with
-                "category_id".
+            batched_inputs: images, one dict each, with "image", (3, H, W), of one size in the
+                whole batch; in training also with "category_id", 0 to classes - 1.
 
         Returns:
             {"loss_cls": scalar} in training, else [{"logits": (classes,)}, ...].
@@ -70,7 +80,7 @@ class AAImageClassifier(nn.Module):
         logits = self.backbone(ImageList.from_tensors(images).tensor)["linear"]
         if not self.training:
             return [{"logits": row} for row in logits]
-        targets = [item["category_id"] for item in batched_inputs]
-        targets = torch.tensor(targets, device=self.device)
+        classes = [item["category_id"] for item in batched_inputs]
+        targets = torch.tensor(classes, device=self.device)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         return {"loss_cls": loss}

@@ -1,5 +1,7 @@
 """The head of DeepLab v3+ (Chen et al., ECCV 2018) for Detectron2's ``SemanticSegmentor``."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
@@ -9,30 +11,36 @@ from fvcore.nn.weight_init import c2_xavier_fill
 from torch import Tensor, nn
 
 from aa_detectron.errors import InvalidOption, check_choice
+from aa_detectron.layers.norm import Norm
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class AADeepLabV3PlusHead(nn.Module):
-    """ASPP on the coarsest feature, then a decoder that adds the finer ones.
+    """ASPP on the coarsest feature map, then a decoder that adds the finer feature maps.
 
-    Unlike the head of Detectron2's DeepLab project it takes images of any size. Its weights have
-    the same names.
+    Unlike the head of Detectron2's DeepLab project, this head accepts images of any size. Its
+    weights have the same names.
 
     Args:
-        input_shape: the features, two or more.
-        num_classes: channels of the logits.
-        project_channels: channels kept of every feature but the coarsest, finest first.
-        decoder_channels: channels of the decoder after each of these.
-        aspp_channels, aspp_dilations, aspp_dropout: of ASPP; three dilations.
-        common_stride: of the finest feature: the logits are enlarged by it.
-        norm: after every conv, as in ``detectron2.layers.get_norm``.
+        input_shape: channels and stride of each feature map, by name; two feature maps or more.
+        num_classes: number of classes, which is the number of channels of the logits.
+        project_channels: number of channels that are kept of each feature map except the
+            coarsest, the finest first.
+        decoder_channels: number of channels of the decoder after each of these feature maps.
+        aspp_channels: number of channels of ASPP.
+        aspp_dilations: three dilations of ASPP.
+        aspp_dropout: dropout probability in ASPP, 0 to 1.
+        common_stride: stride of the finest feature map; the logits are enlarged by it.
+        norm: norm after every conv, as in ``detectron2.layers.get_norm``.
         loss_type: "cross_entropy" or "hard_pixel_mining".
         loss_weight: factor of the loss.
         ignore_value: label of the pixels that are left out of the loss.
-        use_depthwise_separable_conv: in ASPP and the decoder.
+        use_depthwise_separable_conv: whether the convs of ASPP and the decoder are depthwise
+            separable.
 
     Raises:
-        InvalidOption: an unknown ``loss_type``, or lists of other lengths.
+        InvalidOption: ``loss_type`` is unknown, ``common_stride`` is not the stride of the finest
+            feature map, or a list has another length.
     """
 
     @configurable
@@ -47,7 +55,7 @@ class AADeepLabV3PlusHead(nn.Module):
         aspp_dilations: list[int],
         aspp_dropout: float,
         common_stride: int,
-        norm,
+        norm: Norm,
         loss_type: str = "hard_pixel_mining",
         loss_weight: float = 1.0,
         ignore_value: int = 255,
@@ -63,7 +71,9 @@ class AADeepLabV3PlusHead(nn.Module):
             raise InvalidOption("aspp_dilations", aspp_dilations, "a list of 3")
         finest = input_shape[fine[0]].stride
         if common_stride != finest:
-            raise InvalidOption("common_stride", common_stride, f"{finest}, that of {fine[0]}")
+            raise InvalidOption(
+                "common_stride", common_stride, f"{finest}, the stride of {fine[0]}"
+            )
         self.in_features = [*fine, coarse]
         self.common_stride = common_stride
         self.loss_type = loss_type
@@ -95,7 +105,7 @@ class AADeepLabV3PlusHead(nn.Module):
         nn.init.zeros_(self.predictor.bias)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]):
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
         head = cfg.MODEL.SEM_SEG_HEAD
         features = {name: input_shape[name] for name in head.IN_FEATURES}
         low_level = sorted(features, key=lambda name: features[name].stride)[:-1]
@@ -118,16 +128,20 @@ class AADeepLabV3PlusHead(nn.Module):
             "use_depthwise_separable_conv": head.USE_DEPTHWISE_SEPARABLE_CONV,
         }
 
-    def forward(self, features: dict[str, Tensor], targets: Tensor | None = None):
-        """Losses or logits, as ``SemanticSegmentor`` expects them.
+    def forward(
+        self, features: dict[str, Tensor], targets: Tensor | None = None
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Computes the loss or the logits, as ``SemanticSegmentor`` expects them.
 
         Args:
-            features: (N, C, ceil(H / stride), ceil(W / stride)) each.
-            targets: (N, H, W) labels, in training.
+            features: feature maps by name, (N, C, ceil(H / stride), ceil(W / stride)) each.
+            targets: labels, (N, H, W), 0 to num_classes - 1 or ``ignore_value``; needed in
+                training.
 
         Returns:
-            (None, {"loss_sem_seg": scalar}) in training, else (logits, {}), whose last rows and
-            columns may lie outside the image: (N, num_classes, H', W') with H <= H' < H + stride.
+            (None, {"loss_sem_seg": scalar}) in training, else (logits, {}). The logits are
+            (N, num_classes, H', W') with H <= H' < H + stride: their last rows and columns may
+            lie outside the image.
         """
         logits = F.interpolate(
             self.predictor(self.layers(features)),
@@ -137,53 +151,73 @@ class AADeepLabV3PlusHead(nn.Module):
         )
         if not self.training:
             return logits, {}
+        assert targets is not None  # SemanticSegmentor passes them in training
         logits = logits[..., : targets.shape[-2], : targets.shape[-1]]
         loss = LOSSES[self.loss_type](logits, targets, self.ignore_value)
         return None, {"loss_sem_seg": loss * self.loss_weight}
 
     def layers(self, features: dict[str, Tensor]) -> Tensor:
-        """The decoder's last map, of the finest feature's size."""
+        """Computes the decoder's last feature map, in the size of the finest one.
+
+        Args:
+            features: feature maps by name, (N, C, ceil(H / stride), ceil(W / stride)) each.
+
+        Returns:
+            Feature map, (N, C', ceil(H / s), ceil(W / s)) with s the smallest stride.
+        """
         *fine, coarse = self.in_features
-        x = self.decoder[coarse]["project_conv"](features[coarse])
+        x = self._convs(coarse, "project_conv")(features[coarse])
         for name in reversed(fine):
-            low_level = self.decoder[name]["project_conv"](features[name])
+            low_level = self._convs(name, "project_conv")(features[name])
             x = F.interpolate(x, size=low_level.shape[-2:], mode="bilinear", align_corners=False)
-            x = self.decoder[name]["fuse_conv"](torch.cat((low_level, x), dim=1))
+            x = self._convs(name, "fuse_conv")(torch.cat((low_level, x), dim=1))
         return x
 
+    def _convs(self, feature: str, name: str) -> nn.Module:
+        return self.decoder[feature].get_submodule(name)
 
-def labelled_cross_entropy(logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
-    """Mean cross entropy of the labelled pixels; 0 where there is none, not NaN as in torch.
+
+def labeled_cross_entropy(logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
+    """Mean cross entropy of the labeled pixels; 0 if no pixel is labeled (torch returns NaN).
 
     Args:
-        logits: (N, C, H, W).
-        targets: (N, H, W), 0 to C - 1 or ``ignore_index``.
-        ignore_index: label of pixels that count for nothing.
+        logits: logits, (N, C, H, W).
+        targets: labels, (N, H, W), 0 to C - 1 or ``ignore_index``.
+        ignore_index: label of the pixels that are left out of the mean.
+
+    Returns:
+        Loss, a scalar.
     """
     total = F.cross_entropy(logits, targets, ignore_index=ignore_index, reduction="sum")
     return total / (targets != ignore_index).sum().clamp(min=1)
 
 
 def hard_pixel_cross_entropy(
-    logits: Tensor, targets: Tensor, ignore_index: int, share: float = 0.2
+    logits: Tensor, targets: Tensor, ignore_index: int, fraction: float = 0.2
 ) -> Tensor:
     """Mean cross entropy of the pixels where it is highest (Yang et al., DeeperLab, 2019).
 
     Args:
-        logits, targets, ignore_index: as above; ignored pixels have loss 0.
-        share: of all pixels, ignored ones among them, above 0 to 1.
+        logits: logits, (N, C, H, W).
+        targets: labels, (N, H, W), 0 to C - 1 or ``ignore_index``.
+        ignore_index: label of the pixels whose loss is 0.
+        fraction: fraction of all pixels, including the ignored ones, that enter the mean; above 0,
+            at most 1.
+
+    Returns:
+        Loss, a scalar.
     """
     losses = F.cross_entropy(logits, targets, ignore_index=ignore_index, reduction="none")
-    return losses.flatten().topk(max(1, int(share * losses.numel()))).values.mean()
+    return losses.flatten().topk(max(1, int(fraction * losses.numel()))).values.mean()
 
 
 LOSSES = {
-    "cross_entropy": labelled_cross_entropy,
+    "cross_entropy": labeled_cross_entropy,
     "hard_pixel_mining": hard_pixel_cross_entropy,
 }
 
 
-def _conv(in_channels: int, out_channels: int, kernel_size: int, norm) -> Conv2d:
+def _conv(in_channels: int, out_channels: int, kernel_size: int, norm: Norm) -> Conv2d:
     conv = Conv2d(
         in_channels,
         out_channels,
@@ -197,14 +231,14 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int, norm) -> Conv2d
     return conv
 
 
-def _fuse_conv(in_channels: int, out_channels: int, norm) -> nn.Module:
+def _fuse_conv(in_channels: int, out_channels: int, norm: Norm) -> nn.Module:
     return nn.Sequential(
         _conv(in_channels, out_channels, 3, norm), _conv(out_channels, out_channels, 3, norm)
     )
 
 
-def _separable_fuse_conv(in_channels: int, out_channels: int, norm) -> nn.Module:
-    """One 5x5 has the reach of two 3x3 and costs less when it is separable."""
+def _separable_fuse_conv(in_channels: int, out_channels: int, norm: Norm) -> nn.Module:
+    """A 5x5 conv: it reaches as far as two 3x3 convs, and costs less when it is separable."""
     return DepthwiseSeparableConv2d(
         in_channels,
         out_channels,

@@ -1,4 +1,4 @@
-"""Which of the places of a model that should have a low-pass filter have one."""
+"""The places in a model that should have a low-pass filter, and those that lack it."""
 
 import logging
 
@@ -15,14 +15,14 @@ _BLOCKS = (BasicBlock, BottleneckBlock, DeformBottleneckBlock)
 
 
 def filter_places(model: nn.Module) -> dict[str, bool]:
-    """The places in all ResNets of a model: where stems and residual blocks downsample.
+    """Finds the places in all ResNets of a model where stems and residual blocks downsample.
 
     Args:
-        model: any model, with Detectron2's stems and blocks, or the anti-aliased ones.
+        model: any model, with Detectron2's stems and blocks or the anti-aliased ones.
 
     Returns:
         {name: whether there is a filter}, such as {"backbone.stem.aa": True}. Filters of stride 1
-        in dilated stages are not counted.
+        in dilated stages are left out.
     """
     return {
         f"{name}.{place}": not isinstance(getattr(module, place, None), nn.Identity | None)
@@ -41,9 +41,13 @@ def _places(module: nn.Module) -> tuple[str, ...]:
 
 
 def warn_of_missing_filters(model: nn.Module, cfg: CfgNode) -> None:
-    """Logs a warning where a model lacks filters that ``MODEL.ANTIALIAS.NAME`` asks for.
+    """Logs a warning if a model lacks filters that ``MODEL.ANTIALIAS.NAME`` asks for.
 
-    Detectron2's own backbones and heads know nothing of that key.
+    Detectron2's own backbones and heads ignore this key.
+
+    Args:
+        model: model that was built from the config.
+        cfg: config of the model.
     """
     places, filter_name = filter_places(model), cfg.MODEL.ANTIALIAS.NAME
     missing = [name for name, is_filtered in places.items() if not is_filtered]

@@ -1,10 +1,12 @@
 """Stem and blocks of an anti-aliased ResNet (Zhang, ICML 2019, section 3; Zou et al., BMVC 2020).
 
-Each is Detectron2's own with its stride moved into a low-pass filter. Convs and norms keep their
-names, so that ordinary checkpoints load; a filter in the residual path is called ``aa``, the one
-before the shortcut ``aa_shortcut``. Without a filter these are identities, and the block computes
-what Detectron2's does.
+Each class extends Detectron2's class and moves its stride into a low-pass filter. Convs and norms
+keep their names, so that ordinary checkpoints load. The filter in the residual path is called
+``aa``, and the filter before the shortcut ``aa_shortcut``. Without filters both are identities, and
+the block computes the same as Detectron2's.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,14 +31,14 @@ FILTERS = ("aa", "aa_shortcut")
 
 
 class AntiAliased(CNNBlockBase):
-    """What the anti-aliased stem and blocks share."""
+    """Base class of the anti-aliased stems and blocks."""
 
     freeze_lowpass = False
 
     def freeze(self) -> "AntiAliased":
-        """Like ``CNNBlockBase.freeze``, but leaves the filters trainable unless told otherwise.
+        """Freezes all layers except the filters; ``freeze_lowpass`` freezes these as well.
 
-        A filter is rarely part of the checkpoint for the sake of which a stage is frozen.
+        A stage is frozen to keep the weights of a checkpoint, which rarely has filters.
         """
         for name, child in self.named_children():
             if self.freeze_lowpass or name not in FILTERS:
@@ -46,15 +48,26 @@ class AntiAliased(CNNBlockBase):
 
 
 class AAResidualBlock(AntiAliased):
-    """Residual block with filters in place of its stride; the base of those below.
+    """Residual block with filters in place of its stride; base class of the blocks below.
 
     Args:
-        in_channels, out_channels: as in Detectron2.
-        stride: of the whole block. With a ``lowpass`` all convs have stride 1.
-        lowpass: makes the block's filters, of ``stride``; None for a block without.
-        freeze_lowpass: whether :meth:`freeze` freezes the filters, too.
-        kwargs: for Detectron2's block.
+        in_channels: number of channels of the input.
+        out_channels: number of channels of the output.
+        stride: stride of the whole block. With a ``lowpass`` all convs have stride 1.
+        lowpass: function that builds the filters; None for a block without filters.
+        freeze_lowpass: whether :meth:`freeze` freezes the filters as well.
+        kwargs: further arguments of Detectron2's block.
+
+    Shape:
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))
     """
+
+    # The other base class of each block below defines these; the kind of conv differs.
+    conv1: Any
+    conv2: Any
+    shortcut: nn.Module | None
+    aa: nn.Module
+    aa_shortcut: nn.Module
 
     def __init__(
         self,
@@ -64,31 +77,31 @@ class AAResidualBlock(AntiAliased):
         stride: int = 1,
         lowpass: Lowpass | None = None,
         freeze_lowpass: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(in_channels, out_channels, stride=1 if lowpass else stride, **kwargs)
         self.stride = stride
         self.freeze_lowpass = freeze_lowpass
         self.aa = self.aa_shortcut = nn.Identity()
         if lowpass:
-            # In every kind of block conv2 has as many channels as its input.
+            # In every kind of block the filter's input has as many channels as the input of conv2.
             self.aa = lowpass(self.conv2.in_channels, stride)
             if self.shortcut is not None:
                 self.aa_shortcut = lowpass(in_channels, stride)
 
     def add_shortcut(self, out: Tensor, x: Tensor) -> Tensor:
-        """The end of the block: shortcut of its input, sum, ReLU."""
+        """Adds the shortcut of the block's input ``x`` to ``out``, and applies the ReLU."""
         out += x if self.shortcut is None else self.shortcut(self.aa_shortcut(x))
         return F.relu_(out)
 
 
 class AABasicBlock(AAResidualBlock, BasicBlock):
-    """ResNet-18 and -34: filters between the two 3x3 convs and before the shortcut.
+    """Block of ResNet-18 and -34: filters between the two 3x3 convs and before the shortcut.
 
-    Unlike Detectron2's it can be dilated.
+    Unlike Detectron2's block, it can be dilated.
     """
 
-    def __init__(self, *args, dilation: int = 1, **kwargs):
+    def __init__(self, *args: Any, dilation: int = 1, **kwargs: Any):
         super().__init__(*args, **kwargs)
         for conv in (self.conv1, self.conv2):
             conv.dilation = conv.padding = (dilation, dilation)
@@ -100,7 +113,7 @@ class AABasicBlock(AAResidualBlock, BasicBlock):
 
 
 class AABottleneckBase(AAResidualBlock):
-    """Filters after the 3x3 conv and before the shortcut."""
+    """Base class of the bottleneck blocks: filters after the 3x3 conv and before the shortcut."""
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu_(self.conv1(x))
@@ -113,14 +126,14 @@ class AABottleneckBase(AAResidualBlock):
 
 
 class AABottleneckBlock(AABottleneckBase, BottleneckBlock):
-    """ResNet-50 and deeper, ResNeXt."""
+    """Block of ResNet-50 and deeper, and of ResNeXt."""
 
     def conv3x3(self, x: Tensor) -> Tensor:
         return self.conv2(x)
 
 
 class AADeformBottleneckBlock(AABottleneckBase, DeformBottleneckBlock):
-    """With a deformable 3x3 conv; needs a Detectron2 with compiled operators."""
+    """Block with a deformable 3x3 conv; needs a Detectron2 with compiled operators."""
 
     def conv3x3(self, x: Tensor) -> Tensor:
         offset = self.conv2_offset(x)
@@ -131,15 +144,24 @@ class AADeformBottleneckBlock(AABottleneckBase, DeformBottleneckBlock):
 
 
 class AAStem(AntiAliased):
-    """Max pooling of stride 1, then a filter of stride 2; the end of the stems below.
+    """Convs, max pooling of stride 1 and a filter of stride 2; base class of the stems below.
 
     Args:
-        in_channels, out_channels, norm: as in Detectron2.
-        lowpass: makes the filter; None pools with stride 2 as Detectron2 does.
-        pool_size: of the max pooling before the filter: 3, or 2 as published (no padding then,
-            which takes one row and column from the map).
-        freeze_lowpass: whether :meth:`freeze` freezes the filter, too.
+        in_channels: number of channels of the image.
+        out_channels: number of channels of the output.
+        norm: norm after every conv.
+        lowpass: function that builds the filter; with None the max pooling has stride 2, as in
+            Detectron2.
+        pool_size: side of the max pooling before the filter, 3 or 2 pixels. The published size is
+            2, without padding: the map loses a row and a column.
+        freeze_lowpass: whether :meth:`freeze` freezes the filter as well.
+
+    Shape:
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / 4), ceil(W / 4)); with pool size 2
+        the map has ceil((ceil(H / 2) - 1) / 2) rows, and as many columns by the same rule.
     """
+
+    aa: nn.Module
 
     def __init__(
         self,
@@ -168,7 +190,7 @@ class AAStem(AntiAliased):
 
 
 class AABasicStem(AAStem, BasicStem):
-    """7x7 conv of stride 2."""
+    """Stem with a 7x7 conv of stride 2."""
 
     def convs(self, x: Tensor) -> Tensor:
         return F.relu_(self.conv1(x))
@@ -186,7 +208,7 @@ class DeepLabConvs(CNNBlockBase):
 
 
 class AADeepLabStem(AAStem, DeepLabConvs):
-    """Three 3x3 convs, the first of stride 2, in place of the 7x7 (Chen et al., 2018)."""
+    """Stem with three 3x3 convs, the first of stride 2 (Chen et al., ECCV 2018)."""
 
     def convs(self, x: Tensor) -> Tensor:
         for conv in (self.conv1, self.conv2, self.conv3):

@@ -1,4 +1,4 @@
-"""ROI heads of C4 detectors, which have the last stage of the ResNet, res5, in them."""
+"""ROI heads of C4 detectors, which contain the last stage of the ResNet, res5."""
 
 from detectron2.config import CfgNode
 from detectron2.modeling import ROI_HEADS_REGISTRY
@@ -11,7 +11,7 @@ from .build import make_stage
 
 @ROI_HEADS_REGISTRY.register()
 class AARes5ROIHeads(Res5ROIHeads):
-    """``Res5ROIHeads`` with the filters of ``MODEL.ANTIALIAS`` in its res5."""
+    """``Res5ROIHeads`` with the filters of ``MODEL.ANTIALIAS`` in res5."""
 
     @classmethod
     def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Sequential, int]:

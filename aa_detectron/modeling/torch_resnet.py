@@ -1,10 +1,11 @@
-"""ResNets (He et al., CVPR 2016) in PyTorch alone, with the interface of Detectron2's.
+"""ResNets (He et al., CVPR 2016) in PyTorch only, with the interface of Detectron2's.
 
-Stem and blocks hold the layers only: the anti-aliased classes on top of them bring every
-``forward``. Layers are made, and random weights drawn, in Detectron2's order.
+Stem and blocks have the layers only; the anti-aliased classes that extend them define ``forward``.
+Layers are built, and random weights drawn, in Detectron2's order.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,9 @@ from aa_detectron.layers.norm import Norm, get_torch_norm
 
 
 class Conv2d(nn.Conv2d):
-    """A conv with a ``norm`` behind it, or none."""
+    """A conv with or without a norm after it."""
 
-    def __init__(self, *args, norm: nn.Module | None = None, **kwargs):
+    def __init__(self, *args: Any, norm: nn.Module | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.norm = norm
 
@@ -25,15 +26,18 @@ class Conv2d(nn.Conv2d):
 
 
 class CNNBlockBase(nn.Module):
-    """A part of a network that maps ``in_channels`` to ``out_channels`` with a stride."""
+    """Base class of stems and blocks: from ``in_channels`` to ``out_channels``, with a stride."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
 
+    def freeze(self) -> "CNNBlockBase":
+        raise NotImplementedError
+
 
 class BasicStem(CNNBlockBase):
-    """A 7x7 conv of stride 2."""
+    """Layers of the stem: a 7x7 conv of stride 2."""
 
     def __init__(self, in_channels: int = 3, out_channels: int = 64, norm: Norm = "BN"):
         super().__init__(in_channels, out_channels, 4)
@@ -42,7 +46,7 @@ class BasicStem(CNNBlockBase):
 
 
 class BasicBlock(CNNBlockBase):
-    """Two 3x3 convs."""
+    """Layers of a basic block: two 3x3 convs."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, norm: Norm = "BN"):
         super().__init__(in_channels, out_channels, stride)
@@ -53,7 +57,7 @@ class BasicBlock(CNNBlockBase):
 
 
 class BottleneckBlock(CNNBlockBase):
-    """A 1x1, a 3x3 and a 1x1 conv; the 3x3 one may be grouped (ResNeXt) and dilated."""
+    """Layers of a bottleneck block: a 1x1, a 3x3 (may be grouped or dilated) and a 1x1 conv."""
 
     def __init__(
         self,
@@ -80,21 +84,22 @@ class BottleneckBlock(CNNBlockBase):
 
 
 class DeformBottleneckBlock(BottleneckBlock):
-    """A name to inherit from: deformable convs need Detectron2's compiled operators."""
+    """A base class by name only: deformable convs need Detectron2's compiled operators."""
 
 
 class ResNet(nn.Module):
     """A stem, the stages "res2", "res3", ..., and with ``num_classes`` a classifier, "linear".
 
     Args:
-        stem, stages: the modules, one list of blocks for each stage.
-        num_classes: None for no classifier.
-        out_features: names of the outputs; stages behind all of them are left out. None for the
-            last output.
-        freeze_at: 1 to freeze the stem, 2 for res2 as well, and so on.
+        stem: stem.
+        stages: lists of blocks, one for each stage.
+        num_classes: number of classes; None for no classifier.
+        out_features: names of the outputs. Stages after the last one named are left out. None for
+            the last output.
+        freeze_at: number of frozen stages; the stem is the first.
 
     Shape:
-        (N, C, H, W) -> {name: map (N, C', H', W'), or for "linear" (N, num_classes)}
+        (N, C, H, W) -> {name: feature map (N, C', H', W'); for "linear" logits (N, num_classes)}
     """
 
     def __init__(
@@ -140,9 +145,17 @@ class ResNet(nn.Module):
         *,
         in_channels: int,
         out_channels: int,
-        **kwargs,
+        **kwargs: Any,
     ) -> list[CNNBlockBase]:
-        """The blocks of a stage; an argument "x_per_block" lists "x" for each of them."""
+        """Builds the blocks of a stage.
+
+        Args:
+            block_class: class of the blocks.
+            num_blocks: number of blocks.
+            in_channels: number of channels of the stage's input.
+            out_channels: number of channels of every block's output.
+            kwargs: further arguments of all blocks; "x_per_block" lists "x" for each block.
+        """
         blocks, suffix = [], "_per_block"
         for i in range(num_blocks):
             own = {
@@ -156,12 +169,12 @@ class ResNet(nn.Module):
 
 @torch.no_grad()
 def freeze_batch_norms(module: nn.Module) -> nn.Module:
-    """Replaces every batch norm inside by a frozen one with the same values."""
+    """Replaces every batch norm in a module by a frozen one with the same values."""
     for name, child in module.named_children():
         if not isinstance(child, nn.BatchNorm2d | nn.SyncBatchNorm):
             freeze_batch_norms(child)
             continue
-        frozen = get_torch_norm("FrozenBN", child.num_features)
+        frozen: Any = get_torch_norm("FrozenBN", child.num_features)
         frozen.eps = child.eps
         frozen.load_state_dict(child.state_dict(), strict=False)
         setattr(module, name, frozen)
@@ -169,7 +182,7 @@ def freeze_batch_norms(module: nn.Module) -> nn.Module:
 
 
 def c2_msra_fill(conv: nn.Conv2d) -> None:
-    """Kaiming normal (fan_out) weights."""
+    """Draws the weights of a conv from Kaiming's normal distribution (fan_out)."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 
 

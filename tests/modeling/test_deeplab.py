@@ -17,7 +17,7 @@ from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
 from aa_detectron.modeling.deeplab import (
     AADeepLabV3PlusHead,
     hard_pixel_cross_entropy,
-    labelled_cross_entropy,
+    labeled_cross_entropy,
 )
 from aa_detectron.modeling.resnet import AABasicBlock, AADeepLabStem
 
@@ -185,14 +185,14 @@ def test_losses_written_out():
     targets[0, :2] = 9
     losses = written_out_losses(logits, targets, 9)
     expected = sum(losses) / int((targets != 9).sum())
-    assert labelled_cross_entropy(logits, targets, 9).item() == pytest.approx(expected)
+    assert labeled_cross_entropy(logits, targets, 9).item() == pytest.approx(expected)
     expected = sum(sorted(losses)[-8:]) / 8  # 20 % of 40
     assert hard_pixel_cross_entropy(logits, targets, 9).item() == pytest.approx(expected)
 
 
 def test_nothing_labelled_is_no_loss():
     logits, targets = torch.randn(1, 3, 4, 4), torch.full((1, 4, 4), 9)
-    assert labelled_cross_entropy(logits, targets, 9) == 0
+    assert labeled_cross_entropy(logits, targets, 9) == 0
     assert hard_pixel_cross_entropy(logits, targets, 9) == 0
 
 
