@@ -1,7 +1,7 @@
-"""Weights of other libraries, and of files that nobody vouches for.
+"""Weights of other libraries, and of files from untrusted sources.
 
-Reading, conversion and the comparison with a network do without Detectron2; the checkpointer, in
-:mod:`aa_detectron.checkpoint.checkpointer`, extends Detectron2's.
+Reading, conversion and the comparison with a network do not need Detectron2. The checkpointer in
+:mod:`aa_detectron.checkpoint.checkpointer` extends Detectron2's.
 """
 
 from .conversion import Converted, convert, write_checkpoint

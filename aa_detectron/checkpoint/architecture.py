@@ -1,6 +1,7 @@
-"""Which ResNet a set of weights belongs to, read from names and shapes."""
+"""Finds out which ResNet a set of weights belongs to, by names and shapes."""
 
 import re
+from typing import Any
 
 from aa_detectron.errors import InputError
 from aa_detectron.modeling.build import NUM_BLOCKS
@@ -12,25 +13,34 @@ _RESNET_PART = re.compile(_PREFIXES + r"((?:stem|res[2-5]|linear)\..+)")
 
 
 def resnet_part(weights: Weights) -> dict[str, str]:
-    """{name without prefix: name} of the ResNet, itself or in a detector's backbone and heads."""
+    """Finds the weights of the ResNet, which may be part of a detector's backbone and heads.
+
+    Args:
+        weights: weights of a ResNet or a detector, in Detectron2's names.
+
+    Returns:
+        {name without the prefix: name}.
+    """
     matches = [_RESNET_PART.fullmatch(name) for name in weights]
     return {match[1]: match[0] for match in matches if match}
 
 
-def describe_resnet(weights: Weights) -> dict:
-    """Arguments of :func:`~aa_detectron.modeling.build.build_resnet`, but for the filters.
+def describe_resnet(weights: Weights) -> dict[str, Any]:
+    """Derives the arguments of :func:`~aa_detectron.modeling.build.build_resnet` from weights.
+
+    The filters are left out, see :func:`describe_filters`.
 
     Args:
-        weights: of a ResNet, without prefixes.
+        weights: weights of a ResNet, by names without a prefix.
 
     Raises:
-        InputError: a weight that tells is missing or odd, or the blocks are those of no depth.
+        InputError: a weight is missing or has an unexpected shape, or no ResNet has these blocks.
     """
     is_bottleneck = "res2.0.conv3.weight" in weights
     stem_type = "deeplab" if "stem.conv3.weight" in weights else "basic"
     last = {"basic": "stem.conv1.weight", "deeplab": "stem.conv3.weight"}[stem_type]
     stem_out_channels = _shape(weights, last)[0]
-    described = {
+    described: dict[str, Any] = {
         "depth": _depth(weights, is_bottleneck),
         "stem_type": stem_type,
         "norm": _norm({name for name in weights if not is_filter(name)}),
@@ -43,23 +53,23 @@ def describe_resnet(weights: Weights) -> dict:
         channels = _shape(weights, "res2.0.conv1.weight")[0]
         width = _shape(weights, "res2.0.conv2.weight")[1]
         if channels % width:
-            raise InputError(f"res2.0.conv2.weight has {width} inputs of {channels} in each group")
+            raise InputError(f"res2.0.conv2.weight has groups of {width} for {channels} channels")
         described["width_per_group"], described["num_groups"] = width, channels // width
     if "linear.weight" in weights:
         described["num_classes"] = _shape(weights, "linear.weight", 2)[0]
     return described
 
 
-def describe_filters(weights: Weights) -> dict:
-    """Fields of :class:`~aa_detectron.layers.FilterOptions`.
+def describe_filters(weights: Weights) -> dict[str, Any]:
+    """Derives fields of :class:`~aa_detectron.layers.FilterOptions` from weights.
 
-    Filters without weights cannot be told from none at all.
+    Filters without weights look the same as no filters.
 
     Args:
-        weights: of a ResNet, without prefixes; fixed filters as "filt".
+        weights: weights of a ResNet, by names without a prefix; fixed filters are named "filt".
 
     Raises:
-        InputError: a predictor of odd shape.
+        InputError: a predictor or a fixed filter has an unexpected shape.
     """
     if "stem.aa.filt" in weights:
         return {"name": "blur", "kernel_size": _shape(weights, "stem.aa.filt")[-1]}
@@ -74,12 +84,17 @@ def describe_filters(weights: Weights) -> dict:
     }
 
 
-def config_of(resnet: dict, filters: dict) -> dict:
-    """Config keys, and their values, of the arguments that the two functions above return."""
+def config_of(resnet: dict[str, Any], filters: dict[str, Any]) -> dict[str, Any]:
+    """Turns a description into {config key: value}.
+
+    Args:
+        resnet: arguments that :func:`describe_resnet` has returned.
+        filters: fields that :func:`describe_filters` has returned.
+    """
     keys = {f"MODEL.RESNETS.{key.upper()}": value for key, value in resnet.items()}
     classes = keys.pop("MODEL.RESNETS.NUM_CLASSES")
     if keys["MODEL.RESNETS.NORM"] == "BN":
-        del keys["MODEL.RESNETS.NORM"]  # which FrozenBN and SyncBN cannot be told from
+        del keys["MODEL.RESNETS.NORM"]  # the weights of FrozenBN and SyncBN look the same
     if classes is not None:
         keys["MODEL.CLASSIFIER.NUM_CLASSES"] = classes
     if filters["name"] != "none":
@@ -90,7 +105,7 @@ def config_of(resnet: dict, filters: dict) -> dict:
 
 
 def _norm(names: set[str]) -> str:
-    """The norm whose weights these are."""
+    """Returns the norm that has weights of these names."""
     if any(name.endswith(".norm.running_var") for name in names):
         return "BN"
     return "GN" if any(name.endswith(".norm.weight") for name in names) else ""
@@ -104,7 +119,7 @@ def _depth(weights: Weights, is_bottleneck: bool) -> int:
             return depth
     kind = "bottleneck" if is_bottleneck else "basic"
     raise InputError(
-        f"its stages have {counts} {kind} blocks, which no ResNet has of depth "
+        f"its stages have {counts} {kind} blocks, unlike every ResNet of depth "
         + ", ".join(map(str, NUM_BLOCKS))
     )
 
@@ -114,5 +129,5 @@ def _shape(weights: Weights, name: str, dimensions: int = 4) -> tuple[int, ...]:
         raise InputError(f"{name} is missing")
     shape = tuple(weights[name].shape)
     if len(shape) != dimensions or 0 in shape:
-        raise InputError(f"{name} is {shape_in_words(shape)}, and has to have {dimensions} sides")
+        raise InputError(f"{name} is {shape_in_words(shape)}, but must have {dimensions} axes")
     return shape

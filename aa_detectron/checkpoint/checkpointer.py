@@ -1,8 +1,9 @@
-"""Checkpoints: other libraries' names, weights that do not fit, files that are not half-written."""
+"""Checkpoints: names of other libraries, weights that do not fit, files that are written whole."""
 
 import math
 import os
 import urllib.parse
+from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
@@ -15,7 +16,7 @@ from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
 from .conversion import INPUTS, convert, known_inputs, options
-from .fit import EXACT, Misfit, Rule, Weights, rule_of_start, says_nothing
+from .fit import EXACT, Rule, Weights, rule_of_start, says_nothing
 from .namings import CLASSIFIER, DETECTRON2, matching_namings
 from .options import differing, filter_options, known_options
 from .reading import read_checkpoint
@@ -31,34 +32,40 @@ _LOADING_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What files of another make lead to in fvcore and Detectron2."""
+"""Errors that files of other programs cause in fvcore and Detectron2."""
 
 
 class AACheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer, but stricter.
 
-    * Any naming of :mod:`aa_detectron.checkpoint.namings` loads into the backbone without a
-      conversion, and so does the backbone of a classifier trained here.
-    * Nothing in a file is run: it may hold tensors, arrays and containers only.
-    * A file that cannot be read, or comes from a ResNet of another depth or width than the
-      model's, is rejected. Only filters, offsets of deformable convs and the classifier may be
-      new there.
-    * A warning tells where a file comes from a network with other filters, or that was fed with
-      images of another format or normalization, as far as the file and the model tell.
+    * Weights with the names of any library in :mod:`aa_detectron.checkpoint.namings` load into
+      the backbone without a conversion. So does the backbone of a classifier trained here.
+    * No code in a file is run. A file may contain tensors, arrays and containers only.
+    * A file is rejected if it cannot be read, or if its ResNet has another depth or width than
+      the model's. Only filters, offsets of deformable convs and the classifier may be missing in
+      its ResNet.
+    * A warning says if a file comes from a network with other filters, or with images of another
+      format or normalization, as far as this is known of the file and the model.
     * A training is resumed only from a file that fits in all parts: weights, options of the
       filters, and the state of the training.
-    * Files, ``last_checkpoint`` among them, are written under another name and renamed: a process
-      that is killed leaves no half of one.
+    * All files, including ``last_checkpoint``, are written under another name and then renamed. A
+      process that is killed leaves no half-written file.
+
+    Loading raises :class:`~aa_detectron.errors.InputError`, with one line that names the file and
+    what does not fit.
 
     Args:
-        strict: all weights of the model must come from the file, all of the file must go to the
-            model, and the filters must have the same options, as evaluation needs.
-        input_format: ``INPUT.FORMAT`` of the config, which models do not know; kept in the files.
-        filters: ``MODEL.ANTIALIAS`` of the config; kept in the files. None if it is not known.
-
-    Raises (on loading):
-        InputError: one line that names the file, and what does not fit.
+        model: model whose weights are loaded and saved.
+        save_dir: folder of the checkpoints.
+        strict: whether all weights of the model must come from the file, all weights of the file
+            must be in the model, and the filters must have the same options, as for an evaluation.
+        input_format: ``INPUT.FORMAT`` of the config, which models do not know; saved in the files.
+            None if it is unknown.
+        filters: ``MODEL.ANTIALIAS`` of the config; saved in the files. None if it is unknown.
+        kwargs: further arguments of Detectron2's checkpointer.
     """
+
+    _parsed_url_during_load: Any  # Detectron2's: the parsed path during a load, else None
 
     def __init__(
         self,
@@ -68,16 +75,22 @@ class AACheckpointer(DetectionCheckpointer):
         strict: bool = False,
         input_format: str | None = None,
         filters: CfgNode | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(model, save_dir, **kwargs)
         self.strict, self.input_format = strict, input_format
         self._resuming = False
-        self.filters = {} if filters is None else filter_options(filters)
+        self.filters: dict[str, Any] = {} if filters is None else filter_options(filters)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, model: nn.Module, **kwargs) -> "AACheckpointer":
-        """A checkpointer in ``OUTPUT_DIR`` that knows what the config tells about the model."""
+    def from_config(cls, cfg: CfgNode, model: nn.Module, **kwargs: Any) -> "AACheckpointer":
+        """Makes a checkpointer from a config.
+
+        Args:
+            cfg: config with ``OUTPUT_DIR``, ``INPUT.FORMAT`` and ``MODEL.ANTIALIAS``.
+            model: model that was built from the config.
+            kwargs: further arguments of :class:`AACheckpointer`.
+        """
         return cls(
             model,
             cfg.OUTPUT_DIR,
@@ -94,10 +107,23 @@ class AACheckpointer(DetectionCheckpointer):
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{path}: cannot be loaded as a checkpoint ({reason})") from error
         finally:
-            self._parsed_url_during_load = None  # Detectron2 forgets it after an error
+            self._parsed_url_during_load = None  # after an error Detectron2 does not reset it
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
-        """Detectron2's, but what is resumed must fit as evaluation needs, and its state, too."""
+        """Loads the last checkpoint if a training is resumed, else the weights at ``path``.
+
+        A checkpoint to resume from must fit exactly: all weights, and the state of the training.
+
+        Args:
+            path: path of the weights that a training starts from.
+            resume: whether the last checkpoint of the folder, if there is one, is loaded instead.
+
+        Returns:
+            Contents of the file that were not loaded.
+
+        Raises:
+            InputError: the file cannot be read or does not fit.
+        """
         if not (resume and self.has_checkpoint()):
             return self.load(path, checkpointables=[])
         before, self.strict, self._resuming = self.strict, True, True
@@ -107,10 +133,10 @@ class AACheckpointer(DetectionCheckpointer):
             self.strict, self._resuming = before, False
 
     def get_checkpoint_file(self) -> str:
-        """Path of the file that ``last_checkpoint`` names.
+        """Returns the path of the checkpoint that ``last_checkpoint`` names.
 
         Raises:
-            InputError: it does not hold the name of a file in the same folder.
+            InputError: ``last_checkpoint`` does not contain the name of a file in the same folder.
         """
         tag = os.path.join(self.save_dir, "last_checkpoint")
         try:
@@ -120,10 +146,10 @@ class AACheckpointer(DetectionCheckpointer):
             reason = getattr(error, "strerror", None) or "not text"
             raise InputError(f"{tag}: cannot be read ({reason})") from error
         if name in ("", ".", "..") or os.path.basename(name) != name or not name.isprintable():
-            raise InputError(f"{tag}: holds {name[:100]!r}, but must hold the name of a checkpoint")
+            raise InputError(f"{tag}: is {name[:100]!r}, but must be the name of a checkpoint")
         return os.path.join(self.save_dir, name)
 
-    def save(self, name: str, **kwargs) -> None:
+    def save(self, name: str, **kwargs: Any) -> None:
         if not self.save_dir or not self.save_to_disk:
             return
         states = {key: kept.state_dict() for key, kept in self.checkpointables.items()}
@@ -154,24 +180,26 @@ class AACheckpointer(DetectionCheckpointer):
         return self._for_the_backbone(loaded)
 
     def _for_the_backbone(self, loaded: dict) -> dict:
-        """Prepares the weights of a ResNet, if it is one's, for Detectron2's matching of names."""
+        """Prepares the weights of a ResNet or classifier for Detectron2's matching of names."""
         weights, expected = loaded["model"], self.model.state_dict()
         is_classifier = CLASSIFIER in weights and CLASSIFIER not in expected
         if not is_classifier and "stem.conv1.weight" not in weights:
             return loaded
         weights, _ = DETECTRON2.rename(weights)
         if not any(f"{prefix}linear.weight" in expected for prefix in self._resnets()):
-            # It might match another layer of that name.
+            # Detectron2 could match them with another layer of this name.
             weights = {name: w for name, w in weights.items() if not name.startswith("linear.")}
         return {**loaded, "model": weights, "matching_heuristics": True}
 
-    def _notes(self) -> dict:
-        """What the file says about the model beside its weights."""
+    def _notes(self) -> dict[str, Any]:
+        """Returns what a checkpoint says about the model besides its weights."""
         return self._inputs() | ({"config": self.filters} if self.filters else {})
 
-    def _inputs(self) -> dict:
-        """What the model is fed with, as far as it is known; for a checkpoint's notes."""
-        known = {} if self.input_format is None else {"input_format": self.input_format}
+    def _inputs(self) -> dict[str, Any]:
+        """Returns format and normalization of the model's images, as far as they are known."""
+        known: dict[str, Any] = {}
+        if self.input_format is not None:
+            known["input_format"] = self.input_format
         for key in ("pixel_mean", "pixel_std"):
             value = getattr(self.model, key, None)
             if isinstance(value, Tensor):
@@ -179,7 +207,7 @@ class AACheckpointer(DetectionCheckpointer):
         return known
 
     def _check_states(self, loaded: dict) -> None:
-        """Raises InputError unless the training can go on from what the file holds."""
+        """Raises InputError unless the training can continue from the state in the file."""
         for name, kept in self.checkpointables.items():
             own, optimizer = kept.state_dict(), getattr(kept, "optimizer", None)
             problems = list(state_problems(name, loaded.get(name), own))
@@ -189,7 +217,7 @@ class AACheckpointer(DetectionCheckpointer):
                 raise InputError(f"{self._path}: cannot be resumed from, {problems[0]}")
 
     def _compare_notes(self, loaded: dict) -> None:
-        """Warns of other inputs and other filters; where the load is strict, these are an error."""
+        """Warns of other inputs and other filters; a strict load rejects other filters."""
         theirs, ours = known_inputs(loaded), self._inputs()
         inputs = [key for key in ours if key in theirs and not _is_same(theirs[key], ours[key])]
         if inputs:
@@ -204,7 +232,7 @@ class AACheckpointer(DetectionCheckpointer):
             self.logger.warning(line)
 
     def _unlike(self, names: dict[str, str], theirs: dict, ours: dict) -> str:
-        """A line on the options {what to call it: key} with other values."""
+        """Returns a message about options that differ; ``names`` is {name in the message: key}."""
         described = [
             ", ".join(f"{name} {values[key]}" for name, key in names.items())
             for values in (theirs, ours)
@@ -214,7 +242,7 @@ class AACheckpointer(DetectionCheckpointer):
             f"but this one has {described[1]}"
         )
 
-    def _load_model(self, checkpoint: dict):
+    def _load_model(self, checkpoint: dict) -> Any:
         expected = self.model.state_dict()
         if checkpoint.pop("matching_heuristics", False):
             checkpoint["model"] = align_and_update_state_dicts(
@@ -222,12 +250,12 @@ class AACheckpointer(DetectionCheckpointer):
             )
         weights = checkpoint["model"]
         for name in [n for n in weights if n not in expected and says_nothing(n)]:
-            del weights[name]  # so that they are not listed
+            del weights[name]  # or Detectron2 would list them
         wrong = self._rule(expected).misfits(weights, _expected_of(weights, expected))
         if wrong:
             raise InputError(
                 f"{self._path}: {len(wrong)} weights do not fit the model, "
-                f"the first: {_in_words(wrong[0])}"
+                f"the first: {wrong[0].in_words()}"
             )
         if self._resuming:
             self._check_states(checkpoint)
@@ -239,15 +267,15 @@ class AACheckpointer(DetectionCheckpointer):
         return EXACT if self.strict else rule_of_start(self._resnets(), expected)
 
     def _resnets(self) -> tuple[str, ...]:
-        """Prefixes of the weights of ResNets; all else is new when ImageNet weights are loaded."""
+        """Returns the prefixes of the names of the weights in ResNets, such as "backbone."."""
         modules = self.model.named_modules()
         return tuple(f"{name}.".lstrip(".") for name, m in modules if isinstance(m, ResNet))
 
 
 def _expected_of(weights: Weights, state: Weights) -> Weights:
-    """The model's state without running statistics where the file has none at all.
+    """Returns the model's state, without running statistics if the file has none at all.
 
-    Files of Caffe2 have their norms folded. Detectron2's FrozenBN then takes 0 and 1.
+    Norms are folded in files of Caffe2. Detectron2's FrozenBN then uses mean 0 and variance 1.
     """
     statistics = (".running_mean", ".running_var")
     if any(name.endswith(statistics) for name in weights) or hasattr(weights, "_metadata"):
@@ -256,12 +284,12 @@ def _expected_of(weights: Weights, state: Weights) -> Weights:
 
 
 def check_has_weights(checkpointer: AACheckpointer, path: str, *, resume: bool = False) -> None:
-    """For evaluations: rejects what would load nothing, and leave the random weights.
+    """Checks that an evaluation has weights to load, and does not evaluate random weights.
 
     Args:
-        checkpointer: the checkpointer that is to load the weights.
-        path: ``MODEL.WEIGHTS``.
-        resume: whether the last checkpoint of the checkpointer's folder goes first.
+        checkpointer: checkpointer that will load the weights.
+        path: value of ``MODEL.WEIGHTS``.
+        resume: whether the last checkpoint of the checkpointer's folder takes precedence.
 
     Raises:
         InputError: there are no weights.
@@ -273,16 +301,7 @@ def check_has_weights(checkpointer: AACheckpointer, path: str, *, resume: bool =
         )
 
 
-def _in_words(misfit: Misfit) -> str:
-    if misfit.found is None:
-        return f"{misfit.name} is missing"
-    if misfit.expected is None:
-        return f"{misfit.name} is not in the model"
-    found, expected = misfit.differences()
-    return f"{misfit.name} is {found} in the file and {expected} in the model"
-
-
-def _is_same(theirs, ours) -> bool:
+def _is_same(theirs: Any, ours: Any) -> bool:
     if isinstance(ours, str):
         return theirs == ours
     return len(theirs) == len(ours) and all(

@@ -1,10 +1,11 @@
-"""Converts the weights of a ResNet to a Detectron2 checkpoint, and says what it found.
+"""Converts the weights of a ResNet to a Detectron2 checkpoint, and prints what was found.
 
-Known are the names of torchvision and timm, Zhang's (antialiased-cnns), Zou's (classification and
-maskrcnn-benchmark), Detectron2's (.pkl of MSRA and FAIR, too) and those of checkpoints trained
-here. timm's resnetblur50 and resnetaa50 cannot be told from its resnet50 and are taken for it.
+Files may have the names of torchvision, timm, Zhang (antialiased-cnns), Zou (classification and
+maskrcnn-benchmark) or Detectron2 (including the .pkl files of MSRA and FAIR), or be checkpoints
+that were trained here. Files of timm's resnetblur50 and resnetaa50 have the same names as files
+of its resnet50, and are converted as such.
 
-Files are only read, nothing in them is run. This package's trainer loads all of them as they are;
+No code in the files is run. This package's trainer loads all of these files without a conversion;
 the converted file is for any Detectron2.
 """
 
@@ -20,14 +21,14 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = ".pth, .pt, .tar (of torch), .safetensors, .pkl"
-    parser.add_argument("input", metavar="IN", help=f"the file: {kinds}")
-    parser.add_argument("output", metavar="OUT", help="the checkpoint to be written, .pth")
+    kinds = ".pth, .pt, .tar (of PyTorch), .safetensors, .pkl"
+    parser.add_argument("input", metavar="IN", help=f"file to convert: {kinds}")
+    parser.add_argument("output", metavar="OUT", help="checkpoint to write, .pth")
     return parser.parse_args()
 
 
 def main() -> None:
-    """The command ``aa-convert-weights``, and tools/convert_weights.py."""
+    """Runs the command ``aa-convert-weights``, which is also tools/convert_weights.py."""
     args = parse_arguments()
     with exit_on_bad_input():
         run(args)

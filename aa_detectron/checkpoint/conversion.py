@@ -1,9 +1,10 @@
-"""From a checkpoint with the names of any known library to one of Detectron2."""
+"""Converts a checkpoint with the names of any known library to Detectron2's names."""
 
 import dataclasses
 import os
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -18,13 +19,13 @@ from .options import known_options
 from .writing import replacing_checkpoint
 
 _ERRORS = (ArithmeticError, AssertionError, IndexError, InputError, RuntimeError, ValueError)
-"""All but InputError are of networks of odd widths, or of Detectron2's conversion from Caffe2."""
+"""InputError, and errors of networks of odd widths or of Detectron2's conversion from Caffe2."""
 INPUTS = {
     "input_format": "INPUT.FORMAT",
     "pixel_mean": "MODEL.PIXEL_MEAN",
     "pixel_std": "MODEL.PIXEL_STD",
 }
-"""In a checkpoint's notes: what the network was fed with, and the config's keys for that."""
+"""{name in a checkpoint's notes: config key}, for the format and normalization of images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,27 +33,28 @@ class Converted:
     """Weights in Detectron2's names, and what is known about them.
 
     Args:
-        naming: of the file.
-        weights: of a ResNet alone, or a whole detector with its own prefixes.
-        notes: "naming"; "source", the file's name; those of ``INPUTS`` that are known; "config",
-            the keys of the config with their values that give this ResNet.
+        naming: convention of the names in the file.
+        weights: weights of a ResNet, or of a whole detector with its own prefixes.
+        notes: "naming"; "source", the name of the file; the entries of ``INPUTS`` that are known;
+            "config", the config of this ResNet as {key: value}.
     """
 
     naming: Naming
     weights: Weights
-    notes: dict
+    notes: dict[str, Any]
 
 
 def convert(checkpoint: dict, path: str) -> Converted:
-    """Recognises the names, translates them and holds every weight against the network.
+    """Recognizes the names, translates them and compares every weight with the network.
 
     Args:
-        checkpoint: of :func:`~aa_detectron.checkpoint.reading.read_checkpoint`.
-        path: of the file, for messages and notes.
+        checkpoint: checkpoint that :func:`~aa_detectron.checkpoint.reading.read_checkpoint` has
+            returned.
+        path: path of the file, for messages and notes.
 
     Raises:
-        InputError: unknown or mixed names, a weight of another shape than its network's, one too
-            many or too few, a fixed filter that is not the binomial one.
+        InputError: the names are unknown or mixed; a weight is missing, is not in the network or
+            has another shape there; or a fixed filter is not binomial.
     """
     try:
         return _convert(checkpoint, os.path.basename(path))
@@ -61,12 +63,12 @@ def convert(checkpoint: dict, path: str) -> Converted:
 
 
 def _convert(checkpoint: dict, source: str) -> Converted:
-    naming = _recognise(checkpoint["model"])
+    naming = _recognize(checkpoint["model"])
     weights, origins = naming.rename(checkpoint["model"])
     full_names = resnet_part(weights)
     rest = weights.keys() - full_names.values()
     if naming.complete and rest:
-        raise InputError(f"{naming.name}: {origins[min(rest)]} has no place in a ResNet")
+        raise InputError(f"{naming.name}: {origins[min(rest)]} is not in a ResNet")
 
     resnet = {name: weights[full] for name, full in full_names.items()}
     described, filters = describe_resnet(resnet), describe_filters(resnet)
@@ -75,7 +77,7 @@ def _convert(checkpoint: dict, source: str) -> Converted:
     origins = {name: origins[full] for name, full in full_names.items()}
     rule = EXACT if naming.complete else rule_of_parts(resnet)
     misfits = rule.misfits(resnet, _expected(described, filters))
-    misfits.sort(key=lambda misfit: misfit.found is None)  # names of the file say more
+    misfits.sort(key=lambda misfit: misfit.found is None)  # missing weights say less
     wrong = [misfit.in_words(origins.get(misfit.name)) for misfit in misfits]
     wrong = wrong or list(_odd_kernels(resnet, origins))
     if wrong:
@@ -90,7 +92,7 @@ def _convert(checkpoint: dict, source: str) -> Converted:
     return Converted(naming, weights, notes)
 
 
-def _recognise(weights: Weights) -> Naming:
+def _recognize(weights: Weights) -> Naming:
     found = matching_namings(weights)
     if len(found) > 1:
         raise InputError(f"has names of {' and of '.join(naming.name for naming in found)}")
@@ -102,7 +104,7 @@ def _recognise(weights: Weights) -> Naming:
 
 
 def _expected(described: dict, filters: dict) -> Weights:
-    """Names and shapes of all weights, as tensors without data; fixed filters as "filt"."""
+    """Returns all weights of the network, as tensors without data; fixed filters are "filt"."""
     with torch.device("meta"):
         network = build_resnet(**described, lowpass=FilterOptions(**filters).lowpass)
     expected = network.state_dict()
@@ -120,16 +122,20 @@ def _odd_kernels(resnet: Weights, origins: dict[str, str]) -> Iterator[str]:
                 yield f"{origins[name]} is not the binomial filter"
 
 
-def known_inputs(checkpoint: dict) -> dict:
-    """Those of ``INPUTS`` that a checkpoint itself tells."""
-    if checkpoint.get("__author__") == "torchvision":  # of Detectron2's converter
+def known_inputs(checkpoint: dict) -> dict[str, Any]:
+    """Returns the entries of ``INPUTS`` that a checkpoint contains."""
+    if checkpoint.get("__author__") == "torchvision":  # written by Detectron2's converter
         return RGB
     notes = checkpoint.get("notes")
     return {key: notes[key] for key in INPUTS if key in notes} if isinstance(notes, dict) else {}
 
 
 def options(notes: dict) -> str:
-    """All of a checkpoint's notes that a config needs, as options for a command line."""
+    """Formats the notes that a config needs, as options for a command line.
+
+    Args:
+        notes: notes of a converted checkpoint, see :class:`Converted`.
+    """
     keys = {key: notes[name] for name, key in INPUTS.items() if name in notes} | notes["config"]
     return " ".join(f"{key} {shlex.quote(str(value))}" for key, value in keys.items())
 
@@ -137,11 +143,15 @@ def options(notes: dict) -> str:
 def write_checkpoint(converted: Converted, path: str) -> None:
     """Writes a checkpoint that Detectron2 loads into any model with such a ResNet.
 
+    Args:
+        converted: weights and notes.
+        path: path of the file to write, ending in ".pth".
+
     Raises:
         InputError: the file cannot be written, or its name does not end in ".pth".
     """
     if not path.endswith(".pth"):
-        raise InputError(f"{path}: has to end in .pth, by which Detectron2 knows the format")
+        raise InputError(f"{path}: must end in .pth, by which Detectron2 recognizes the format")
     content = {
         "model": {name: weight.clone() for name, weight in converted.weights.items()},
         "__author__": converted.naming.name,

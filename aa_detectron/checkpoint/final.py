@@ -1,4 +1,4 @@
-"""The last checkpoint of a training that was killed before it was written."""
+"""The final checkpoint of a training that was killed before it could write it."""
 
 import os
 
@@ -7,13 +7,14 @@ from fvcore.common.checkpoint import Checkpointer
 
 
 class FinalCheckpoint(HookBase):
-    """Writes ``model_final.pth`` where a resumed training has nothing else left to do.
+    """Writes ``model_final.pth`` if a resumed training has no iteration left.
 
-    Detectron2 writes it after the last iteration. A process that is killed between a periodic
-    checkpoint of that iteration and the final one has no iteration left when it is resumed.
+    Detectron2 writes this file after the last iteration. A training that is killed between the
+    periodic checkpoint of that iteration and the final checkpoint has no iteration left when it is
+    resumed.
 
     Args:
-        checkpointer: the checkpointer of the training.
+        checkpointer: checkpointer of the training.
     """
 
     def __init__(self, checkpointer: Checkpointer):
@@ -24,6 +25,6 @@ class FinalCheckpoint(HookBase):
         if trainer.start_iter < trainer.max_iter or not self.checkpointer.has_checkpoint():
             return
         if os.path.basename(self.checkpointer.get_checkpoint_file()) != "model_final.pth":
-            trainer.iter = trainer.start_iter - 1  # the iteration that the weights are of
+            trainer.iter = trainer.start_iter - 1  # the iteration of the weights
             self.checkpointer.save("model_final", iteration=trainer.iter)
             trainer.iter = trainer.start_iter

@@ -1,4 +1,4 @@
-"""Whether weights fit a network: the one rule of what may be new, left over or of another shape."""
+"""The rules by which weights fit a network: what may be new, left over or of another shape."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -21,8 +21,8 @@ class Misfit:
 
     Args:
         name: name in the network.
-        found: the weight in the file; None if it is missing there.
-        expected: the network's; None if it has no place there.
+        found: weight in the file; None if it is missing there.
+        expected: weight in the network; None if it is missing there.
     """
 
     name: str
@@ -30,34 +30,34 @@ class Misfit:
     expected: Tensor | None
 
     def in_words(self, name: str | None = None) -> str:
-        """What is wrong with it, in the words for a conversion; ``name`` replaces its name."""
-        name = name or self.name
-        if self.expected is None:
-            return f"{name} has no place in the network"
-        if self.found is None:
-            return f"{name} is missing"
-        is_, must_be = self.differences()
-        return f"{name} is {is_} and has to be {must_be}"
+        """Says what is wrong: a missing weight, or other shapes, or other types.
 
-    def differences(self) -> tuple[str, str]:
-        """Shape of the found and of the expected weight, or their types if the shapes agree."""
-        if self.found.shape != self.expected.shape:
-            return shape_in_words(self.found.shape), shape_in_words(self.expected.shape)
-        return str(self.found.dtype), str(self.expected.dtype)
+        Args:
+            name: name for the message; None for the name in the network.
+        """
+        name, found, expected = name or self.name, self.found, self.expected
+        if expected is None:
+            return f"{name} is not in the network"
+        if found is None:
+            return f"{name} is missing"
+        if found.shape == expected.shape:
+            return f"{name} is {found.dtype} in the file and {expected.dtype} in the network"
+        sides = [shape_in_words(weight.shape) for weight in (found, expected)]
+        return f"{name} is {sides[0]} in the file and {sides[1]} in the network"
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """What may differ between the weights of a file and the state of a network.
 
-    Weights that share a name must always share the kind of type. Counters of batches and the
-    images' normalization may always be missing or left over: nothing depends on the former, and
-    the config has the latter.
+    Weights of the same name must have the same kind of type. Counters of batches and the
+    normalization of images may always be missing or left over: nothing depends on the counters,
+    and the config has the normalization.
 
     Args:
-        new: tells which names of the network may be missing in the file.
-        left_over: tells which names of the file may have no place in the network.
-        new_shapes: whether what may be new may also be there in another shape.
+        new: whether a weight of the network, by its name, may be missing in the file.
+        left_over: whether a weight of the file, by its name, may be missing in the network.
+        new_shapes: whether a weight that may be new may also have another shape in the file.
     """
 
     new: Names = lambda name: False
@@ -65,13 +65,20 @@ class Rule:
     new_shapes: bool = False
 
     def misfits(self, found: Weights, expected: Weights) -> list[Misfit]:
-        """What does not fit: first by shape or type, then what is missing, then what is left over.
+        """Lists the weights that do not fit.
 
         Args:
             found: weights of a file, by their names in the network.
-            expected: state of the network; tensors without data will do.
+            expected: state of the network; tensors without data suffice.
+
+        Returns:
+            Weights of another shape or type, then missing weights, then surplus weights.
         """
-        both = [Misfit(name, found[name], expected[name]) for name in expected if name in found]
+        different = [
+            Misfit(name, found[name], weight)
+            for name, weight in expected.items()
+            if name in found and not self._fits(name, found[name], weight)
+        ]
         missing = [
             Misfit(name, None, expected[name])
             for name in expected
@@ -82,25 +89,28 @@ class Rule:
             for name in found
             if name not in expected and not says_nothing(name) and not self.left_over(name)
         ]
-        return [misfit for misfit in both if not self._fits(misfit)] + missing + surplus
+        return different + missing + surplus
 
-    def _fits(self, pair: Misfit) -> bool:
-        if pair.name.endswith("num_batches_tracked"):
+    def _fits(self, name: str, found: Tensor, expected: Tensor) -> bool:
+        if name.endswith("num_batches_tracked"):
             return True
-        if pair.found.shape != pair.expected.shape:
-            return self.new_shapes and self.new(pair.name)
-        return _kind(pair.found) == _kind(pair.expected)
+        if found.shape != expected.shape:
+            return self.new_shapes and self.new(name)
+        return _kind(found) == _kind(expected)
 
 
 EXACT = Rule()
-"""Everything has its place: for evaluation, resuming, and the conversion of whole networks."""
+"""Nothing may differ: for evaluations, resumed trainings and conversions of whole networks."""
 
 
 def rule_of_parts(found: Iterable[str]) -> Rule:
-    """For a backbone of a detector against a whole ResNet.
+    """The rule for the backbone of a detector, compared with a whole ResNet.
 
-    It may lack the last stages or the filters of dilated ones, have deformable convs, or filters
-    of the user's own.
+    The backbone may lack the last stages, or the filters of dilated stages. It may have deformable
+    convs, or filters of the user's own.
+
+    Args:
+        found: names of the backbone's weights.
     """
     stages = {name.split(".")[0] for name in found}
     return Rule(
@@ -110,19 +120,24 @@ def rule_of_parts(found: Iterable[str]) -> Rule:
 
 
 def rule_of_plain(found: Iterable[str]) -> Rule:
-    """For a network with filters: weights without any leave them new."""
+    """The rule for a network whose filters may be new, if the file has no filters at all.
+
+    Args:
+        found: names of the weights of the file.
+    """
     return EXACT if any(map(is_filter, found)) else Rule(new=is_filter)
 
 
 def rule_of_start(resnets: tuple[str, ...], expected: Iterable[str]) -> Rule:
-    """For weights that a training starts from.
+    """The rule for weights that a training starts from.
 
-    Filters, offsets and classifiers may be new in ResNets, and everything outside of them. A
-    classifier may be left over in every detector, and res5 in some; a block in a stage may not.
+    In ResNets, filters, offsets of deformable convs and classifiers may be new; outside of them
+    everything may be new. Anything may be left over, such as a classifier or a whole stage, except
+    a block that is missing in one of the network's stages: it belongs to a deeper network.
 
     Args:
-        resnets: prefixes of the names of ResNets.
-        expected: names of the network.
+        resnets: prefixes of the names of the weights in ResNets.
+        expected: names of the network's weights.
     """
     stages = {stage for name in expected if (stage := _stage(name))}
     blocks = {block for name in expected if (block := _block(name))}
@@ -134,24 +149,24 @@ def rule_of_start(resnets: tuple[str, ...], expected: Iterable[str]) -> Rule:
 
 
 def is_filter(name: str) -> bool:
-    """Whether it is the name of a filter's weight."""
+    """Returns whether a weight of this name belongs to a filter."""
     return not set(FILTERS).isdisjoint(name.split("."))
 
 
 def is_extension(name: str) -> bool:
-    """Whether a weight is of a module that no ordinary ImageNet checkpoint has."""
+    """Returns whether a weight belongs to a module that ordinary ImageNet checkpoints lack."""
     return not _EXTENSIONS.isdisjoint(name.split("."))
 
 
 def says_nothing(name: str) -> bool:
-    """Whether it does not matter that a state is missing or left over."""
-    # Old checkpoints of Detectron2 have the anchors, which follow from the config.
+    """Returns whether a state may be missing or left over without any effect."""
+    # Old checkpoints of Detectron2 contain the anchors, which follow from the config.
     is_anchors = "anchor_generator.cell_anchors" in name
     return is_anchors or name.rsplit(".", 1)[-1] in _SAY_NOTHING
 
 
 def shape_in_words(shape: Iterable[int]) -> str:
-    """The sides with an x between them."""
+    """Formats a shape, such as "64x3x7x7"."""
     return "x".join(map(str, shape)) or "a number"
 
 

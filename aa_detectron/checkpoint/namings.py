@@ -1,13 +1,14 @@
-"""How libraries name the weights of a ResNet, and what they feed it with.
+"""The names that libraries give to the weights of a ResNet, and the images that they expect.
 
-Detectron2's names are the common ones: "stem.conv1.weight", "res2.0.conv1.norm.weight",
+All names are translated to Detectron2's: "stem.conv1.weight", "res2.0.conv1.norm.weight",
 "res2.0.shortcut.weight", "linear.weight", and for our filters "stem.aa.predictor.weight",
 "res3.0.aa_shortcut.predictor.norm.weight".
 """
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ RGB = {
     "pixel_mean": [123.675, 116.28, 103.53],
     "pixel_std": [58.395, 57.12, 57.375],
 }
-"""ImageNet's mean and standard deviation, in 0..255."""
+"""Mean and standard deviation of ImageNet, for pixels from 0 to 255."""
 MSRA_BGR = {
     "input_format": "BGR",
     "pixel_mean": [103.53, 116.28, 123.675],
@@ -38,17 +39,19 @@ _TORCHVISION = (
 
 
 def _filters_first(conv: int) -> tuple:
-    """Filters as first members of what had been a single module, the rest one number up.
+    """Rules for files in which a filter is the first member of a sequence.
+
+    The module that the filter was added to is the second member.
 
     Args:
-        conv: the number of a block's last conv, which has the filter before it.
+        conv: number of a block's last conv, which has the filter before it.
     """
     return (
         (r"^maxpool\.1\.", "stem.aa."),
         (rf"^(layer[2-4]\.0)\.conv{conv}\.0\.", r"\1.aa."),
         (rf"^(layer[2-4]\.0)\.conv{conv}\.1\.", rf"\1.conv{conv}."),
         (r"^(layer[2-4]\.0)\.downsample\.0\.", r"\1.aa_shortcut."),
-        # Here downsample.1 is the conv, and not the norm as in torchvision.
+        # Here downsample.1 is the conv; in torchvision it is the norm.
         (r"^(layer[2-4]\.0\.downsample)\.([12])\.", lambda m: f"{m[1]}.{int(m[2]) - 1}."),
     )
 
@@ -64,8 +67,8 @@ _STEM_OF_DETECTION = (
 
 
 def _substitute(weights: Weights, rules: tuple) -> tuple[Weights, dict[str, str]]:
-    """Applies one regular expression after the other to each name; see ``Naming.rename``."""
-    origins = {}
+    """Applies the rules, one after the other, to each name; see ``Naming.rename``."""
+    origins: dict[str, str] = {}
     for origin in weights:
         name = origin
         for pattern, replacement in rules:
@@ -81,7 +84,7 @@ def _from_torchvision(weights: Weights) -> tuple[Weights, dict[str, str]]:
 
 
 def _from_filtered(weights: Weights) -> tuple[Weights, dict[str, str]]:
-    """Zhang's names, and Zou's for classification."""
+    """Translates Zhang's names, and Zou's names for classification."""
     last = 3 if "layer1.0.conv3.weight" in weights else 2
     return _substitute(weights, _filters_first(last) + _TORCHVISION + _PREDICTORS)
 
@@ -93,7 +96,7 @@ def _from_zou_detection(weights: Weights) -> tuple[Weights, dict[str, str]]:
 
 
 def _from_msra(weights: Weights) -> tuple[Weights, dict[str, str]]:
-    """Detectron2's own conversion; folded norms become those that it takes them for."""
+    """Runs Detectron2's conversion, and adds mean 0 and variance 1 for folded norms."""
     from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 
     weights = dict(weights)
@@ -107,15 +110,15 @@ def _from_msra(weights: Weights) -> tuple[Weights, dict[str, str]]:
 
 
 def _from_detectron2(weights: Weights) -> tuple[Weights, dict[str, str]]:
-    """Bare names of a backbone or a classifier trained here; a whole detector keeps its own."""
-    rules = ((r"^stem\.fc\.", "linear."),)  # as Detectron2's converter for torchvision leaves it
+    """Removes the prefix of a classifier trained here; a whole detector keeps its names."""
+    rules = ((r"^stem\.fc\.", "linear."),)  # the name that Detectron2's converter writes
     if CLASSIFIER in weights:
         rules = ((r"^backbone\.", ""),)
     return _substitute(weights, rules)
 
 
 CLASSIFIER = "backbone.linear.weight"
-"""Tells a classifier trained here, whose backbone others can use."""
+"""Name by which a classifier trained here is recognized; its backbone can be used elsewhere."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,20 +126,20 @@ class Naming:
     """A convention of names.
 
     Args:
-        name: of the convention, for checkpoints' notes and messages.
-        signatures: names each of which no other convention has.
-        rename: the weights in Detectron2's names, and {that name: name in the file}. Filters of
-            fixed taps are called "filt".
-        inputs: "input_format", "pixel_mean", "pixel_std" that the networks are trained on.
-        config: keys of the config that follow from the convention alone.
-        complete: whether such a file is a ResNet and nothing else.
+        name: name of the convention, for the notes of checkpoints and for messages.
+        signatures: names of weights that no other convention has.
+        rename: function that returns the weights in Detectron2's names, and {Detectron2's name:
+            name in the file}. Fixed filters are named "filt".
+        inputs: "input_format", "pixel_mean" and "pixel_std" of the images in training.
+        config: config, as {key: value}, that follows from the convention.
+        complete: whether a file contains a ResNet and nothing else.
     """
 
     name: str
     signatures: tuple[str, ...]
     rename: Callable[[Weights], tuple[Weights, dict[str, str]]]
-    inputs: dict
-    config: dict
+    inputs: dict[str, Any]
+    config: dict[str, Any]
     complete: bool = True
 
 
@@ -147,7 +150,7 @@ _AS_PUBLISHED = {
     "MODEL.ANTIALIAS.INIT": "kaiming",
 }
 
-# The shortcut of the first strided block tells them all apart.
+# The shortcut of the first block with a stride has another name in each convention.
 DETECTRON2 = Naming(
     "Detectron2",
     tuple(f"{p}res3.0.shortcut.weight" for p in ("", "backbone.", "backbone.bottom_up.")),
@@ -170,7 +173,7 @@ FAIR = dataclasses.replace(
     inputs={**MSRA_BGR, "pixel_std": [57.375, 57.12, 58.395]},
     config={"MODEL.RESNETS.STRIDE_IN_1X1": False},
 )
-"""ResNeXts; their names are those of MSRA's ResNets."""
+"""ResNeXts, with the same names as the ResNets of MSRA."""
 TORCHVISION = Naming(
     "torchvision or timm",
     ("layer2.0.downsample.0.weight",),
@@ -202,10 +205,13 @@ ZOU_DETECTION = Naming(
 NAMINGS = (TORCHVISION, ZHANG, ZOU, ZOU_DETECTION, MSRA, DETECTRON2)
 
 
-def matching_namings(names) -> list[Naming]:
-    """The conventions of which names are there: none, one, or in a mix more of them.
+def matching_namings(names: Container[str]) -> list[Naming]:
+    """Finds the conventions that a file follows: none, one, or several in a mix.
 
-    timm's anti-aliased ResNets (resnetblur50, resnetaa50) have no weights in their filters, and
-    so the names of its plain ones, for which they are taken.
+    The filters of timm's anti-aliased ResNets (resnetblur50, resnetaa50) have no weights. Their
+    files have the same names as files of a plain ResNet, and are recognized as such.
+
+    Args:
+        names: names of the weights in the file.
     """
     return [naming for naming in NAMINGS if any(s in names for s in naming.signatures)]

@@ -1,42 +1,42 @@
-"""Pickles of arrays and containers, read without running what else they name."""
+"""Reads pickles of arrays and containers, and runs no other code that they name."""
 
 import collections
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 _array_from_buffer = np.empty(1).__reduce_ex__(5)[0]
 _number = np.float32(0).__reduce__()[0]
 _NUMBERS = "?bhilqBHILQefdFD"
-"""NumPy's characters of the types that numbers can have."""
-
-
+"""NumPy's characters for the types of numbers."""
 _ARRAY = object()
-"""For ``numpy.ndarray``, which itself would take a size."""
+"""Stands for ``numpy.ndarray``, which a file could call with any size."""
 
 
 def _new_array(kind: object, shape: tuple, code: bytes) -> np.ndarray:
-    """What NumPy writes before an array's state; never with a size of its own."""
+    """Makes the empty array that NumPy writes before an array's state."""
     if kind is not _ARRAY or shape != (0,):
-        raise pickle.UnpicklingError("holds an array that NumPy has not written")
+        raise pickle.UnpicklingError("contains an array that NumPy did not write")
     return np.empty(0)
 
 
-def _old_bytes(*nothing) -> bytes:
-    """How protocols below 3 write b""; ``bytes`` itself would take a size."""
+def _old_bytes(*nothing: object) -> bytes:
+    """Makes b"" as protocols below 3 write it; a file could call ``bytes`` with any size."""
     if nothing:
-        raise pickle.UnpicklingError("holds bytes that Python has not written")
+        raise pickle.UnpicklingError("contains bytes that Python did not write")
     return b""
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How protocols below 3 write other bytes; some encodings take endless time."""
+    """Makes other bytes as protocols below 3 write them; some encodings take endless time."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError("holds bytes that Python has not written")
+        raise pickle.UnpicklingError("contains bytes that Python did not write")
     return text.encode("latin1")
 
 
-_ALLOWED = {
+_ALLOWED: dict[str, Any] = {
     "__builtin__.bytes": _old_bytes,
     "_codecs.encode": _encode,
     "collections.OrderedDict": collections.OrderedDict,
@@ -48,21 +48,22 @@ for _core in ("numpy.core", "numpy._core"):  # the same in NumPy 1 and 2
     _ALLOWED[f"{_core}.multiarray.scalar"] = _number
     _ALLOWED[f"{_core}.numeric._frombuffer"] = _array_from_buffer
 
-SAFE_GLOBALS = [
+SAFE_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     *((value, name) for name, value in _ALLOWED.items()),
     *{type(np.dtype(code)) for code in _NUMBERS},
-    (np.ndarray, ""),  # may be given a state; no file can name it
+    (np.ndarray, ""),  # its state may be set, but no file can name it
 ]
-"""For ``torch.serialization.safe_globals``: training scripts keep NumPy's numbers, too."""
+"""For ``torch.serialization.safe_globals``; training scripts save numbers of NumPy as well."""
 
 
 class ArrayUnpickler(pickle._Unpickler):
-    """Rejects every global except the ones that arrays are made of.
+    """Rejects every global except the globals that arrays consist of.
 
-    In Python, since the one in C allocates memory for whatever number a broken file gives.
+    The base class is the unpickler in Python. The unpickler in C allocates as much memory as a
+    broken file asks for.
     """
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[f"{module}.{name}"]
         except KeyError:
@@ -70,5 +71,5 @@ class ArrayUnpickler(pickle._Unpickler):
 
 
 def needs(name: str) -> str:
-    """The reason why a file is rejected that needs something else."""
+    """Returns the reason why a file that names something else is rejected."""
     return f"needs {name}, but only tensors, arrays and containers are read"

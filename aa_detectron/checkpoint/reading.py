@@ -1,9 +1,10 @@
-"""Checkpoint files, read without running what they hold: tensors, arrays and containers only."""
+"""Reads checkpoint files without running any code in them: tensors, arrays and containers only."""
 
 import os
 import re
 import warnings
 import zipfile
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -16,38 +17,39 @@ from .values import check_values, to_tensors
 
 
 def read_checkpoint(path: str) -> dict:
-    """Reads ``.safetensors``, a ``.pkl`` of arrays (Detectron2's, Caffe2's), or torch.save's files.
+    """Reads ``.safetensors``, a ``.pkl`` of arrays (Detectron2, Caffe2), or a file of torch.save.
 
-    No code of the file is run, whatever it holds, and its checksums are verified.
+    No code in the file is run, and its checksums are verified.
 
     Args:
         path: path of a local file.
 
     Returns:
-        {"model": {name: tensor on the CPU}}, for Detectron2's files with all else that they hold.
-        Caffe2's files are marked as Detectron2 does it ("__author__", "matching_heuristics").
+        {"model": {name: tensor on the CPU}}; for Detectron2's files also all other contents.
+        Files of Caffe2 are marked as in Detectron2 ("__author__", "matching_heuristics").
 
     Raises:
-        InputError: the file cannot be read, is damaged, needs more than tensors, holds no weights,
-            or weights that no network can have (not finite, complex, sparse, without values).
+        InputError: the file cannot be read, is damaged, needs more than tensors, contains no
+            weights, or contains weights that no network can have (not finite, complex, sparse,
+            without values).
     """
     path = str(path)
     try:
         checkpoint = _unwrap(_read(path), path)
         weights = checkpoint["model"]
         to_tensors(weights)
-        if all(name.startswith("module.") for name in weights):  # of DistributedDataParallel
+        if all(name.startswith("module.") for name in weights):  # from DistributedDataParallel
             consume_prefix_in_state_dict_if_present(weights, "module.")
         check_values(weights, os.path.getsize(path))
     except InputError:
         raise
-    except Exception as error:  # a broken pickle can end in any of them
+    except Exception as error:  # a broken pickle can raise any of them
         reason = _reason(error)
         raise InputError(f"{path}: cannot be loaded as a checkpoint ({reason})") from error
     return checkpoint
 
 
-def _read(path: str):
+def _read(path: str) -> Any:
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe could be read forever
         raise InputError(f"{path}: cannot be loaded as a checkpoint (not a file)")
     if path.endswith(".safetensors"):
@@ -58,12 +60,12 @@ def _read(path: str):
     if zipfile.is_zipfile(path):
         _check_archive(path)
     with warnings.catch_warnings(), torch.serialization.safe_globals(SAFE_GLOBALS):
-        warnings.simplefilter("ignore")  # of unusual protocols; what matters becomes an error
+        warnings.simplefilter("ignore")  # about unusual protocols; whatever matters raises an error
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_archive(path: str) -> None:
-    """Verifies checksums and sizes, which torch.load ignores."""
+    """Verifies the checksums and sizes that torch.load ignores."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if any(entry.filename.endswith("/constants.pkl") for entry in entries):
@@ -71,13 +73,13 @@ def _check_archive(path: str) -> None:
         compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
         if compressed or sum(entry.file_size for entry in entries) > os.path.getsize(path):
             raise ValueError("compressed, which torch.save never does")
-        checked = any(entry.CRC for entry in entries)  # torch.save can be told to leave them out
+        checked = any(entry.CRC for entry in entries)  # torch.save can leave them out
         if checked and (broken := archive.testzip()):
             raise ValueError(f"damaged: the checksum of {broken} does not match")
 
 
-def _unwrap(loaded, path: str) -> dict:
-    """The weights as "model"; of other libraries' files nothing but them."""
+def _unwrap(loaded: Any, path: str) -> dict:
+    """Returns the weights as "model", without the other contents of other libraries' files."""
     if isinstance(loaded, dict):
         if "model" in loaded:
             checkpoint = dict(loaded)
@@ -102,7 +104,10 @@ def _of_caffe2(loaded: dict) -> dict:
 
 
 def _reason(error: Exception) -> str:
-    """In one line; torch.load says what matters further down, and how to load the file even so."""
+    """Returns the reason in one line.
+
+    The message of torch.load says what matters further down, and how to load the file anyway.
+    """
     text = str(error).strip()
     unsupported = re.search(r"(?i)unsupported (?:global: )?(?:global|class) (\S+)", text)
     if unsupported:

@@ -1,37 +1,38 @@
-"""Whether the state of a training in a checkpoint is one that this training can go on from."""
+"""Checks whether a training can continue from the state in a checkpoint."""
 
 import math
 from collections.abc import Iterator
 from numbers import Number
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 _OF_PARAMETERS = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}
-"""State of optimizers in the shape of the parameter."""
+"""State of optimizers that has the shape of the parameter."""
 _KINDS = {"betas": "exp_avg", "momentum": "momentum_buffer"}
-"""Hyperparameters that tell optimizers apart, and the state that they lead to."""
+"""{hyperparameter that only some optimizers have: state that it implies}."""
 _COUNTERS = {"iteration", "last_epoch"}
 
 
-def state_problems(name: str, found, own) -> Iterator[str]:
-    """What keeps a state from being loaded, or would change the training without a word.
+def state_problems(name: str, found: Any, own: Any) -> Iterator[str]:
+    """Lists what prevents loading a state, or would change the training silently.
 
     Args:
-        name: what to call the state.
+        name: name of the state, for messages.
         found: state in the checkpoint.
-        own: state of the object that would load it; optimizers may have no state so far.
+        own: state of the object that would load it; an optimizer may have no state yet.
     """
     if isinstance(own, dict):
         if not isinstance(found, dict):
-            yield f"{name} is no dict"
+            yield f"{name} is not a dict"
         elif own.keys() >= {"state", "param_groups"}:
             yield from _optimizer_problems(name, found, own)
         else:
             yield from _dict_problems(name, found, own)
     elif isinstance(own, list):
         if not isinstance(found, list) or len(found) != len(own):
-            yield f"{name} is no list of {len(own)}"
+            yield f"{name} is not a list of {len(own)}"
         else:
             for entry, of_own in zip(found, own, strict=True):
                 yield from state_problems(name, entry, of_own)
@@ -39,9 +40,9 @@ def state_problems(name: str, found, own) -> Iterator[str]:
         if not isinstance(found, Tensor) or found.shape != own.shape or not _is_finite(found):
             yield f"{name} is not a finite tensor of the same shape"
     elif isinstance(own, Number) and (not isinstance(found, Number) or not _is_finite(found)):
-        yield f"{name} is {found!r}, and has to be a finite number"
+        yield f"{name} is {found!r}, but must be a finite number"
     elif name.rsplit(".", 1)[-1] in _COUNTERS and (not isinstance(found, int) or found < 0):
-        yield f"{name} is {found!r}, and has to be an integer of at least 0"
+        yield f"{name} is {found!r}, but must be an integer of at least 0"
 
 
 def _dict_problems(name: str, found: dict, own: dict) -> Iterator[str]:
@@ -57,14 +58,14 @@ def _optimizer_problems(name: str, found: dict, own: dict) -> Iterator[str]:
     if not (isinstance(groups, list) and groups and all(map(_is_group, groups))) or not (
         isinstance(states, dict) and all(isinstance(entry, dict) for entry in states.values())
     ):
-        yield f"{name} is no optimizer's"
+        yield f"{name} is not an optimizer's state"
         return
     sizes = [[len(group["params"]) for group in side] for side in (groups, own["param_groups"])]
     if sizes[0] != sizes[1]:
-        yield f"{name} is of other parameters"
+        yield f"{name} belongs to other parameters"
     for key, state in _KINDS.items():
         if (key in groups[0]) != (key in own["param_groups"][0]):
-            yield f"{name} is of another SOLVER.OPTIMIZER"
+            yield f"{name} belongs to another SOLVER.OPTIMIZER"
         elif groups[0].get(key) and not any(state in entry for entry in states.values()):
             yield f"{name} has no {state}"
     for group in groups:
@@ -77,18 +78,19 @@ def _optimizer_problems(name: str, found: dict, own: dict) -> Iterator[str]:
 
 
 def optimizer_problems(name: str, found: dict, optimizer: Optimizer) -> Iterator[str]:
-    """Whether the optimizers' states in ``found``, at any depth, are of parameters of other shapes.
+    """Lists the states of optimizers that belong to parameters of other shapes.
 
     Args:
-        name: what to call the state.
-        found: state in which :func:`state_problems` has found no fault.
-        optimizer: the optimizer that the state is for.
+        name: name of the state, for messages.
+        found: state in which :func:`state_problems` has found no problem; the states of optimizers
+            may be at any depth.
+        optimizer: optimizer that would load the state.
     """
     if found.keys() >= {"state", "param_groups"}:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for index, entry in found["state"].items():
             if index not in range(len(parameters)):
-                yield f"{name} is of other parameters"
+                yield f"{name} belongs to other parameters"
                 return
             for key in _OF_PARAMETERS & entry.keys():
                 value = entry[key]
@@ -100,11 +102,11 @@ def optimizer_problems(name: str, found: dict, optimizer: Optimizer) -> Iterator
                 yield from optimizer_problems(f"{name}.{key}", value, optimizer)
 
 
-def _is_group(group) -> bool:
+def _is_group(group: object) -> bool:
     return isinstance(group, dict) and isinstance(group.get("params"), list)
 
 
-def _is_finite(value) -> bool:
+def _is_finite(value: Any) -> bool:
     if isinstance(value, Tensor):
         return not value.is_floating_point() or bool(value.isfinite().all())
     return math.isfinite(value)

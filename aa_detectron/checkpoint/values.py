@@ -1,4 +1,4 @@
-"""What the tensors of a file may be, whatever network they are for."""
+"""Checks of the tensors in a file that hold for every network."""
 
 import numpy as np
 import torch
@@ -6,20 +6,24 @@ from torch import Tensor
 
 _FLOATING = {"weight", "bias", "running_mean", "running_var"}
 _SLACK = 2**26
-"""Bytes that small files' tensors may need beyond a few times the file's size."""
+"""Bytes that the tensors may need in addition to four times the size of the file."""
 
 
 def to_tensors(weights: dict) -> None:
-    """Replaces arrays by tensors, in place, which keeps the versions of the modules.
+    """Replaces arrays by tensors, in place: a state_dict also has the versions of the modules.
+
+    Args:
+        weights: tensors or arrays by name.
 
     Raises:
-        TypeError, ValueError: something else than a dense tensor, or a name that is no text.
+        TypeError: a value is neither a tensor nor an array of numbers, or a name is not a string.
+        ValueError: a name has characters that cannot be printed.
     """
     for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, Tensor | np.ndarray):
-            raise TypeError(f"{name!r} is no tensor, but of type {type(value).__name__}")
+            raise TypeError(f"{name!r} is not a tensor, but of type {type(value).__name__}")
         if not name.isprintable():
-            raise ValueError(f"{name!r} is no name of a weight")
+            raise ValueError(f"{name!r} is not the name of a weight")
         weights[name] = _to_tensor(value)
 
 
@@ -27,11 +31,11 @@ def check_values(weights: dict[str, Tensor], file_size: int) -> None:
     """Rejects tensors that no trained network has.
 
     Args:
-        weights: values by name.
-        file_size: size of the file in bytes. Tensors that repeat a few values could need more.
+        weights: tensors by name.
+        file_size: size of the file in bytes. Tensors that need far more memory repeat a few values.
 
     Raises:
-        ValueError: naming the weight, and what is odd about it.
+        ValueError: a tensor has an unexpected type or value; the message names it.
     """
     for name, weight in weights.items():
         if oddity := _odd_type(name, weight):
@@ -56,20 +60,20 @@ def _to_tensor(value: Tensor | np.ndarray) -> Tensor:
 
 def _odd_type(name: str, weight: Tensor) -> str | None:
     if weight.layout is not torch.strided or weight.is_quantized or weight.is_nested:
-        return "is sparse, quantized or nested, and has to be an ordinary tensor"
+        return "is sparse, quantized or nested, but must be an ordinary tensor"
     if weight.is_meta:
         return "has a shape, but no values"
     if weight.is_complex():
-        return f"is of {weight.dtype}, and has to be real"
+        return f"is {weight.dtype}, but must be real"
     if not weight.is_floating_point() and name.rsplit(".", 1)[-1] in _FLOATING:
-        return f"is of {weight.dtype}, and has to be of a floating point type"
+        return f"is {weight.dtype}, but must be a floating point type"
     return None
 
 
 def _odd_values(name: str, weight: Tensor) -> str | None:
     if not weight.is_floating_point():
         return None
-    values = weight.float()  # in which they are used
+    values = weight.float()  # the type in which they are used
     if not values.isfinite().all():
         return "has values that are not finite"
     if name.endswith("running_var") and (values < 0).any():

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and folders that belong to one training."""
+"""Writes checkpoints whole or not at all, and reserves a folder for one training."""
 
 import contextlib
 import fcntl
@@ -31,7 +31,10 @@ os.register_at_fork(after_in_child=_release_in_child)
 
 @contextlib.contextmanager
 def replacing_checkpoint(path: str | Path) -> Iterator[Path]:
-    """:func:`~aa_detectron.utils.files.replacing` for what ``torch.save`` writes in the block.
+    """Like :func:`~aa_detectron.utils.files.replacing`, for files that ``torch.save`` writes.
+
+    Args:
+        path: path of the checkpoint.
 
     Raises:
         InputError: the file cannot be written.
@@ -39,7 +42,7 @@ def replacing_checkpoint(path: str | Path) -> Iterator[Path]:
     with replacing(path) as temporary:
         try:
             yield temporary
-        except RuntimeError as error:  # torch's own for a full disk
+        except RuntimeError as error:  # raised by torch if the disk is full
             raise OSError(str(error).splitlines()[0]) from error
 
 
@@ -73,7 +76,7 @@ def only_training_in(folder: str | Path) -> Iterator[None]:
 
 
 def _lock(descriptor: int, folder: str | Path) -> bool:
-    """Whether the folder is locked now."""
+    """Locks the folder; returns False if its file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -189,7 +189,7 @@ def test_other_kind_of_filter(kept, name, tmp_path):
     _, path = saved(tmp_path, name=kept)
     model = Detector(config(name, depth=18))
     AACheckpointer(model).load(path)
-    with pytest.raises(InputError, match="stem.aa.predictor.*(is not in the model|is missing)"):
+    with pytest.raises(InputError, match="stem.aa.predictor.*(is not in the network|is missing)"):
         AACheckpointer(model, strict=True).load(path)
 
 

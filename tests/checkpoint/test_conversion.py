@@ -237,7 +237,7 @@ def test_one_too_few_or_too_many(which, published):
 def test_odd_shape_of_what_tells_the_architecture(name):
     weights = {f"backbone.{k}": v for k, v in build({}).backbone.state_dict().items()}
     for shape in ((), (3,), (0, 3, 7, 7)):
-        refused({**weights, f"backbone.{name}": torch.zeros(shape)}, name, "has to have")
+        refused({**weights, f"backbone.{name}": torch.zeros(shape)}, name, "must have")
     for shape in ((3, 64, 1, 1), (128, 5, 1, 1)):
         refused({**weights, f"backbone.{name}": torch.zeros(shape)})
 
@@ -268,7 +268,7 @@ def test_filter_in_another_place(published):
     "name, reason",
     [
         ("resnet50d", "conv1.0.weight"),
-        ("seresnet50", "layer1.0.se.fc1.weight has no place"),
+        ("seresnet50", "layer1.0.se.fc1.weight is not in the network"),
         ("resnet26", "(2, 2, 2, 2) bottleneck blocks"),
         ("resnetv2_50", "stem.conv.weight"),
     ],

@@ -41,7 +41,7 @@ def test_kind_of_type(dtype):
     """Also where a weight may be new."""
     for rule in (EXACT, rule_of_start((), ["a"])):
         (misfit,) = rule.misfits(named("a", dtype=dtype), named("a"))
-        assert misfit.in_words() == f"a is {dtype} and has to be torch.float32"
+        assert misfit.in_words() == f"a is {dtype} in the file and torch.float32 in the network"
     assert EXACT.misfits(named("a", dtype=torch.float16), named("a")) == []
     counted = "norm.num_batches_tracked"  # averaged in checkpoints of averaged weights
     assert EXACT.misfits(named(counted, shape=(1,)), named(counted, dtype=torch.int64)) == []

@@ -95,7 +95,7 @@ def test_other_files(content, name, tmp_path):
     [[1, 2], {"model": [1]}, {"model": {"a": 1}}, {"a": "b"}, {1: {}}, {"state_dict": None}],
 )
 def test_no_weights(content, name, tmp_path):
-    with pytest.raises(InputError, match=f"{name}: .*(no weights|is no tensor)"):
+    with pytest.raises(InputError, match=f"{name}: .*(no weights|is not a tensor)"):
         read_checkpoint(write(content, tmp_path / name))
 
 

@@ -82,7 +82,7 @@ def of_state(value):
 
 CHANGES = {
     "no statistics": (lambda c: c["model"].pop("1.running_var"), "1.running_var is missing"),
-    "a weight too many": (lambda c: c["model"].update(x=torch.ones(1)), "x is not in the model"),
+    "a weight too many": (lambda c: c["model"].update(x=torch.ones(1)), "x is not in the network"),
     "no trainer": (lambda c: c.pop("trainer"), "trainer"),
     "odd trainer": (lambda c: c.update(trainer=[1]), "trainer"),
     "no inner trainer": (lambda c: c["trainer"].pop("_trainer"), "_trainer is missing"),
@@ -104,8 +104,8 @@ CHANGES = {
     ),
     "no optimizer": (lambda c: c["trainer"]["_trainer"].pop("optimizer"), "optimizer is missing"),
     "no state": (of_optimizer(lambda o: o["state"].clear()), "optimizer has no"),
-    "no groups": (of_optimizer(lambda o: o.update(param_groups=[])), "no optimizer's"),
-    "odd groups": (of_optimizer(lambda o: o.update(param_groups=[3])), "optimizer is no"),
+    "no groups": (of_optimizer(lambda o: o.update(param_groups=[])), "not an optimizer's"),
+    "odd groups": (of_optimizer(lambda o: o.update(param_groups=[3])), "optimizer is not an"),
     "lr": (of_optimizer(lambda o: o["param_groups"][0].update(lr=math.inf)), "lr is inf"),
     "fewer parameters": (
         of_optimizer(lambda o: o["param_groups"][0]["params"].pop()),
