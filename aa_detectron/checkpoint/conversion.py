@@ -99,7 +99,7 @@ def _recognize(weights: Weights) -> Naming:
     if not found:
         some = ", ".join(list(weights)[:3]) or "there are none"
         known = ", ".join(naming.name for naming in NAMINGS)
-        raise InputError(f"its names ({some}, ...) are not those of a ResNet of {known}")
+        raise InputError(f"its names ({some}, ...) match no ResNet of {known}")
     return found[0]
 
 

@@ -24,7 +24,7 @@ from .build import build_resnet
 def build_aa_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """Builds a ResNet with the filters of ``MODEL.ANTIALIAS``.
 
-    With NAME "none" the network equals that of ``build_resnet_backbone``. Like Detectron2's
+    With NAME "none" the network equals the one of ``build_resnet_backbone``. Like Detectron2's
     builder, this one ignores the keys for DeepLab.
 
     Args:
@@ -43,7 +43,7 @@ def build_aa_resnet_deeplab_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Re
 
     These keys of ``MODEL.RESNETS`` are RES4_DILATION (2 for output stride 8), RES5_MULTI_GRID and
     STEM_TYPE. As in Detectron2's DeepLab project, no other builder reads them. With NAME "none"
-    the network equals that of ``build_resnet_deeplab_backbone``.
+    the network equals the one of ``build_resnet_deeplab_backbone``.
 
     Args:
         cfg: config of a model.
