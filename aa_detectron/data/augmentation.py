@@ -5,14 +5,14 @@ from detectron2.data import transforms as T
 from aa_detectron.errors import InputError
 
 THIN = 16
-"""Sides of images in this ratio, or in a larger one, may be resized to nothing."""
+"""Ratio of an image's sides from which on the resize may leave no pixel."""
 
 
 def augment(augmentations: T.Augmentation, given: T.AugInput, file_name: str) -> T.Transform:
     """Applies augmentations to an image, and to its label map, in place.
 
     Raises:
-        InputError: the image is so thin that no pixel would be left of it.
+        InputError: the image is so thin that the resize would leave no pixel.
     """
     height, width = given.image.shape[:2]
     try:

@@ -1,5 +1,7 @@
 """Images for classification: torchvision's augmentation."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
@@ -9,10 +11,10 @@ from .images import read_image
 
 
 def build_classification_augmentation(cfg: CfgNode, is_train: bool) -> v2.Transform:
-    """The usual pipelines of ImageNet, on (3, H, W) uint8 tensors.
+    """The usual pipelines for ImageNet, on (3, H, W) uint8 tensors.
 
-    Training: a crop of random area and aspect ratio, resized, and a random flip. Testing: the
-    shorter side resized, and the centre.
+    Training takes a crop of random area and aspect ratio, resizes it and flips it at random.
+    Testing resizes the shorter side and takes the center.
     """
     options = cfg.INPUT.CLASSIFIER
     if is_train:
@@ -30,12 +32,12 @@ def build_center_crop(resize: int, size: int) -> v2.Transform:
 class ClassificationMapper:
     """Reads an image and augments it.
 
-    Called with a dataset dict, returns it with "image", (3, size, size) uint8, and the "height"
-    and "width" of the image.
+    A call takes a dataset dict and returns it with "image", (3, size, size) uint8, and the "height"
+    and "width" of the image before augmentation.
 
     Args:
-        augmentation: on (3, H, W) uint8 tensors.
-        image_format: as ``INPUT.FORMAT``.
+        augmentation: transform of (3, H, W) uint8 tensors.
+        image_format: value of ``INPUT.FORMAT``.
     """
 
     @configurable
@@ -44,7 +46,7 @@ class ClassificationMapper:
         self.image_format = image_format
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, is_train: bool = True):
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         return {
             "augmentation": build_classification_augmentation(cfg, is_train),
             "image_format": cfg.INPUT.FORMAT,
@@ -57,5 +59,5 @@ class ClassificationMapper:
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
-    """(H, W, C) as a contiguous (C, H, W) tensor."""
+    """An (H, W, C) image as a contiguous (C, H, W) tensor."""
     return torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,16 +1,16 @@
-"""Finding the images of a folder, and nothing else that systems and tools leave there."""
+"""Finding the images in a folder, without the files that systems and tools leave there."""
 
 import os
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Of the files that count as images where a folder is searched for them."""
+"""Suffixes of the files that count as images when a folder is searched."""
 _NOT_DATA = ("$RECYCLE.BIN", "@eaDir", "__MACOSX", "__pycache__", "lost+found")
-"""Folders of systems and tools, beside the hidden ones."""
+"""Folders of systems and tools whose names do not start with a dot."""
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or a system's or tool's own."""
+    """Whether a file or folder of this name is hidden, or belongs to a system or tool."""
     return name.startswith(".") or name in _NOT_DATA
 
 
@@ -25,7 +25,8 @@ def list_folder(folder: str) -> tuple[list[str], list[str]]:
     Raises:
         OSError: the folder cannot be read.
     """
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not is_hidden(entry.name):
@@ -34,7 +35,7 @@ def list_folder(folder: str) -> tuple[list[str], list[str]]:
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Sorted paths of all images in a folder and below; links to folders are not followed."""
+    """Sorted paths of all images in a folder and its subfolders; links to folders are skipped."""
     found = []
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_hidden(name)]

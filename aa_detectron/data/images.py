@@ -13,24 +13,24 @@ PILLOW_ERRORS = (
     *(Image.DecompressionBombError, OSError, SyntaxError, ValueError, struct.error),
     *(EOFError, IndexError, KeyError, OverflowError, TypeError),
 )
-"""What Pillow raises for files that are missing, broken, malicious or no image."""
+"""Errors that Pillow raises for files that are missing, broken, malicious or no image."""
 WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's modes of grey images of 16 bits."""
+"""Pillow's modes for 16-bit gray images."""
 
 
 def read_image(dataset_dict: dict, image_format: str) -> np.ndarray:
     """The image of a dataset dict as (H, W, C) uint8, in ``INPUT.FORMAT``.
 
-    It is turned upright as its EXIF tag says. Of grey images of 16 bits the upper 8 bits are taken,
-    as Pillow does for colors of 16 bits. The alpha channel is dropped.
+    The image is turned upright according to its EXIF tag. A 16-bit gray image keeps its upper
+    8 bits, as Pillow does for 16-bit colors. The alpha channel is dropped.
 
     Args:
-        dataset_dict: with "file_name", perhaps with "height" and "width".
-        image_format: as ``INPUT.FORMAT``; "YUV-BT.601" gives floats.
+        dataset_dict: dict with "file_name" and optionally "height" and "width".
+        image_format: value of ``INPUT.FORMAT``; "YUV-BT.601" gives floats.
 
     Raises:
-        InputError: a file that is missing, truncated or no image, whose values are integers of 32
-            bits or floats, or of another size than the dict says.
+        InputError: the file is missing, truncated or no image; its values are 32-bit integers or
+            floats; or its size differs from the dict's.
     """
     file_name = dataset_dict["file_name"]
     image = utils.convert_PIL_to_numpy(_open_image(file_name), image_format)
@@ -39,15 +39,15 @@ def read_image(dataset_dict: dict, image_format: str) -> np.ndarray:
     except utils.SizeMismatchError:
         said = f"{dataset_dict.get('height')}x{dataset_dict.get('width')}"
         found = "x".join(map(str, image.shape[:2]))
-        raise InputError(f"{file_name}: is of {found} pixels, the data set says {said}") from None
+        raise InputError(f"{file_name}: is of {found} pixels, the dataset says {said}") from None
     return image
 
 
 def image_size(file_name: str) -> tuple[int, int]:
-    """(height, width) in which :func:`read_image` returns an image, from the file's header.
+    """(height, width) of the image that :func:`read_image` returns, from the file's header.
 
     Raises:
-        InputError: a file that is missing or no image.
+        InputError: the file is missing or no image.
     """
     try:
         with Image.open(file_name) as image:
@@ -62,13 +62,13 @@ def image_size(file_name: str) -> tuple[int, int]:
 
 
 def unreadable(file_name: str, kind: str, error: Exception) -> InputError:
-    """The error for a file that Pillow cannot read; it raises SyntaxError for a broken PNG."""
+    """The error for a file that Pillow cannot read."""
     reason = str(error).replace(f": '{file_name}'", "") or type(error).__name__
     return InputError(f"{file_name}: cannot be read as {kind} ({reason})")
 
 
 def _open_image(file_name: str) -> Image.Image:
-    """The whole upright image, in a mode of 8 bits.
+    """The whole upright image, in an 8-bit mode.
 
     Raises:
         InputError: as :func:`read_image`.
@@ -83,12 +83,12 @@ def _open_image(file_name: str) -> Image.Image:
 
 
 def to_8_bits(image: Image.Image, file_name: str) -> Image.Image:
-    """The image, in mode "L" if it was of 16 bits.
+    """The image; a 16-bit image is converted to mode "L".
 
-    Pillow converts larger values to 8 bits by cutting them off at 255, which makes them white.
+    Pillow's own conversion clips larger values at 255, which makes them white.
 
     Raises:
-        InputError: values of 32 bits, whose range is not known.
+        InputError: the values have 32 bits, so their range is not known.
     """
     # Pillow's PNG and PPM plugins read 16 bits as mode "I" in some versions.
     if image.mode in WIDE_MODES or (image.mode == "I" and image.format in ("PNG", "PPM")):

@@ -1,4 +1,6 @@
-"""Label maps of semantic segmentation as Detectron2 wants them, with errors that name the file."""
+"""Label maps of semantic segmentation in Detectron2's format, with errors that name the file."""
+
+import os
 
 import numpy as np
 import torch
@@ -14,11 +16,11 @@ def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.nd
     """Labels of an image: (H, W) uint8, contiguous ids and the ignore label.
 
     Args:
-        file_name: a single-channel image of 8 bits.
-        size: (height, width) of its image; None for any.
+        file_name: path of a single-channel 8-bit image.
+        size: (height, width) of the image that the labels belong to; None for any size.
 
     Raises:
-        InputError: a file that is missing or broken, of another mode or size.
+        InputError: the file is missing or broken, or has another mode or size.
     """
     try:
         with Image.open(file_name) as image:
@@ -29,7 +31,7 @@ def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.nd
 
 
 def check_label_file(file_name: str, size: tuple[int, int] | None = None) -> None:
-    """Raises what :func:`read_label_map` would, as far as the file's header tells."""
+    """Raises the errors of :func:`read_label_map` that the file's header reveals."""
     try:
         with Image.open(file_name) as image:
             _check_header(image, file_name, size)
@@ -48,8 +50,8 @@ def check_labels(
         raise InputError(f"{file_name}: has label {illegal[0]}, but labels must be {legal}")
 
 
-def write_label_map(path, labels: np.ndarray) -> None:
-    """Writes (H, W) uint8 labels as a PNG that is whole or not there."""
+def write_label_map(path: str | os.PathLike, labels: np.ndarray) -> None:
+    """Writes (H, W) uint8 labels as a PNG, whole or not at all."""
     with replacing(path) as temporary:
         Image.fromarray(labels).save(temporary, format="PNG")
 
@@ -57,7 +59,7 @@ def write_label_map(path, labels: np.ndarray) -> None:
 def _check_header(image: Image.Image, file_name: str, size: tuple[int, int] | None) -> None:
     if image.mode != "L":
         hint = ""
-        if image.mode == "P":  # Detectron2 would take the colours' brightness for labels
+        if image.mode == "P":  # Detectron2 would take the brightness of the colors for labels
             hint = "; tools/prepare_sem_seg.py converts palette images"
         raise InputError(f"{file_name}: is of mode {image.mode!r}, but must be 'L'{hint}")
     if size is not None and (image.height, image.width) != tuple(size):

@@ -1,6 +1,7 @@
-"""Mappers by meta-architecture; errors name the file, and DeepLab crops after the resize."""
+"""Mapper of each meta-architecture; errors name the file, and DeepLab crops after the resize."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +11,12 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
 from aa_detectron.config import CLASSIFIER, SEGMENTORS
+from aa_detectron.consistency.records import plain
 from aa_detectron.errors import InputError
 
 from .augmentation import augment
 from .classification import ClassificationMapper
-from .datasets.dicts_check import dict_problem, plain_id
+from .datasets.dicts_check import dict_problem
 from .images import image_size, read_image
 from .label_maps import check_label_file, check_labels, read_label_map
 
@@ -23,24 +25,26 @@ class CheckedDatasetMapper(DatasetMapper):
     """Says in one line what is wrong with an image, a label map or an annotation.
 
     Args:
-        num_classes: of the label maps; None leaves them unchecked.
-        ignore_label: the label that may be beyond them.
-        args, kwargs: for Detectron2's mapper.
+        num_classes: number of classes in the label maps; None leaves the label maps unchecked.
+        ignore_label: label of pixels that do not count; it may be ``num_classes`` or more.
+        args, kwargs: arguments of Detectron2's mapper.
 
     Raises (when called):
-        InputError: a file that is missing or broken, an image of another size than the data set
-            says, a label map of another size than its image, an illegal label or annotation, masks
-            that are no polygons, which ``INPUT.MASK_FORMAT`` asks for.
+        InputError: a file is missing or broken; the size of an image differs from the dataset's;
+            the size of a label map differs from its image's; a label or annotation is illegal; or
+            ``INPUT.MASK_FORMAT`` is "polygon" and a mask is no polygon.
     """
 
     @configurable
-    def __init__(self, *args, num_classes: int | None = None, ignore_label: int = 255, **kwargs):
+    def __init__(
+        self, *args: Any, num_classes: int | None = None, ignore_label: int = 255, **kwargs: Any
+    ):
         super().__init__(*args, **kwargs)
         self.num_classes = num_classes
         self.ignore_label = ignore_label
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, is_train: bool = True):
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         arguments = super().from_config(cfg, is_train)
         if cfg.MODEL.META_ARCHITECTURE in SEGMENTORS:
             head = cfg.MODEL.SEM_SEG_HEAD
@@ -58,7 +62,7 @@ class CheckedDatasetMapper(DatasetMapper):
         image = read_image(dataset_dict, self.image_format)
         dataset_dict = {"height": image.shape[0], "width": image.shape[1]} | dataset_dict
         if "image_id" in dataset_dict:
-            dataset_dict["image_id"] = plain_id(dataset_dict["image_id"])
+            dataset_dict["image_id"] = plain(dataset_dict["image_id"])
         given = T.AugInput(image, sem_seg=self._read_labels(label_file) if label_file else None)
         transforms = augment(self.augmentations, given, file_name)
         dataset_dict["image"] = torch.as_tensor(
@@ -76,7 +80,7 @@ class CheckedDatasetMapper(DatasetMapper):
         return dataset_dict
 
     def _read_labels(self, file_name: str) -> np.ndarray:
-        """(H, W) uint8 labels; of a model that learns none, whatever the file holds."""
+        """(H, W) uint8 labels; the values are unchecked where the model learns no label maps."""
         if self.num_classes:
             return read_label_map(file_name)
         return read_image({"file_name": file_name}, "L").squeeze(2)
@@ -84,7 +88,7 @@ class CheckedDatasetMapper(DatasetMapper):
     def _add_objects(
         self, dataset_dict: dict, transforms: T.Transform, size: tuple[int, int]
     ) -> None:
-        """Puts proposals and, in training, instances into ``dataset_dict``, as Detectron2 does."""
+        """Adds proposals and, in training, instances to ``dataset_dict``, as Detectron2 does."""
         if self.proposal_topk is not None:
             utils.transform_proposals(
                 dataset_dict, size, transforms, proposal_topk=self.proposal_topk
@@ -95,7 +99,7 @@ class CheckedDatasetMapper(DatasetMapper):
             self._transform_annotations(dataset_dict, transforms, size)
 
     def _explain(self, dataset_dict: dict) -> None:
-        """Raises an error in one line if the annotations are to blame for what has failed."""
+        """Raises a one-line error if the annotations caused the failure."""
         file_name, masks = dataset_dict["file_name"], self.use_instance_mask
         problem = dict_problem(dataset_dict, needs_masks=masks)
         if problem:
@@ -104,18 +108,18 @@ class CheckedDatasetMapper(DatasetMapper):
         kinds = [type(a["segmentation"]) for a in annotations if "segmentation" in a]
         if masks and self.instance_mask_format == "polygon" and set(kinds) - {list, tuple}:
             legal = f"'bitmask' for {file_name}, which has masks that are no polygons"
-            # Not InvalidOption, which a loader's worker cannot pass on.
+            # Not InvalidOption: a loader's worker cannot pass it to the main process.
             raise InputError(f"INPUT.MASK_FORMAT is 'polygon', but must be {legal}") from None
 
 
-def build_mapper(cfg: CfgNode, is_train: bool):
+def build_mapper(cfg: CfgNode, is_train: bool) -> ClassificationMapper | CheckedDatasetMapper:
     """The mapper for ``MODEL.META_ARCHITECTURE``."""
     is_classifier = cfg.MODEL.META_ARCHITECTURE == CLASSIFIER
     return (ClassificationMapper if is_classifier else CheckedDatasetMapper)(cfg, is_train)
 
 
 def build_sem_seg_augmentation(cfg: CfgNode) -> list[T.Augmentation]:
-    """Resize, crop and flip. Unlike for detectors, the crop comes after the resize."""
+    """Resize, crop and flip. Unlike in a detector's augmentation, the crop follows the resize."""
     augmentations = utils.build_augmentation(cfg, is_train=True)
     if cfg.INPUT.CROP.ENABLED:
         crop = T.RandomCrop_CategoryAreaConstraint(

@@ -1,8 +1,8 @@
-"""Training batches that follow from the seed and the iteration, whoever makes them and whenever.
+"""Training batches that depend on the seed and the iteration alone.
 
-An epoch's order comes from Detectron2's samplers, the augmentation of a sample from its position in
-their endless stream. So the batches depend neither on the number of workers nor on where a training
-was interrupted.
+Detectron2's samplers give an endless stream of images. A sample's position in this stream
+determines its augmentation. The batches therefore depend neither on the number of workers nor on
+interruptions of the training.
 """
 
 import itertools
@@ -25,24 +25,24 @@ from .datasets.check import check_coco_use, check_same_classes
 from .images import image_size
 
 Sample = tuple[int, int]
-"""Position in the stream of all processes, index in the data set."""
+"""Position in the stream of all processes, and index in the dataset."""
 
 _TRIES = 100
-"""Images that a mapper may refuse in turn."""
+"""Number of images that a mapper may reject in a row."""
 
 
 class KeyedDataset(Dataset):
-    """Maps a :data:`Sample`; random numbers that the mapper draws follow from (seed, position).
+    """Maps a :data:`Sample`; (seed, position) determines the random numbers that the mapper draws.
 
-    An image for which the mapper returns None is replaced by another one.
+    An image for which the mapper returns None is replaced by a random other one.
 
     Args:
-        dataset: of dataset dicts.
-        mapper: of Detectron2's kind, without a memory of earlier calls.
+        dataset: dataset dicts.
+        mapper: mapper as in Detectron2, without state from earlier calls.
         seed: any integer.
 
     Raises (when indexed):
-        InputError: the mapper returns None again and again.
+        InputError: the mapper returns None for too many images in a row.
     """
 
     def __init__(self, dataset: Sequence[dict], mapper: Callable, seed: int):
@@ -65,13 +65,14 @@ class TrainingBatches(Sampler):
     """Endless batches of this process, as lists of :data:`Sample`.
 
     Args:
-        sampler: yields this process's share of an endless stream of indices, every world size-th
-            from the rank on, as all of Detectron2's training samplers do.
-        batch_size: of this process.
-        groups: of each index; a batch holds samples of one group. None for a single group.
+        sampler: indices of this process. They are every n-th element of an endless stream, from
+            element r on, with n processes and rank r. All of Detectron2's training samplers work
+            like this.
+        batch_size: number of samples in a batch of this process.
+        groups: group of each index; a batch holds samples of one group. None for a single group.
 
     Attributes:
-        start: iteration whose batch comes first. No image is touched by those that are left out.
+        start: iteration whose batch comes first. Skipping earlier batches reads no image.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int, groups: Sequence[int] | None = None):
@@ -85,7 +86,7 @@ class TrainingBatches(Sampler):
 
     def _all_batches(self) -> Iterator[list[Sample]]:
         positions = itertools.count(comm.get_rank(), comm.get_world_size())
-        begun = defaultdict(list)
+        begun: defaultdict[int, list[Sample]] = defaultdict(list)
         for position, index in zip(positions, self.sampler, strict=False):
             group = 0 if self.groups is None else self.groups[index]
             begun[group].append((position, index))
@@ -96,10 +97,10 @@ class TrainingBatches(Sampler):
 def aspect_ratio_groups(images: list[dict]) -> list[bool]:
     """Detectron2's two groups: whether each image is wider than it is high.
 
-    The sizes are those of the dataset dicts; where these have none, of the files' headers.
+    The sizes come from the dataset dicts, or from the files' headers where a dict has no size.
 
     Raises:
-        InputError: such a file is missing or no image.
+        InputError: a file whose header is needed is missing or no image.
     """
 
     def is_wide(image: dict) -> bool:
@@ -112,19 +113,19 @@ def aspect_ratio_groups(images: list[dict]) -> list[bool]:
 
 
 def build_train_loader(cfg: CfgNode, mapper: Callable) -> DataLoader:
-    """The loader of Detectron2's config keys, its ``batch_sampler`` a :class:`TrainingBatches`.
+    """Training loader whose ``batch_sampler`` is a :class:`TrainingBatches`.
 
-    Data sets, filtering and every ``DATALOADER.SAMPLER_TRAIN`` are Detectron2's, and so are the
-    indices in the batches. A ``SEED`` below 0 stands for a random one.
+    It reads Detectron2's config keys. Datasets, filtering, every ``DATALOADER.SAMPLER_TRAIN`` and
+    the indices in the batches are as in Detectron2. A ``SEED`` below 0 stands for a random seed.
 
     Args:
-        cfg: of the whole training.
+        cfg: config of the training.
         mapper: see :class:`KeyedDataset`.
 
     Raises:
-        InputError: a data set that cannot be trained on, or has other classes than the first.
-        InvalidOption: a batch that cannot be shared evenly among the processes; masks in a format
-            other than ``INPUT.MASK_FORMAT``.
+        InputError: a dataset cannot be trained on, or its classes differ from the first dataset's.
+        InvalidOption: the batch size is not a multiple of the number of processes, or masks have
+            another format than ``INPUT.MASK_FORMAT``.
     """
     processes = comm.get_world_size()
     if cfg.SOLVER.IMS_PER_BATCH < 1 or cfg.SOLVER.IMS_PER_BATCH % processes:
@@ -139,7 +140,7 @@ def build_train_loader(cfg: CfgNode, mapper: Callable) -> DataLoader:
         )
     check_same_classes(cfg.DATASETS.TRAIN)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-    with keyed_random(seed, "sampler"):  # samplers without a seed draw one from NumPy
+    with keyed_random(seed, "sampler"):  # samplers without a seed draw a seed from NumPy
         parts = build_detection_train_loader.from_config(cfg, mapper=mapper)
     images = parts["dataset"]
     is_grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
@@ -150,5 +151,5 @@ def build_train_loader(cfg: CfgNode, mapper: Callable) -> DataLoader:
         batch_sampler=batches,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=trivial_batch_collator,
-        generator=torch.Generator(),  # or it would draw from the global one
+        generator=torch.Generator(),  # otherwise it would draw from the global generator
     )

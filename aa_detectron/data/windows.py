@@ -1,4 +1,4 @@
-"""Loader of the windows of the worst-shift AP, all those of an image in the same process."""
+"""Loader of the windows for worst-shift AP; one process loads all windows of an image."""
 
 import numpy as np
 import torch
@@ -16,22 +16,23 @@ from .pairs import NEEDED, CropMapper, flatten_pairs, get_image_dicts
 class ShiftedWindowMapper(CropMapper):
     """Cuts one window of an image.
 
-    Called with {"file_name", "image_id", "window": {"number", "count", "offset", "image_size"}},
-    returns a dict in the model's input format, with "height" and "width" of the window.
+    A call takes {"file_name", "image_id", "window": {"number", "count", "offset", "image_size"}}
+    and returns a dict in the model's input format, with "height" and "width" of the window.
     """
 
     def __call__(self, dataset_dict: dict) -> dict:
         image = read_image(dataset_dict, self.image_format)
         window = dataset_dict["window"]
-        size = crop_size(*window["image_size"], MARGIN)
+        height, width = window["image_size"]
+        size = crop_size(height, width, MARGIN)
         return self.cut(dataset_dict, image, window["offset"], size) | {"window": window}
 
 
 def list_windows(image: dict) -> list[dict]:
-    """Dataset dicts of all windows of an image; "number" 0 is the centre, which is not shifted.
+    """Dataset dicts of all windows of an image; "number" 0 is the center, which is not shifted.
 
     Raises:
-        InputError: an image that cannot be read, or is too small.
+        InputError: the image cannot be read, or is too small.
     """
     size = (image["height"], image["width"]) if "height" in image else None
     size = size or image_size(image["file_name"])
@@ -48,7 +49,7 @@ def list_windows(image: dict) -> list[dict]:
 
 
 def build_shifted_window_loader(cfg: CfgNode, name: str) -> torch.utils.data.DataLoader:
-    """Test loader of all windows of the images of a data set, 2 ``PAIRS_PER_BATCH`` in a batch."""
+    """Test loader of all windows of a dataset's images, 2 * ``PAIRS_PER_BATCH`` windows a batch."""
     images = [list_windows(image) for image in get_image_dicts(name)]
     begins = np.cumsum([0] + [len(windows) for windows in images])
     mine = [i for k in InferenceSampler(len(images)) for i in range(begins[k], begins[k + 1])]

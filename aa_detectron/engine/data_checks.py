@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from aa_detectron.config import CLASSIFIER
 from aa_detectron.data.datasets.check import (
     SEM_SEG_KINDS,
-    check_data_set,
+    check_dataset,
     check_images,
     check_source,
 )
@@ -94,13 +94,13 @@ def check_contents(cfg: CfgNode, splits: tuple[str, ...]) -> None:
         cfg, splits: see :func:`check_kinds`.
 
     Raises:
-        InputError, InvalidOption: see :func:`~aa_detectron.data.datasets.check.check_data_set`;
+        InputError, InvalidOption: see :func:`~aa_detectron.data.datasets.check.check_dataset`;
             also for a test set with other classes than those that the model learns, or the same
             ones in another order.
     """
     for split, name in ((s, n) for s in splits for n in cfg.DATASETS[s]):
         is_train = split == "TRAIN"
-        check_data_set(
+        check_dataset(
             name,
             for_training=is_train,
             needs_masks=cfg.MODEL.MASK_ON,

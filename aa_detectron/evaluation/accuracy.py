@@ -1,32 +1,32 @@
-"""Accuracy of classifiers: functions of logits, and Detectron2's evaluators of them."""
+"""Accuracy of classifiers: functions of logits, and evaluators for Detectron2."""
 
-import itertools
 import math
 import os
 
 import torch
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.utils import comm
 from torch import Tensor
 
 from aa_detectron.consistency.records import plain
 from aa_detectron.errors import InvalidOption
 from aa_detectron.utils.files import name_stem, write_json
 
+from .gathering import gather_records
+
 
 def top_k_correct(logits: Tensor, categories: Tensor, k: int) -> Tensor:
-    """Which images have their category among the k highest logits; the sum counts them.
+    """Whether each image's category is among its k highest logits.
 
     Args:
         logits: (N, classes).
-        categories: (N,) integers.
-        k: at least 1.
+        categories: (N,) integers, the right class of each image.
+        k: number of logits, at least 1.
 
     Returns:
         (N,) bool.
 
     Raises:
-        InvalidOption: a category that has no logit.
+        InvalidOption: a category has no logit.
     """
     if len(categories):
         _check_number_of_logits(logits, int(categories.max()))
@@ -37,21 +37,21 @@ def top_k_correct(logits: Tensor, categories: Tensor, k: int) -> Tensor:
 def vid_correct(
     logits: Tensor, annotated: list[list[int]], classes_of_vid: list[list[int]]
 ) -> Tensor:
-    """Which frames a classifier of ImageNet-1k gets right; the sum counts them.
+    """Whether a classifier of ImageNet-1k is right on each frame.
 
-    Of the ImageNet classes that belong to any VID class the one of the highest logit is predicted.
-    It is right if it belongs to any VID class that is annotated in the frame.
+    The prediction is the class of the highest logit among the ImageNet classes that belong to a VID
+    class. The prediction is right if it belongs to a VID class that is annotated in the frame.
 
     Args:
         logits: (N, ImageNet classes).
-        annotated: for each frame, the indices of VID classes.
-        classes_of_vid: for each VID class, the indices of ImageNet classes that belong to it.
+        annotated: indices of the annotated VID classes, for each frame.
+        classes_of_vid: indices of the ImageNet classes that belong to each VID class.
 
     Returns:
         (N,) bool.
 
     Raises:
-        InvalidOption: an ImageNet class that has no logit.
+        InvalidOption: an ImageNet class has no logit.
     """
     candidates = sorted(set().union(*classes_of_vid))
     _check_number_of_logits(logits, candidates[-1])
@@ -64,9 +64,9 @@ def vid_correct(
 
 
 def mask_classes(logits: Tensor, kept: list[int]) -> Tensor:
-    """(N, classes) logits with -inf for all classes but the ``kept`` ones.
+    """(N, classes) logits with -inf for all classes except the ``kept`` classes.
 
-    Zero would not do: a kept class of negative logit would lose to it.
+    Zero would be wrong: it exceeds a negative logit of a kept class.
     """
     masked = torch.full_like(logits, -math.inf)
     masked[:, kept] = logits[:, kept]
@@ -79,22 +79,24 @@ def _check_number_of_logits(logits: Tensor, highest: int) -> None:
 
 
 def accuracy_path(folder: str, name: str) -> str:
-    """Where an evaluator keeps what it says about each image of a data set."""
+    """Path of the file with an evaluator's results for each image of a dataset."""
     return os.path.join(folder, f"accuracy_{name_stem(name)}.json")
 
 
 class AccuracyEvaluator(DatasetEvaluator):
     """Base of the evaluators of "logits".
 
-    The results are {task: {metric: percent, "images": count}}.
+    The results are {task: {metric: percent, "images": count}}. The file of :func:`accuracy_path`
+    is {"results", "images": [{"image_id", metric: bool}]}, so that models can be compared image by
+    image.
 
     Args:
-        name: name of the data set, for the name of the file.
-        output_dir: folder of :func:`accuracy_path`: {"results", "images": [{"image_id", metric:
-            bool}]}, by which models can be compared image by image; None for no file.
+        name: name of the dataset, for the name of the file.
+        output_dir: folder of the file; None for no file.
     """
 
     task: str
+    """Key of the results."""
 
     def __init__(self, name: str, output_dir: str | None = None):
         self.name = name
@@ -102,18 +104,18 @@ class AccuracyEvaluator(DatasetEvaluator):
         self.reset()
 
     def correct(self, inputs: list[dict], logits: Tensor) -> dict[str, Tensor]:
-        """For each metric, (N,) bool: which images count.
+        """{metric: (N,) bool, whether the model is right on each image}.
 
         Args:
-            inputs: of the model, with what is right.
+            inputs: inputs of the model, with the right classes.
             logits: (N, classes).
         """
         raise NotImplementedError
 
-    def reset(self):
-        self.records = []
+    def reset(self) -> None:
+        self.records: list[dict] = []
 
-    def process(self, inputs: list[dict], outputs: list[dict]):
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         logits = torch.stack([output["logits"] for output in outputs]).cpu()
         right = {metric: r.tolist() for metric, r in self.correct(inputs, logits).items()}
         for number, item in enumerate(inputs):
@@ -121,9 +123,8 @@ class AccuracyEvaluator(DatasetEvaluator):
             self.records.append({"image_id": plain(item.get("image_id"))} | record)
 
     def evaluate(self) -> dict | None:
-        comm.synchronize()
-        records = list(itertools.chain.from_iterable(comm.gather(self.records, dst=0)))
-        if not comm.is_main_process():
+        records = gather_records(self.records)
+        if records is None:
             return None
         metrics = sorted(records[0].keys() - {"image_id"})
         scores = {m: 100 * sum(record[m] for record in records) / len(records) for m in metrics}
@@ -140,7 +141,7 @@ class ClassificationEvaluator(AccuracyEvaluator):
 
     task = "classification"
 
-    def correct(self, inputs, logits):
+    def correct(self, inputs: list[dict], logits: Tensor) -> dict[str, Tensor]:
         categories = torch.tensor([item["category_id"] for item in inputs])
         return {f"top{k}": top_k_correct(logits, categories, k) for k in (1, 5)}
 
@@ -152,7 +153,7 @@ class VIDEvaluator(AccuracyEvaluator):
 
     Args:
         name, output_dir: see :class:`AccuracyEvaluator`.
-        classes_of_vid: for each class of ImageNet-VID, its classes of ImageNet-1k.
+        classes_of_vid: indices of the ImageNet-1k classes that belong to each VID class.
     """
 
     task = "vid"
@@ -161,6 +162,6 @@ class VIDEvaluator(AccuracyEvaluator):
         super().__init__(name, output_dir)
         self.classes_of_vid = classes_of_vid
 
-    def correct(self, inputs, logits):
+    def correct(self, inputs: list[dict], logits: Tensor) -> dict[str, Tensor]:
         annotated = [item["vid_classes"] for item in inputs]
         return {"top1": vid_correct(logits, annotated, self.classes_of_vid)}

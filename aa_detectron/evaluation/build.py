@@ -1,10 +1,11 @@
-"""From the ``evaluator_type`` of a data set, and from a config, to evaluators."""
+"""Evaluators for the ``evaluator_type`` of a dataset and a config."""
 
 import importlib.util
 import logging
 import os
 from collections.abc import Callable
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
@@ -16,6 +17,7 @@ from detectron2.evaluation import (
     PascalVOCDetectionEvaluator,
     SemSegEvaluator,
 )
+from numpy.typing import DTypeLike
 
 from aa_detectron.data.label_maps import check_labels, read_label_map
 from aa_detectron.data.pairs import get_metadata
@@ -41,7 +43,7 @@ def _coco(cfg: CfgNode, name: str) -> COCOEvaluator:
 def _sem_seg(cfg: CfgNode, name: str) -> SemSegEvaluator:
     metadata = MetadataCatalog.get(name)
 
-    def load(file_name, dtype):
+    def load(file_name: str, dtype: DTypeLike) -> np.ndarray:
         labels = read_label_map(file_name)
         check_labels(labels, len(metadata.stuff_classes), metadata.ignore_label, file_name)
         return labels.astype(dtype)
@@ -84,11 +86,11 @@ EVALUATORS: dict[str, Callable[[CfgNode, str], DatasetEvaluator]] = {
     "pascal_voc": _pascal_voc,
     "sem_seg": _sem_seg,
 }
-"""By the ``evaluator_type`` of a data set's metadata."""
+"""Builder of the evaluator for each ``evaluator_type`` in a dataset's metadata."""
 
 
 def check_evaluator_type(name: str) -> None:
-    """Raises InputError unless there is an evaluator for the data set."""
+    """Raises InputError if there is no evaluator for the dataset."""
     kind = MetadataCatalog.get(name).get("evaluator_type")
     if kind not in EVALUATORS:
         raise InputError(
@@ -98,17 +100,17 @@ def check_evaluator_type(name: str) -> None:
 
 
 def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
-    """The evaluator for the ``evaluator_type`` of a data set.
+    """The evaluator for the ``evaluator_type`` of a dataset.
 
     Raises:
-        InputError: none is known for it.
+        InputError: there is no evaluator for this type.
     """
     check_evaluator_type(name)
     return EVALUATORS[MetadataCatalog.get(name).evaluator_type](cfg, name)
 
 
 def build_consistency_evaluators(cfg: CfgNode, name: str) -> list[PairEvaluator]:
-    """For a data set or folder of images; each takes from a model's outputs what it knows."""
+    """The evaluators for a dataset or folder of images, one for each kind of output."""
     options = cfg.TEST.CONSISTENCY
     folder = inference_folder(cfg)
     ignored = get_metadata(name, "ignore_label") if options.LABELLED_ONLY else None
@@ -131,5 +133,5 @@ def build_consistency_evaluators(cfg: CfgNode, name: str) -> list[PairEvaluator]
 
 
 def inference_folder(cfg: CfgNode) -> str:
-    """Where Detectron2, too, keeps what evaluation writes."""
+    """Folder of the files that an evaluation writes, as in Detectron2."""
     return os.path.join(cfg.OUTPUT_DIR, "inference")

@@ -1,7 +1,8 @@
-"""COCOeval taken apart: what it says about each image, and precision from any choice of images.
+"""COCOeval in two steps: a comparison for each image, and the precision over any choice of images.
 
-COCOeval compares detections with ground truth, image by image, and what it says about an image does
-not depend on others. That comparison is the slow part; AP over any images follows from it.
+COCOeval compares detections with ground truth image by image; the result for an image does not
+depend on other images. This comparison is the slow step. AP over any choice of images follows from
+its results.
 """
 
 import contextlib
@@ -16,43 +17,47 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from aa_detectron.consistency.records import plain
+
 ALL_AREAS, SMALL, MEDIUM, LARGE = range(4)
-"""COCOeval's area ranges."""
+"""Numbers of COCOeval's area ranges."""
 MAX_DETECTIONS = 100
+"""Number of detections that COCOeval compares in an image, highest scores first."""
 
 
 class Entry(NamedTuple):
-    """The detections of a category in an image, the highest score first."""
+    """The detections of a category in an image, highest score first."""
 
     scores: np.ndarray
-    """(D,)."""
+    """(D,) scores, 0 to 1."""
     matched: np.ndarray
-    """(T, D) bool: whether each is an object, at each IoU threshold."""
+    """(T, D) bool: whether each detection matches an object, at each IoU threshold."""
     ignored: np.ndarray
-    """(T, D) bool: neither right nor wrong, such as those of a crowd."""
+    """(T, D) bool: whether each detection is neither right nor wrong, such as in a crowd."""
     uncounted: np.ndarray
-    """(G,) of the objects, 1 where neither found nor missed, such as a crowd, else 0."""
+    """(G,) 1 for each object that does not count, such as a crowd, else 0."""
 
 
 Image = dict[tuple[int, int], Entry]
-"""By (category, number of the area range); what is neither there nor found is left out."""
+"""Entries by (category, number of the area range); empty entries are missing."""
 
 
 class Comparison(NamedTuple):
-    """What COCOeval says about the detections in each image."""
+    """COCOeval's results for each image."""
 
     image_ids: list
     images: list[Image]
     categories: list[int]
     thresholds: np.ndarray
-    """(T,) IoU."""
+    """(T,) IoU thresholds."""
 
 
 def compare(truth: COCO, found: COCO, task: str, areas: int = 4) -> Comparison:
     """Compares detections with ground truth.
 
     Args:
-        truth, found: objects and detections.
+        truth: annotated objects.
+        found: detections.
         task: "bbox" or "segm".
         areas: number of area ranges, from :data:`ALL_AREAS` on.
     """
@@ -66,14 +71,9 @@ def compare(truth: COCO, found: COCO, task: str, areas: int = 4) -> Comparison:
     images: list[Image] = [{} for _ in params.imgIds]
     for (category, area, image), entry in zip(keys, evaluation.evalImgs, strict=True):
         if entry is not None:
-            images[image][_plain(category), area] = _keep(entry)
-    ids, categories = ([_plain(i) for i in known] for known in (params.imgIds, params.catIds))
+            images[image][plain(category), area] = _keep(entry)
+    ids, categories = ([plain(i) for i in known] for known in (params.imgIds, params.catIds))
     return Comparison(ids, images, categories, params.iouThrs)
-
-
-def _plain(value):
-    """An id, a number or a text, as Python's own type."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _keep(entry: dict) -> Entry:
@@ -91,13 +91,13 @@ def precision(
     """COCOeval's precision at 100 detections.
 
     Args:
-        images: see :class:`Comparison`; one may be there several times.
-        categories: that count.
+        images: entries of each image, see :class:`Comparison`; an image may occur several times.
+        categories: ids of the categories that count.
         task: "bbox" or "segm".
         areas: number of area ranges, from :data:`ALL_AREAS` on.
 
     Returns:
-        (IoU thresholds, recalls, categories, area ranges), -1 where there is no ground truth.
+        (IoU thresholds, recalls, categories, area ranges) array, -1 where there is no ground truth.
     """
     evaluation = COCOeval(iouType=task)
     params = evaluation.params
@@ -117,11 +117,11 @@ def _restore(entry: Entry | None) -> dict | None:
 
 
 def mean_percent(values: np.ndarray) -> float:
-    """Mean of :func:`precision` where there is ground truth, in percent; NaN without any."""
+    """Mean of :func:`precision` over values with ground truth, in percent; NaN without any."""
     counted = values[values > -1]
     return 100 * float(counted.mean()) if counted.size else math.nan
 
 
 def quiet() -> contextlib.AbstractContextManager:
-    """pycocotools prints what it does."""
+    """Suppresses the output that pycocotools prints."""
     return contextlib.redirect_stdout(io.StringIO())

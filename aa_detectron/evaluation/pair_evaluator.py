@@ -1,15 +1,14 @@
-"""Detectron2's evaluators of consistency: pairs in, records gathered, scores and a file out."""
+"""Evaluators of consistency for Detectron2: from pairs to records, scores and a file."""
 
 import itertools
 import logging
 import os
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import Instances
-from detectron2.utils import comm
-from tabulate import tabulate
 
 from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
 from aa_detectron.consistency.curves import drop_curve
@@ -19,23 +18,26 @@ from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import name_stem, write_json
 
+from .gathering import gather_records, log_scores
+
+logger = logging.getLogger(__name__)
+
 
 class PairEvaluator(DatasetEvaluator):
     """Base of the evaluators of shifted pairs.
 
-    They take any model, fed by
-    :func:`aa_detectron.data.pairs.build_shifted_pair_loader`. Outputs that lack what is
-    to be compared are passed over: without any other, there are no results.
+    They evaluate any model on :func:`aa_detectron.data.pairs.build_shifted_pair_loader`. Outputs
+    without the compared kind are skipped. If all outputs are skipped, the results are empty.
 
     Args:
-        name: name of the data set or folder, for the name of the file and the log.
+        name: name of the dataset or folder, for the name of the file and the log.
         class_names: names of the classes, for scores per class.
         output_dir: folder of :func:`records_path`, with the record of every pair; None for no file.
-        distributed: gather the records of all processes.
+        distributed: whether to gather the records of all processes.
     """
 
     kind: str
-    """What is compared; for the name of the file."""
+    """Kind of output that is compared, for the name of the file."""
 
     def __init__(
         self,
@@ -55,11 +57,12 @@ class PairEvaluator(DatasetEvaluator):
         """The record of a pair, see :mod:`~aa_detectron.consistency.records`.
 
         Args:
-            item: the first crop's input.
-            first, second: the outputs for the two crops.
+            item: input for the first crop.
+            first: output for the first crop.
+            second: output for the second crop.
 
         Returns:
-            None where they lack what is to be compared.
+            None if the outputs do not have the compared kind.
         """
         raise NotImplementedError
 
@@ -68,18 +71,18 @@ class PairEvaluator(DatasetEvaluator):
         raise NotImplementedError
 
     def settings(self) -> dict:
-        """What else determines the records; for the file."""
+        """Settings that determine the records, for the file."""
         return {}
 
     def extras(self, records: list[dict]) -> dict:
-        """What else the file has, computed from the records of all pairs."""
+        """Additional entries of the file, computed from the records of all pairs."""
         return {}
 
-    def reset(self):
-        self.records = []
+    def reset(self) -> None:
+        self.records: list[dict] = []
 
-    def process(self, inputs: list[dict], outputs: list[dict]):
-        """Takes the crops of whole pairs, first, second, first, second, ..."""
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Compares the crops of whole pairs: first, second, first, second, ..."""
         crops = list(zip(inputs, outputs, strict=True))
         for (item, first), (other, second) in zip(crops[::2], crops[1::2], strict=True):
             assert item["pair"]["first"] and not other["pair"]["first"], "crops out of order"
@@ -88,12 +91,9 @@ class PairEvaluator(DatasetEvaluator):
                 self.records.append(record)
 
     def evaluate(self) -> dict | None:
-        records = self.records
-        if self.distributed:
-            comm.synchronize()
-            records = list(itertools.chain.from_iterable(comm.gather(records, dst=0)))
-            if not comm.is_main_process():
-                return None
+        records = gather_records(self.records, self.distributed)
+        if records is None:
+            return None
         if not records:
             return {}
         records.sort(key=lambda r: (str(r["image_id"]), r["pair"]))
@@ -108,19 +108,14 @@ class PairEvaluator(DatasetEvaluator):
                 **self.extras(records),
             }
             write_json(records_path(self.output_dir, self.kind, self.name), report)
-        self._log(results)
-        return results
-
-    def _log(self, results: dict):
-        logger = logging.getLogger(__name__)
         for task, scores in results.items():
-            shown = {k: v for k, v in scores.items() if "-" not in k}
-            table = tabulate([shown.values()], shown.keys(), "pipe", floatfmt=".2f")
-            logger.info(f"{task} of {self.name} (percent; low, high: 95 % interval):\n{table}")
+            shown = {k: v for k, v in scores.items() if "-" not in k}  # no scores per class
+            log_scores(logger, f"{task} of {self.name} (percent; low, high: 95 % interval)", shown)
+        return results
 
 
 def records_path(folder: str, kind: str, name: str) -> str:
-    """Where an evaluator keeps its records of a data set or folder of images."""
+    """Path of the file with an evaluator's records for a dataset or folder of images."""
     return os.path.join(folder, f"consistency_{kind}_{name_stem(name)}.json")
 
 
@@ -128,13 +123,13 @@ class InstanceConsistencyEvaluator(PairEvaluator):
     """Consistency of the "instances" that a model finds in the crops of shifted pairs.
 
     The results are ``{"consistency_bbox": {...}, "consistency_segm": {...}}``, see
-    :func:`~aa_detectron.consistency.instances.score_pairs`; the second is missing for a model
-    without masks.
+    :func:`~aa_detectron.consistency.instances.score_pairs`. A model without masks has no
+    "consistency_segm".
 
     Args:
-        score_thresh: instances with a lower score do not count.
-        match_class: only instances of the same class can match.
-        name, class_names, kwargs: as in the base.
+        score_thresh: least score of the instances that count.
+        match_class: whether only instances of the same class can match.
+        name, class_names, kwargs: see :class:`PairEvaluator`.
     """
 
     kind = "instances"
@@ -146,7 +141,7 @@ class InstanceConsistencyEvaluator(PairEvaluator):
         *,
         score_thresh: float = 0.5,
         match_class: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(name, class_names, **kwargs)
         self.score_thresh = score_thresh
@@ -158,36 +153,43 @@ class InstanceConsistencyEvaluator(PairEvaluator):
     def compare(self, item: dict, first: dict, second: dict) -> dict | None:
         if "instances" not in first:
             return None
-        crops = [output["instances"] for output in (first, second)]
+        one, other = first["instances"], second["instances"]
         return pair_record(
             item["image_id"],
             item["pair"]["number"],
             item["pair"]["offsets"],
-            crops[0].image_size,
-            *(as_prediction(crop, self.score_thresh) for crop in crops),
+            one.image_size,
+            as_prediction(one, self.score_thresh),
+            as_prediction(other, self.score_thresh),
             **self.settings(),
         )
 
     def score(self, records: list[dict]) -> dict:
         tasks = [t for t in ("bbox", "segm") if any(t in r for r in records)]
         for record, task in itertools.product(records, tasks):
-            record.setdefault(task, {"first": [], "second": []})  # no instance, hence no masks
+            record.setdefault(
+                task, {"first": [], "second": []}
+            )  # without instances there are no masks
         return {f"consistency_{t}": score_pairs(records, t, self.class_names) for t in tasks}
 
 
 def as_prediction(instances: Instances, score_thresh: float) -> Prediction:
-    """Arrays of the instances that count, so that no other masks leave the device."""
+    """Arrays of the instances that count; the masks of other instances stay on the device."""
     index = torch.nonzero(instances.scores >= score_thresh).flatten()
     kept = instances[index]
-    tensors = {
-        "index": index,
-        "boxes": kept.pred_boxes.tensor,
-        "scores": kept.scores,
-        "classes": kept.pred_classes,
-    }
+    prediction = Prediction(
+        index=_as_array(index),
+        boxes=_as_array(kept.pred_boxes.tensor),
+        scores=_as_array(kept.scores),
+        classes=_as_array(kept.pred_classes),
+    )
     if kept.has("pred_masks"):
-        tensors["masks"] = kept.pred_masks
-    return {key: tensor.detach().cpu().numpy() for key, tensor in tensors.items()}
+        prediction["masks"] = _as_array(kept.pred_masks)
+    return prediction
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
 
 
 class SemSegConsistencyEvaluator(PairEvaluator):
@@ -197,12 +199,12 @@ class SemSegConsistencyEvaluator(PairEvaluator):
     :func:`~aa_detectron.consistency.label_maps.score_label_pairs`.
 
     Args:
-        ignore_label: count only pixels whose label in the data set is another one; None counts
-            all pixels, and needs no labels.
-        name, class_names, kwargs: as in the base.
+        ignore_label: label, in the dataset's label maps, of pixels that do not count; None counts
+            all pixels and needs no label maps.
+        name, class_names, kwargs: see :class:`PairEvaluator`.
 
-    Raises (on ``process``, with an ``ignore_label``):
-        InputError: an image without a label map, or one that cannot be used.
+    Raises (in ``process``, with an ``ignore_label``):
+        InputError: an image has no label map, or its label map cannot be used.
     """
 
     kind = "sem_seg"
@@ -213,7 +215,7 @@ class SemSegConsistencyEvaluator(PairEvaluator):
         class_names: list[str] | None = None,
         *,
         ignore_label: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(name, class_names, **kwargs)
         self.ignore_label = ignore_label
@@ -228,7 +230,8 @@ class SemSegConsistencyEvaluator(PairEvaluator):
             item["image_id"],
             item["pair"]["number"],
             item["pair"]["offsets"],
-            *(output["sem_seg"].argmax(dim=0).cpu().numpy() for output in (first, second)),
+            _as_array(first["sem_seg"].argmax(dim=0)),
+            _as_array(second["sem_seg"].argmax(dim=0)),
             None if self.ignore_label is None else self._labeled(item),
         )
 
@@ -246,10 +249,10 @@ class ClassificationConsistencyEvaluator(PairEvaluator):
     """Consistency of the "logits" that a model gives to the crops of shifted pairs.
 
     The results are ``{"consistency_classification": {...}}``, see
-    :func:`~aa_detectron.consistency.classes.score_class_pairs`. The file has the drop curve, too.
+    :func:`~aa_detectron.consistency.classes.score_class_pairs`. The file also has the drop curve.
 
     Args:
-        args, kwargs: as in the base.
+        args, kwargs: see :class:`PairEvaluator`.
     """
 
     kind = "classification"
@@ -262,7 +265,8 @@ class ClassificationConsistencyEvaluator(PairEvaluator):
             item["pair"]["number"],
             item["pair"]["offsets"],
             (item["height"], item["width"]),
-            *(output["logits"].detach().float().cpu().numpy() for output in (first, second)),
+            _as_array(first["logits"].float()),
+            _as_array(second["logits"].float()),
             item.get("category_id"),
         )
 

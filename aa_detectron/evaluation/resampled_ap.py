@@ -1,7 +1,7 @@
 """COCO's AP of the same detections on many resamples of the images.
 
-A resample needs only COCOeval's accumulation, with a weight for every image; COCOeval itself would
-take seconds for each.
+A resample needs only COCOeval's accumulation, with a weight for every image. COCOeval itself would
+take seconds per resample.
 """
 
 import json
@@ -15,27 +15,29 @@ from pycocotools.coco import COCO
 from .coco_ap import ALL_AREAS, Comparison, Entry, compare, quiet
 from .coco_truth import number_annotations
 
-RECALLS = np.linspace(0, 1, 101)  # COCO's
+RECALLS = np.linspace(0, 1, 101)
+"""Recalls at which COCO averages the precision."""
 
 
 class Category(NamedTuple):
-    """The detections of a category over all images, the highest score first."""
+    """The detections of a category over all images, highest score first."""
 
     image: np.ndarray
-    """(D,) columns of the weights."""
+    """(D,) number of each detection's image, a column of the weights."""
     matched: np.ndarray
-    """(T, D) bool, at each IoU threshold."""
+    """(T, D) bool: whether each detection matches an object, at each IoU threshold."""
     ignored: np.ndarray
-    """(T, D) bool: neither right nor wrong, such as those of a crowd."""
+    """(T, D) bool: whether each detection is neither right nor wrong, such as in a crowd."""
     positives: np.ndarray
-    """(images,) objects that count."""
+    """(images,) number of objects that count."""
 
 
 def compare_detections(annotations: str, detections: str, task: str) -> Comparison:
     """Compares detections with ground truth as Detectron2's COCOEvaluator does.
 
     Args:
-        annotations, detections: JSON files, of COCO and of its results.
+        annotations: path of a COCO JSON.
+        detections: path of a JSON in COCO's result format.
         task: "bbox" or "segm".
     """
     with open(detections, encoding="utf-8") as file:
@@ -43,12 +45,12 @@ def compare_detections(annotations: str, detections: str, task: str) -> Comparis
     with quiet():
         truth = COCO(annotations)
         number_annotations(truth)
-        results = truth.loadRes(found) if found else COCO()  # loadRes wants at least one
+        results = truth.loadRes(found) if found else COCO()  # loadRes needs at least one detection
     return compare(truth, results, task, areas=1)
 
 
 def _gather(entries: Sequence[Entry | None], thresholds: int) -> Category:
-    """The entries of a category, one for each image, in one order of falling score."""
+    """Merges the entries of a category, one per image, in the order of decreasing scores."""
     positives = np.zeros(len(entries))
     image, scores = [np.zeros(0, int)], [np.zeros(0)]
     matched, ignored = ([np.zeros((thresholds, 0), bool)] for _ in range(2))
@@ -73,8 +75,9 @@ def average_precision(comparison: Comparison, weights: np.ndarray) -> dict[str, 
     """COCO's AP, AP50 and AP75 on each resample.
 
     Args:
-        comparison: of :func:`compare_detections`.
-        weights: (1 + resamples, images), see :func:`.resampling.image_weights`.
+        comparison: result of :func:`compare_detections`.
+        weights: (1 + resamples, images) number of times that each image counts, see
+            :func:`.resampling.image_weights`.
 
     Returns:
         {name: (1 + resamples,) percent}; NaN without any object.
@@ -84,7 +87,7 @@ def average_precision(comparison: Comparison, weights: np.ndarray) -> dict[str, 
     for number, category in enumerate(comparison.categories):
         entries = [image.get((category, ALL_AREAS)) for image in comparison.images]
         _accumulate(*_gather(entries, thresholds), weights.astype(float), precision[number])
-    percent = {"AP": slice(None), "AP50": [0], "AP75": [5]}
+    percent: dict[str, slice | list[int]] = {"AP": slice(None), "AP50": [0], "AP75": [5]}
     return {name: _nanmean(precision[..., at]) for name, at in percent.items()}
 
 
@@ -96,8 +99,15 @@ def _nanmean(precision: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True)
-def _accumulate(image, matched, ignored, positives, weights, out):
-    """Mean precision at COCO's 101 recalls: fills out (resamples, thresholds)."""
+def _accumulate(
+    image: np.ndarray,
+    matched: np.ndarray,
+    ignored: np.ndarray,
+    positives: np.ndarray,
+    weights: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Mean precision at :data:`RECALLS`: fills ``out``, (resamples, thresholds)."""
     recall, precision = np.empty(len(image)), np.empty(len(image))
     for resample in range(weights.shape[0]):
         weight = weights[resample]

@@ -1,13 +1,15 @@
 """AP over the worst shift of each image (Zou et al.'s "pmk"), as pure functions.
 
-The ground truth of an image is cut to each of its windows, COCOeval compares every window with what
-a model found there, and of each image the window with the lowest AP of its own counts.
+The ground truth of an image is cut to each of its windows. COCOeval compares the ground truth of
+every window with a model's detections in it. Of each image, only the window with the lowest AP
+counts.
 
-What COCOeval says about a window, see :mod:`.coco_ap`, is all that is kept: AP over any choice of
-windows follows from it.
+Only COCOeval's results for a window are kept, see :mod:`.coco_ap`: AP over any choice of windows
+follows from them.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -19,18 +21,18 @@ from .coco_ap import ALL_AREAS, LARGE, MEDIUM, SMALL, Image, compare, mean_perce
 
 
 def cut_annotation(annotation: dict, mask: np.ndarray | None, window: Box) -> dict | None:
-    """A COCO annotation as it is inside a window.
+    """The part of a COCO annotation inside a window.
 
-    Where the window cuts the object, its box becomes that of the mask inside, and its area that of
-    the mask; without a mask, the box is clipped. All others keep their box and area as annotated.
+    If the window cuts the object, its box and area are computed from the mask inside the window;
+    without a mask, the box is clipped. Other objects keep their annotated box and area.
 
     Args:
-        annotation: with "bbox" (x, y, width, height) and "area".
+        annotation: COCO annotation with "bbox" (x, y, width, height) and "area".
         mask: (H, W) of 0 and 1; None for boxes only.
-        window: of the image.
+        window: part of the image.
 
     Returns:
-        None where nothing of it is inside.
+        None if no part of the object is inside.
     """
     x, y, width, height = annotation["bbox"]
     corners = np.array([x, y, x + width, y + height])
@@ -52,24 +54,30 @@ def cut_annotation(annotation: dict, mask: np.ndarray | None, window: Box) -> di
 
 
 def compare_windows(
-    truth: list[list[dict]], found: list[list[dict]], task: str, size: tuple[int, int]
+    truth: Sequence[list[dict]], found: Sequence[list[dict]], task: str, size: tuple[int, int]
 ) -> list[Image]:
-    """What COCOeval says about each window of an image.
+    """COCOeval's results for each window of an image.
 
     Args:
-        truth: for each window its annotations, see :func:`cut_annotation`.
-        found: for each window what a model found, in COCO's result format with the categories of
-            ``truth``.
+        truth: annotations in each window, see :func:`cut_annotation`.
+        found: detections in each window, in COCO's result format, with the categories of ``truth``.
         task: "bbox" or "segm".
         size: (height, width) of the windows.
     """
     categories = sorted({a["category_id"] for side in (truth, found) for w in side for a in w})
-    sides = (_as_coco(side, categories, task, size) for side in (truth, found))
-    return compare(*sides, task).images
+    truth_coco = _as_coco(truth, categories, task, size)
+    return compare(truth_coco, _as_coco(found, categories, task, size), task).images
 
 
-def average_precision(windows: list[Image], categories: list[int], task: str) -> dict:
-    """COCO's AP over windows, of which each counts as an image.
+def average_precision(
+    windows: Sequence[Image], categories: list[int], task: str
+) -> dict[str, float]:
+    """COCO's AP over windows, each of which counts as an image.
+
+    Args:
+        windows: results of :func:`compare_windows`.
+        categories: ids of the categories that count.
+        task: "bbox" or "segm".
 
     Returns:
         {"AP", "AP50", "AP75", "APs", "APm", "APl"} in percent, NaN without ground truth.
@@ -83,11 +91,11 @@ def average_precision(windows: list[Image], categories: list[int], task: str) ->
 
 
 def badness(window: Image, task: str) -> tuple[float, float]:
-    """Sorts the windows of an image, the worst first.
+    """Key that sorts the windows of an image, worst first.
 
-    By the AP of the window alone; among equals by the scores of false positives, summed, highest
-    first (the mean over IoU thresholds). Windows without ground truth, which have no AP, come last:
-    they are the worst only of an image in which no window has any.
+    Windows are sorted by their own AP. At equal AP, a window with a higher sum of the scores of its
+    false positives (mean over IoU thresholds) comes first. Windows without ground truth have no AP
+    and come last.
     """
     entries = {category: entry for (category, area), entry in window.items() if area == ALL_AREAS}
     ap = mean_percent(precision([window], list(entries), task, areas=1))
@@ -98,16 +106,19 @@ def badness(window: Image, task: str) -> tuple[float, float]:
 
 
 def _as_coco(
-    windows: list[list[dict]], categories: list[int], task: str, size: tuple[int, int]
+    windows: Sequence[list[dict]], categories: list[int], task: str, size: tuple[int, int]
 ) -> COCO:
-    """A COCO data set whose images are the windows, numbered from 0."""
+    """A COCO dataset whose images are the windows, numbered from 0."""
     coco = COCO()
     height, width = size
-    annotations = []
+    annotations: list[dict] = []
     for number, instances in enumerate(windows):
         for instance in instances:
             added = {"iscrowd": 0, "area": _area(instance, task)} | instance
-            added |= {"image_id": number, "id": len(annotations) + 1}  # COCOeval takes 0 for none
+            added |= {
+                "image_id": number,
+                "id": len(annotations) + 1,
+            }  # COCOeval takes id 0 for no match
             annotations.append(added)
     coco.dataset = {
         "images": [{"id": n, "height": height, "width": width} for n in range(len(windows))],

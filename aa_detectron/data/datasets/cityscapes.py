@@ -1,13 +1,13 @@
-"""Cityscapes' label maps: conversion to training ids, and what is wrong with a folder.
+"""Cityscapes' label maps: conversion to training ids, and a check of the folders.
 
-Detectron2 registers `cityscapes_fine_sem_seg_{train,val,test}` itself. Folders are those that the
-downloads unpack to:
+Detectron2 registers ``cityscapes_fine_sem_seg_{train,val,test}`` itself. The downloads unpack to
+these folders:
 
     <root>/cityscapes
         leftImg8bit/{train,val,test}/<city>/<name>_leftImg8bit.png
         gtFine/{train,val,test}/<city>/<name>_gtFine_{labelIds.png,polygons.json,...}
 
-Converting the labels adds <name>_gtFine_labelTrainIds.png beside the others.
+Converting the labels adds <name>_gtFine_labelTrainIds.png next to the other files.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from aa_detectron.errors import InputError
 from .conversion import Conversion, warn_of_old_labels
 
 TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""Label ids of the 19 classes of the benchmark, in the order of their training ids."""
+"""Label ids of the benchmark's 19 classes, in the order of their training ids."""
 IGNORE_LABEL = 255
 IMAGE, LABEL_IDS, TRAIN_IDS = (
     "_leftImg8bit.png",
@@ -39,16 +39,16 @@ def read_train_ids(path: Path) -> np.ndarray:
     """(H, W) uint8 training ids of a map of label ids.
 
     Raises:
-        InputError: a file that cannot be read.
+        InputError: the file cannot be read.
     """
     return _TABLE[read_label_map(str(path))]
 
 
 def plan_cityscapes(root: str) -> Iterator[Conversion]:
-    """The label maps of all splits that are there.
+    """The label maps to convert, of all splits in the folder.
 
     Raises:
-        InputError: there are none.
+        InputError: the folder has no label maps.
     """
     folder = Path(root, "cityscapes", "gtFine")
     sources = sorted(folder.glob(f"*/*/*{LABEL_IDS}"))
@@ -61,17 +61,18 @@ def plan_cityscapes(root: str) -> Iterator[Conversion]:
 
 
 def check_cityscapes(image_dir: str, gt_dir: str) -> None:
-    """Checks a split's folders for what Detectron2's loader needs.
+    """Checks that the folders of a split have the files that Detectron2's loader needs.
 
     Args:
-        image_dir: leftImg8bit/<split>.
-        gt_dir: gtFine/<split>.
+        image_dir: path of leftImg8bit/<split>.
+        gt_dir: path of gtFine/<split>.
 
     Raises:
-        InputError: naming the folder or file, and what is expected.
+        InputError: a file is missing or unexpected. The message names the folder or file and what
+            is expected.
     """
     images = sorted(p for p in Path(image_dir).glob("*/*") if not is_hidden(p.name))
-    converted = []
+    converted: list[tuple[Path, Path]] = []
     if not images:
         expected = Path(image_dir, "<city>", f"<name>{IMAGE}")
         raise InputError(f"{image_dir}: found no images, expected {expected}")
@@ -84,5 +85,6 @@ def check_cityscapes(image_dir: str, gt_dir: str) -> None:
             if not path.is_file():
                 hint = f"; {REMEDY}" if suffix == TRAIN_IDS else ""
                 raise InputError(f"{path}: no such file, though {image} is there{hint}")
-        converted.append(tuple(stem.with_name(stem.name + s) for s in (LABEL_IDS, TRAIN_IDS)))
+        source, target = (stem.with_name(stem.name + s) for s in (LABEL_IDS, TRAIN_IDS))
+        converted.append((source, target))
     warn_of_old_labels(converted, REMEDY)

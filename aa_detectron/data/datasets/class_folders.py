@@ -1,4 +1,4 @@
-"""Data sets for classification that are a folder of class folders: root/<class>/<image>."""
+"""Classification datasets in class folders: root/<class>/<image>."""
 
 import functools
 import os
@@ -12,23 +12,23 @@ from .register import register
 
 
 def load_class_folders(root: str, classes: list[str] | None = None, remedy: str = "") -> list[dict]:
-    """Data set dicts of the images that lie directly in the class folders of ``root``.
+    """Dataset dicts of the images directly in the class folders of ``root``.
 
-    Images are told by their suffix; none is opened. Hidden files and folders are passed over.
+    Images are recognized by their suffix; none is opened. Hidden files and folders are ignored.
 
     Args:
-        root: the folder.
-        classes: names of the class folders, in the order of the categories; None takes those that
-            are there, sorted.
+        root: parent of the class folders.
+        classes: names of the class folders, in the order of the categories; None for the sorted
+            names of the folders in ``root``.
         remedy: how to get the layout, for the message when there are no class folders.
 
     Returns:
-        {"file_name", "image_id": the path from ``root`` with forward slashes, "category_id": index
-        into ``classes``}, sorted by category and name.
+        {"file_name", "image_id": path relative to ``root`` with forward slashes, "category_id":
+        index into ``classes``} for each image, sorted by category and name.
 
     Raises:
-        InputError: no such folder, one without class folders, with one that is none of
-            ``classes``, or without an image of a class.
+        InputError: ``root`` cannot be read or has no class folders; a class folder is missing,
+            has no image, or is not in ``classes``.
     """
     found = find_classes(root, remedy)
     classes = found if classes is None else classes
@@ -55,7 +55,7 @@ def find_classes(root: str, remedy: str = "") -> list[str]:
     """Sorted names of the class folders in ``root``.
 
     Raises:
-        InputError: no such folder, or one without class folders.
+        InputError: ``root`` cannot be read, or has no class folders.
     """
     layout = f"expected class folders: {os.path.join(root, '<class>', '<image>')}"
     expected = f"{layout}; {remedy}" if remedy else layout
@@ -71,10 +71,10 @@ def find_classes(root: str, remedy: str = "") -> list[str]:
 
 
 def get_classes(name: str) -> list[str]:
-    """Names of the classes of a registered data set, read from its folder where they are not given.
+    """Names of a registered dataset's classes, from its metadata or else from its folder.
 
     Raises:
-        InputError: as :func:`find_classes`.
+        InputError: see :func:`find_classes`.
     """
     metadata = MetadataCatalog.get(name)
     return metadata.get("classes") or find_classes(metadata.image_root)
@@ -83,14 +83,14 @@ def get_classes(name: str) -> list[str]:
 def register_class_folders(
     name: str, root: str, classes: list[str] | None = None, remedy: str = ""
 ) -> None:
-    """Register a folder of class folders, which is not read before loading.
+    """Registers a folder of class folders, which is not read before loading.
 
     Args:
-        name: of the data set; one that is registered under it is replaced.
-        root: as in :func:`load_class_folders`.
-        classes: as there. Give those of the training, in its order, for a test of the same
-            network.
-        remedy: as there.
+        name: name of the dataset; an earlier dataset of this name is replaced.
+        root: parent of the class folders.
+        classes: names of the class folders, see :func:`load_class_folders`. For testing a network,
+            give the classes of its training in the same order.
+        remedy: how to get the layout, for the message when there are no class folders.
     """
     metadata = {} if classes is None else {"classes": list(classes)}
     register(

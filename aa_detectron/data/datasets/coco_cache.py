@@ -1,7 +1,7 @@
-"""Remembers what was found in large files, so that the next run need not read them again.
+"""Cache of the facts found in large files, so that the next run need not read them again.
 
-Nothing depends on it: a folder that cannot be written, or an entry that is broken or of another
-version of the file, is passed over.
+No result depends on the cache. A folder that cannot be written is ignored, and so is an entry that
+is broken or belongs to another version of the file.
 """
 
 import contextlib
@@ -13,19 +13,19 @@ import time
 from pathlib import Path
 
 MIN_BYTES = 1 << 20
-"""Smaller files are read as quickly as looked up."""
+"""Least size of a cached file; reading a smaller file takes no longer than the cache."""
 MIN_AGE = 2.0
-"""Seconds since the last change; below, another change might leave the time stamp as it is."""
+"""Least age in seconds of a cached file; a change of a newer file might keep the time stamp."""
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/aa_detectron``, by default in ``~/.cache``."""
+    """``$XDG_CACHE_HOME/aa_detectron``, by default ``~/.cache/aa_detectron``."""
     root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(root, "aa_detectron")
 
 
 def recall(path: str, version: int) -> dict | None:
-    """What :func:`remember` kept for the file as it is now; None where there is nothing."""
+    """The facts that :func:`remember` kept for the current state of the file; None without any."""
     try:
         entry = json.loads(_entry_path(path).read_text(encoding="utf-8"))
         is_valid = entry["file"] == identify(path) and entry["version"] == version
@@ -35,13 +35,13 @@ def recall(path: str, version: int) -> dict | None:
 
 
 def remember(path: str, version: int, found: dict, identity: list) -> None:
-    """Keeps what was found in a file.
+    """Keeps the facts found in a file.
 
     Args:
-        path: the file.
-        version: of the meaning of ``found``.
-        found: JSON.
-        identity: of the file before it was read, by :func:`identify`.
+        path: path of the file.
+        version: version of the meaning of ``found``.
+        found: facts, as a JSON object.
+        identity: result of :func:`identify` before the file was read.
     """
     is_large, is_old = identity[1] >= MIN_BYTES, time.time() - identity[2] / 1e9 >= MIN_AGE
     if not (is_large and is_old and identity == identify(path)):
@@ -59,7 +59,7 @@ def identify(path: str) -> list:
     """[real path, bytes, time of the last change in ns, inode] of a file.
 
     Raises:
-        OSError: the file is not there.
+        OSError: the file does not exist.
     """
     status = os.stat(path)
     return [os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino]

@@ -1,8 +1,9 @@
-"""Checks a whole COCO file before anything is trained on it or tested with it."""
+"""Check of a whole COCO file before training or testing."""
 
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from detectron2.utils.file_io import PathManager
 
@@ -11,55 +12,56 @@ from aa_detectron.errors import InputError
 from .coco_cache import identify, recall, remember
 from .coco_records import annotation_problem, id_problem, image_problem, short
 
-# What Detectron2 reads of each record.
 REQUIRED = {
     "images": ["id", "file_name", "height", "width"],
     "annotations": ["id", "image_id", "category_id", "bbox"],
     "categories": ["id", "name"],
 }
+"""Keys that Detectron2 reads in the records of each section."""
 VERSION = 1
-"""To be raised with every change of what is checked."""
+"""Version of the facts in the cache; raise it with every change of the checks."""
 
 
 @dataclass
 class CocoFacts:
-    """What a COCO file holds, and what keeps it from some uses.
+    """The content of a COCO file, and the problems that rule out some uses of it.
 
-    The texts name a record and what is wrong with it; None where nothing is.
+    A problem's text names a record and what is wrong with it; None where there is no problem.
     """
 
     classes: list[str] = field(default_factory=list)
     """Names of the categories in the order of their ids, as Detectron2 numbers them."""
     objects: int = 0
-    """Annotations that are no crowds."""
+    """Number of annotations that are no crowds."""
     file_names: list[str] = field(default_factory=list)
+    """File names of the images."""
     problem: str | None = None
-    """For every use."""
+    """Problem for every use."""
     no_annotations: str | None = None
-    """For every use but images alone."""
+    """Problem for every use except of images alone."""
     untestable: str | None = None
-    """For testing: COCO's evaluation reads "area" and "iscrowd"."""
+    """Problem for testing: COCO's evaluation reads "area" and "iscrowd"."""
     no_mask: str | None = None
-    """For training with masks."""
+    """Problem for training with masks."""
     no_crowd_mask: str | None = None
-    """For testing with masks."""
+    """Problem for testing with masks."""
     first_rle: str | None = None
-    """For training with masks as polygons: an object with a mask in RLE."""
+    """Problem for training with masks as polygons: an object with a mask in RLE."""
 
 
 def check_coco(json_file: str, remedy: str = "", *, needs_annotations: bool = True) -> CocoFacts:
-    """Checks that a file holds instance annotations in COCO's format, all of it.
+    """Checks that a whole file holds instance annotations in COCO's format.
 
     The result for a large file is kept in :func:`.coco_cache.cache_folder`.
 
     Args:
         json_file: path of the file.
         remedy: how to get the file, for the message when it is missing.
-        needs_annotations: False where images alone will do, as in COCO's test-dev.
+        needs_annotations: False where images alone suffice, as in COCO's test-dev.
 
     Raises:
-        InputError: a file that is missing or no JSON, a record that cannot be used; the message
-            names the file and the record, what was found and what is legal.
+        InputError: the file is missing or no JSON, or a record cannot be used. The message names
+            the file and the record, what was found and what is legal.
     """
     facts = read_facts(json_file, remedy)
     problem = facts.problem or (facts.no_annotations if needs_annotations else None)
@@ -69,10 +71,14 @@ def check_coco(json_file: str, remedy: str = "", *, needs_annotations: bool = Tr
 
 
 def read_facts(json_file: str, remedy: str = "") -> CocoFacts:
-    """Reads a file, or recalls what was found in it before.
+    """The facts of a file, from the cache or by reading it.
+
+    Args:
+        json_file: path of the file.
+        remedy: how to get the file, for the message when it is missing.
 
     Raises:
-        InputError: a file that is missing or no JSON.
+        InputError: the file is missing or no JSON.
     """
     try:
         path = PathManager.get_local_path(json_file)
@@ -95,13 +101,13 @@ def read_facts(json_file: str, remedy: str = "") -> CocoFacts:
     return facts
 
 
-def find_facts(content, *, has_unique_annotations: bool = True) -> CocoFacts:
+def find_facts(content: Any, *, has_unique_annotations: bool = True) -> CocoFacts:
     """The facts of a parsed COCO file.
 
     Args:
-        content: JSON.
-        has_unique_annotations: False for COCO's minival files, whose annotations' ids repeat, which
-            Detectron2 lets pass.
+        content: parsed JSON.
+        has_unique_annotations: False for COCO's minival files, in which ids of annotations repeat;
+            Detectron2 accepts this.
     """
     facts = CocoFacts()
     facts.problem = _layout_problem(content)
@@ -131,7 +137,7 @@ def find_facts(content, *, has_unique_annotations: bool = True) -> CocoFacts:
     return facts
 
 
-def _layout_problem(content) -> str | None:
+def _layout_problem(content: Any) -> str | None:
     if not isinstance(content, dict):
         return f"found a {type(content).__name__}, expected an object with {', '.join(REQUIRED)}"
     missing = [key for key in REQUIRED if not isinstance(content.get(key), list)]
@@ -150,7 +156,7 @@ def _layout_problem(content) -> str | None:
 
 
 def _first(section: str, records: list[dict], check: Callable) -> str | None:
-    """The first record that ``check`` finds a problem with."""
+    """The first problem that ``check`` finds in the records, with the record's name."""
     for number, record in enumerate(records):
         problem = check(record)
         if problem:
@@ -169,7 +175,7 @@ def _category_problem(category: dict) -> str | None:
 
 
 def _ids_problem(section: str, records: list[dict]) -> str | None:
-    """Ids that are not unique, or cannot be sorted, as Detectron2 does."""
+    """Checks that ids are unique and can be sorted, as Detectron2 sorts them."""
     is_text = type(records[0]["id"]) is str
     for number, record in enumerate(records):
         if (type(record["id"]) is str) != is_text:
@@ -182,7 +188,7 @@ def _repeated(section: str, records: list[dict]) -> str | None:
     ids = [record["id"] for record in records]
     if len(set(ids)) == len(ids):
         return None
-    seen = {}
+    seen: dict[int | float | str, int] = {}
     for number, value in enumerate(ids):
         if value in seen:
             first = f"{section}[{seen[value]}] has it already"
@@ -192,7 +198,7 @@ def _repeated(section: str, records: list[dict]) -> str | None:
 
 
 def _annotation_check(images: list[dict], categories: list[dict]) -> Callable:
-    """The check of an annotation in a file with these images and categories."""
+    """A check of annotations in a file with these images and categories."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in images}
     names = {category["id"] for category in categories}
 
@@ -213,7 +219,7 @@ def _annotation_check(images: list[dict], categories: list[dict]) -> Callable:
 
 
 def _find_uses(facts: CocoFacts, annotations: list[dict]) -> None:
-    """Sets the facts on what the annotations can be used for."""
+    """Sets the facts about the uses of the annotations."""
     for number, annotation in enumerate(annotations):
         name = _name("annotations", number, annotation)
         is_crowd, mask = annotation.get("iscrowd", 0), annotation.get("segmentation")

@@ -1,4 +1,7 @@
-"""What is wrong with a single record of a COCO file, in words that follow the record's name."""
+"""Checks of a single record of a COCO file.
+
+A check returns the problem in words that follow the record's name, or None.
+"""
 
 import math
 
@@ -6,11 +9,11 @@ from .coco_rle import rle_problem
 
 NUMBERS = {int, float}
 MAX_SIDE = 1_000_000
-"""Of an image, in pixels."""
+"""Maximum height and width of an image in pixels."""
 
 
 def image_problem(image: dict) -> str | None:
-    """Checks "id", "file_name", "height" and "width" of a record of an image."""
+    """Checks "id", "file_name", "height" and "width" of an image's record."""
     name = image["file_name"]
     if type(name) is not str or not name or "\0" in name:
         return f"file_name is {short(name)}, but must be a path"
@@ -21,18 +24,18 @@ def image_problem(image: dict) -> str | None:
     return id_problem(image["id"])
 
 
-def id_problem(value, key: str = "id") -> str | None:
-    """Checks that an id is a number or a text, as it must be to be compared and written."""
+def id_problem(value: object, key: str = "id") -> str | None:
+    """Checks that an id is a number or a text, so that it can be compared and written."""
     if type(value) is str or (type(value) in NUMBERS and is_finite([value])):
         return None
     return f"{key} is {short(value)}, but must be a number or a text"
 
 
 def annotation_problem(annotation: dict, size: tuple[int, int]) -> str | None:
-    """Checks what Detectron2 reads of an annotation whether or not masks are learned.
+    """Checks what Detectron2 reads in an annotation, with or without masks.
 
     Args:
-        annotation: with "bbox"; the other keys are optional.
+        annotation: COCO annotation with "bbox"; the other keys are optional.
         size: (height, width) of the image in pixels.
     """
     problem = bbox_problem(annotation["bbox"], size)
@@ -54,11 +57,11 @@ def annotation_problem(annotation: dict, size: tuple[int, int]) -> str | None:
     return keypoints_problem(annotation["keypoints"]) if annotation.get("keypoints") else None
 
 
-def bbox_problem(box, size: tuple[int, int]) -> str | None:
+def bbox_problem(box: object, size: tuple[int, int]) -> str | None:
     """Checks a box [x, y, width, height] in an image of ``size`` (height, width), in pixels.
 
-    Boxes without area are let through, since COCO's own files have some; Detectron2 drops them
-    from training. So are boxes that reach beyond the image by less than its size.
+    Boxes without area are accepted, since COCO's own files have some; Detectron2 drops them from
+    training. Boxes that reach beyond the image by less than its size are accepted, too.
     """
     legal = "four finite numbers x, y, width, height with width and height at least 0"
     if type(box) is not list or len(box) != 4 or not is_numeric(box) or min(box[2:]) < 0:
@@ -71,7 +74,7 @@ def bbox_problem(box, size: tuple[int, int]) -> str | None:
     return None
 
 
-def segmentation_problem(segmentation, size: tuple[int, int]) -> str | None:
+def segmentation_problem(segmentation: object, size: tuple[int, int]) -> str | None:
     """Checks polygons or a mask in RLE in an image of ``size`` (height, width), in pixels."""
     if isinstance(segmentation, dict):
         return rle_problem(segmentation, *size)
@@ -84,7 +87,7 @@ def segmentation_problem(segmentation, size: tuple[int, int]) -> str | None:
     return None
 
 
-def polygon_problem(polygon, size: tuple[int, int]) -> str | None:
+def polygon_problem(polygon: object, size: tuple[int, int]) -> str | None:
     """Checks a polygon [x, y, x, y, ...] in an image of ``size`` (height, width), in pixels."""
     if type(polygon) is not list or not is_numeric(polygon):
         return f"is {short(polygon)}, but must be a list of finite numbers x, y, x, y, ..."
@@ -99,7 +102,7 @@ def polygon_problem(polygon, size: tuple[int, int]) -> str | None:
     return None
 
 
-def keypoints_problem(keypoints) -> str | None:
+def keypoints_problem(keypoints: object) -> str | None:
     """Checks keypoints [x, y, visibility, ...]."""
     if type(keypoints) is list and len(keypoints) % 3 == 0 and is_numeric(keypoints):
         return None
@@ -107,20 +110,20 @@ def keypoints_problem(keypoints) -> str | None:
 
 
 def is_numeric(values: list) -> bool:
-    """Whether all values are finite numbers of JSON."""
+    """Whether all values are JSON numbers and finite."""
     return set(map(type, values)) <= NUMBERS and is_finite(values)
 
 
 def is_finite(numbers: list) -> bool:
-    """Whether all numbers, and so their sum, can be written as finite floats."""
+    """Whether the sum of the numbers, and so each number, is a finite float."""
     try:
         return math.isfinite(sum(numbers, 0.0))
     except OverflowError:
         return False
 
 
-def short(value) -> str:
-    """The representation of a value, cut to what fits a line."""
+def short(value: object) -> str:
+    """The representation of a value, cut to at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

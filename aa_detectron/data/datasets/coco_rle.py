@@ -1,28 +1,31 @@
-"""Masks in COCO's run-length encoding, checked before pycocotools' C code sees them.
+"""Check of masks in COCO's run-length encoding before pycocotools' C code reads them.
 
-The encoding is described in pycocotools' ``maskApi.c``: runs of zeros and ones in turn along the
-columns, beginning with zeros, as a list of numbers or as a string.
+pycocotools' ``maskApi.c`` describes the encoding: alternating runs of zeros and ones along the
+columns, zeros first, as a list of numbers or as a string.
 """
 
 import operator
+from typing import Any
 
 import numpy as np
 
 MAX_DIGITS = 7
-"""Characters of one run in a string, 5 bits each; a run in an image needs at most 32 bits."""
+"""Maximum characters of a run in a string, 5 bits each; a run in an image needs at most 32 bits."""
 
 
 def rle_problem(rle: dict, height: int, width: int) -> str | None:
     """What is wrong with a mask in run-length encoding, in words that follow its name.
 
     Args:
-        rle: {"size": [height, width], "counts": a list of runs, or a string (or bytes) of them}.
-        height, width: size of the image in pixels.
+        rle: {"size": [height, width], "counts": runs as a list, a string or bytes}.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
         None where pycocotools can decode the mask.
     """
-    size, counts = rle.get("size"), rle.get("counts")
+    size: Any = rle.get("size")
+    counts = rle.get("counts")
     try:
         is_right = [operator.index(side) for side in size] == [height, width]
     except TypeError:
@@ -46,10 +49,10 @@ def rle_problem(rle: dict, height: int, width: int) -> str | None:
 
 
 def decode_runs(text: str | bytes) -> np.ndarray | None:
-    """Runs that a string encodes, (N,) int64; None for a string that encodes none.
+    """The runs in an encoded string, (N,) int64; None for a string that is no encoding.
 
-    The numbers are in groups of 5 bits, the lowest first, a sixth bit saying that more follow.
-    From the fourth on, each is the difference from the run two before.
+    Each number is split into groups of 5 bits, the lowest first; a sixth bit says that another
+    group follows. From the fourth run on, a number is the difference from the run two before.
     """
     try:
         content = text.encode("ascii") if isinstance(text, str) else text
@@ -71,6 +74,6 @@ def decode_runs(text: str | bytes) -> np.ndarray | None:
     return numbers
 
 
-def _short(value) -> str:
+def _short(value: object) -> str:
     text = repr(int(value)) if isinstance(value, np.integer) else repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

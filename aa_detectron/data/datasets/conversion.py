@@ -1,4 +1,4 @@
-"""Converting the label maps of a data set to the ids that Detectron2 reads."""
+"""Conversion of a dataset's label maps to the ids that Detectron2 reads."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from aa_detectron.errors import InputError
 logger = logging.getLogger(__name__)
 
 IGNORE_INTERRUPT = (signal.SIGINT, signal.SIG_IGN)
-"""For the workers: the parent process tells the user."""
+"""Arguments of ``signal.signal`` in the workers; the parent process reports the interrupt."""
 
 
 class Conversion(NamedTuple):
@@ -28,23 +28,23 @@ class Conversion(NamedTuple):
     source: Path
     target: Path
     read: Callable[[Path], np.ndarray]
-    """Gives the (H, W) uint8 ids of ``source``."""
+    """Function that returns the (H, W) uint8 ids of ``source``."""
 
 
 def convert_all(conversions: Iterable[Conversion], workers: int = 1) -> int:
     """Converts the label maps whose targets are missing or out of date, with a progress bar.
 
-    Each is whole or not there, so an interrupted conversion can be run again.
+    Each label map is written whole or not at all, so an interrupted conversion can be run again.
 
     Args:
-        conversions: what to convert.
-        workers: processes.
+        conversions: label maps to convert.
+        workers: number of processes.
 
     Returns:
-        the number of new label maps.
+        The number of new label maps.
 
     Raises:
-        InputError: naming the file that cannot be read or written.
+        InputError: a file cannot be read or written. The message names it.
     """
     missing = [conversion for conversion in conversions if not is_current(conversion)]
     show = functools.partial(tqdm, total=len(missing), unit="img", disable=not missing)
@@ -57,9 +57,9 @@ def convert_all(conversions: Iterable[Conversion], workers: int = 1) -> int:
 
 
 def is_current(conversion: Conversion) -> bool:
-    """Whether the target was converted from the source as it is now.
+    """Whether the target was converted from the current state of the source.
 
-    A target carries the time stamp of its source. Where there is no source, a target is kept.
+    A target has the time stamp of its source. A target without a source counts as current.
     """
     try:
         times = [p.stat().st_mtime_ns // 1000 for p in (conversion.target, conversion.source)]
@@ -69,11 +69,11 @@ def is_current(conversion: Conversion) -> bool:
 
 
 def warn_of_old_labels(pairs: Iterable[tuple[Path, Path]], remedy: str) -> None:
-    """Warns where a source has changed since its label map was converted from it.
+    """Warns if sources have changed since their label maps were converted.
 
     Args:
-        pairs: source and target; pairs without a source are passed over.
-        remedy: how to convert the label maps anew.
+        pairs: source and target of each label map; pairs without a source are skipped.
+        remedy: how to convert the label maps again.
     """
     old = []
     for source, target in pairs:
@@ -89,12 +89,12 @@ def convert(conversion: Conversion) -> None:
     """Converts a label map.
 
     Raises:
-        InputError: naming the file that cannot be read or written.
+        InputError: a file cannot be read or written. The message names it.
     """
     try:
         changed = conversion.source.stat().st_mtime_ns
         labels = conversion.read(conversion.source)
-    except Exception as error:  # SciPy's reader raises whatever a broken file leads to
+    except Exception as error:  # SciPy's reader raises many kinds of errors for broken files
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{conversion.source}: holds no label map ({reason})") from None
     write_label_map(conversion.target, labels)

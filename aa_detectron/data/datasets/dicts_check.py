@@ -1,11 +1,13 @@
-"""Checks dataset dicts of users' own loaders, which come in no file."""
+"""Check of dataset dicts that come from users' own loaders instead of a file."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
 
+from aa_detectron.consistency.records import plain
 from aa_detectron.errors import InputError
 
 from .coco_records import bbox_problem, id_problem, keypoints_problem, segmentation_problem, short
@@ -15,13 +17,13 @@ def check_dicts(name: str, dicts: list[dict], *, for_training: bool, needs_masks
     """Checks dataset dicts in Detectron2's format, with annotations of instances.
 
     Args:
-        name: of the data set.
-        dicts: what its loader returns.
-        for_training: whether it is trained on; otherwise it is tested with.
-        needs_masks: as ``MODEL.MASK_ON``.
+        name: name of the dataset.
+        dicts: dataset dicts that the loader returns.
+        for_training: whether the dataset is for training; otherwise it is for testing.
+        needs_masks: value of ``MODEL.MASK_ON``.
 
     Raises:
-        InputError: naming the data set and the record.
+        InputError: a record cannot be used. The message names the dataset and the record.
     """
     classes = MetadataCatalog.get(name).get("thing_classes")
     is_coco = MetadataCatalog.get(name).get("evaluator_type") == "coco"
@@ -30,24 +32,24 @@ def check_dicts(name: str, dicts: list[dict], *, for_training: bool, needs_masks
         if not problem and is_coco and not for_training:
             problem = _ground_truth_problem(image)
         if problem:
-            raise InputError(f"data set {name}, image {number} ({file_name(image)}): {problem}")
+            raise InputError(f"dataset {name}, image {number} ({file_name(image)}): {problem}")
     if not for_training:
         check_unique_ids(name, dicts)
     if for_training and is_coco and not any(map(_has_object, dicts)):
-        raise InputError(f"data set {name}: has no object to train on")
+        raise InputError(f"dataset {name}: has no object to train on")
 
 
 def check_unique_ids(name: str, dicts: Iterable[dict]) -> None:
-    """Raises InputError for two images of one id, which would be taken for one."""
-    seen = {}
+    """Raises InputError if two images have the same id: they would count as one image."""
+    seen: dict[str, str] = {}
     for image in dicts:
-        value = plain_id(image.get("image_id"))
+        value = plain(image.get("image_id"))
         if value is None:
             continue
         if not isinstance(value, int | float | str):
             legal = "a number or a text"
-            raise InputError(f"data set {name}: image_id is {short(value)}, but must be {legal}")
-        key = str(value)  # by which shifts are drawn
+            raise InputError(f"dataset {name}: image_id is {short(value)}, but must be {legal}")
+        key = str(value)  # the key of random offsets
         if key in seen:
             both = f"{seen[key]} and {file_name(image)}"
             legal = "must be of one image"
@@ -55,13 +57,10 @@ def check_unique_ids(name: str, dicts: Iterable[dict]) -> None:
         seen[key] = file_name(image)
 
 
-def plain_id(value):
-    """An id as Python's own type, which can be written as JSON, where it is one of NumPy's."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def dict_problem(image, num_classes: int | None = None, *, needs_masks: bool = False) -> str | None:
-    """What is wrong with a dataset dict, in words that follow its name; None for nothing."""
+def dict_problem(
+    image: object, num_classes: int | None = None, *, needs_masks: bool = False
+) -> str | None:
+    """What is wrong with a dataset dict, in words that follow its name; None without a problem."""
     if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
         return f"found {short(image)}, expected a dict with file_name"
     for key in ("height", "width"):
@@ -80,15 +79,15 @@ def dict_problem(image, num_classes: int | None = None, *, needs_masks: bool = F
 
 
 def instance_problem(
-    annotation, size: tuple[int, int] | None, num_classes: int | None, *, needs_masks: bool
+    annotation: object, size: tuple[int, int] | None, num_classes: int | None, *, needs_masks: bool
 ) -> str | None:
-    """What is wrong with an annotation in Detectron2's format; None for nothing.
+    """What is wrong with an annotation in Detectron2's format; None without a problem.
 
     Args:
         annotation: {"bbox", "bbox_mode", "category_id", "segmentation", ...}.
-        size: (height, width) of the image in pixels, None where it is not known.
-        num_classes: None where it is not known.
-        needs_masks: whether it must have a segmentation.
+        size: (height, width) of the image in pixels; None where it is not known.
+        num_classes: number of classes; None where it is not known.
+        needs_masks: whether the annotation must have a segmentation.
     """
     needed = {"bbox", "bbox_mode", "category_id"}
     if not isinstance(annotation, dict) or not needed <= annotation.keys():
@@ -122,7 +121,7 @@ def _box_problem(annotation: dict, size: tuple[int, int] | None) -> str | None:
     return bbox_problem(box, size or (10**6, 10**6))
 
 
-def _mask_problem(mask, size: tuple[int, int]) -> str | None:
+def _mask_problem(mask: object, size: tuple[int, int]) -> str | None:
     if isinstance(mask, np.ndarray) and mask.ndim == 2:
         shape = "x".join(map(str, mask.shape))
         return None if mask.shape == tuple(size) else f"is of {shape} pixels, not the image's"
@@ -133,7 +132,7 @@ def _mask_problem(mask, size: tuple[int, int]) -> str | None:
 
 def _ground_truth_problem(image: dict) -> str | None:
     """What would stop Detectron2 from writing the dicts as a COCO file for COCO's evaluation."""
-    problem = id_problem(plain_id(image.get("image_id")), "image_id")
+    problem = id_problem(plain(image.get("image_id")), "image_id")
     if problem:
         return problem
     masks = [a.get("segmentation") for a in image.get("annotations", [])]
@@ -147,17 +146,17 @@ def _has_object(image: dict) -> bool:
     return any(not a.get("iscrowd", 0) for a in image.get("annotations", []))
 
 
-def _is_integer(value) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _plain(values):
-    """A list of Python's numbers of an array, tuple or list of NumPy's; else the values."""
+def _plain(values: Any) -> Any:
+    """An array, tuple or list as a list of Python's numbers; any other value unchanged."""
     if isinstance(values, np.ndarray):
         return values.ravel().tolist()
-    return [plain_id(value) for value in values] if isinstance(values, list | tuple) else values
+    return [plain(value) for value in values] if isinstance(values, list | tuple) else values
 
 
-def file_name(image) -> str:
-    """Name of the file of a dataset dict, for messages."""
+def file_name(image: object) -> str:
+    """File name of a dataset dict, for messages."""
     return str(image.get("file_name", "without file_name")) if isinstance(image, dict) else "?"

@@ -1,9 +1,9 @@
 """ImageNet-1k (ILSVRC 2012) in its usual folder layout.
 
-imagenet_1k.json lists the 1000 classes in the order of torchvision's networks, which is that of
-their sorted wnids. The wnids are those of timm (Apache-2.0), the names those of torchvision (BSD).
-Each name is among the words of its synset in WordNet 3.0, but for two that torchvision made longer,
-to tell apart classes of the same name: "crane bird" and "maillot tank suit".
+imagenet_1k.json lists the 1000 classes in the order of torchvision's networks: sorted by wnid. The
+wnids come from timm (Apache-2.0), the names from torchvision (BSD). Each name is a word of its
+synset in WordNet 3.0, except "crane bird" and "maillot tank suit": torchvision made these two
+longer to distinguish classes of the same name.
 """
 
 import functools
@@ -18,19 +18,19 @@ REMEDY = "ImageNet's images, also those of val, must be sorted into folders of t
 
 
 def read_class_list(file_name: str) -> list[dict]:
-    """A class list that lies beside this file."""
+    """The class list in a file of this folder."""
     return json.loads(resources.files(__package__).joinpath(file_name).read_text(encoding="utf-8"))
 
 
 CLASSES = read_class_list("imagenet_1k.json")
-"""{"wnid", "name"} of the classes, by index."""
+"""{"wnid", "name"} of each class, by index."""
 
 
 def register_imagenet_1k(root: str) -> None:
-    """Register ``imagenet_1k_{train,val}``: ``root``/imagenet/{train,val}/<wnid>/``*.JPEG``.
+    """Registers ``imagenet_1k_{train,val}``: ``root``/imagenet/{train,val}/<wnid>/``*.JPEG``.
 
-    The metadata has the "classes" (names) and "wnids". Nothing there is read before loading, which
-    raises as :func:`~aa_detectron.data.datasets.class_folders.load_class_folders` does.
+    The metadata has "classes" (names) and "wnids". No file is read before loading. For the errors
+    of loading see :func:`~aa_detectron.data.datasets.class_folders.load_class_folders`.
     """
     wnids = [c["wnid"] for c in CLASSES]
     for split in ("train", "val"):

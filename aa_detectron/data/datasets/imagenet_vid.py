@@ -1,9 +1,9 @@
 """Frames of ImageNet-VID (ILSVRC 2015), for classifiers that were trained on ImageNet-1k.
 
-imagenet_vid.json lists the 30 classes in the order of the development kit. "imagenet_1k" are the
-ImageNet-1k classes whose synset in WordNet 3.0 (Copyright 2006 by Princeton University) is that of
-the VID class or a descendant of it: 288 in all, none of them in two VID classes. The mapping of
-ImageNet-Vid-Robust (Shankar et al., ICCV 2021) is the same.
+imagenet_vid.json lists the 30 classes in the order of the development kit. "imagenet_1k" lists the
+ImageNet-1k classes whose synset in WordNet 3.0 (Copyright 2006 by Princeton University) is the VID
+class's synset or a descendant of it: 288 classes in all, none of them in two VID classes.
+ImageNet-Vid-Robust (Shankar et al., ICCV 2021) has the same mapping.
 """
 
 import functools
@@ -16,30 +16,32 @@ from .imagenet import read_class_list
 from .register import register
 
 CLASSES = read_class_list("imagenet_vid.json")
-"""{"wnid", "name", "imagenet_1k": indices of ImageNet-1k's classes} of the classes, by index."""
+"""{"wnid", "name", "imagenet_1k": indices of ImageNet-1k's classes} of each class, by index."""
 
 FIFTHS = (1, 2, 3)
+"""Places of the three frames in a sequence, in fifths of its length."""
 
 
 def load_imagenet_vid(folder: str, split: str) -> list[dict]:
-    """Data set dicts of three frames a sequence, near 1/5, 2/5 and 3/5 of it.
+    """Dataset dicts of three frames per sequence, near 1/5, 2/5 and 3/5 of the sequence.
 
-    Of n frames these are the ones of index n // 5, 2n // 5 and 3n // 5 from 0. Where nothing is
-    annotated in one of them, the next frame with an annotation takes its place; where none follows,
-    it is left out. No frame is taken twice, so sequences below 4 frames give fewer.
+    In a sequence of n frames they have the indices n // 5, 2n // 5 and 3n // 5, counted from 0. A
+    frame without annotated objects is replaced by the next frame that has some, or skipped where no
+    such frame follows. No frame is used twice, so sequences of less than 4 frames give fewer.
 
     Args:
-        folder: ILSVRC2015, with Annotations/VID/<split> and Data/VID/<split>. There, frames are
-            <sequence>/<number>.xml and .JPEG, or one folder deeper, as in training.
+        folder: path of ILSVRC2015, with Annotations/VID/<split> and Data/VID/<split>. In them,
+            frames are <sequence>/<number>.xml and .JPEG, or one folder deeper, as in training.
         split: "train" or "val".
 
     Returns:
-        {"file_name", "image_id": the path from Data/VID/<split> with forward slashes,
-        "vid_classes": sorted indices into :data:`CLASSES` of what is annotated}, sorted by path.
+        {"file_name", "image_id": path relative to Data/VID/<split> with forward slashes,
+        "vid_classes": sorted indices into :data:`CLASSES` of the annotated classes} for each frame,
+        sorted by path.
 
     Raises:
-        InputError: a folder without sequences, an annotation that is no whole XML or has another
-            class, a frame without its image.
+        InputError: the folder has no sequences; an annotation is no whole XML or has another
+            class; or a frame has no image.
     """
     annotations = os.path.join(folder, "Annotations", "VID", split)
     images = os.path.join(folder, "Data", "VID", split)
@@ -60,8 +62,11 @@ def load_imagenet_vid(folder: str, split: str) -> list[dict]:
 
 
 def find_sequences(annotations: str) -> dict[str, list[str]]:
-    """{path of the sequence from ``annotations``: its frames, sorted, without suffix}, sorted."""
-    sequences = {}
+    """{path relative to ``annotations``: sorted names of frames} of each sequence, sorted by path.
+
+    The names have no suffix.
+    """
+    sequences: dict[str, list[str]] = {}
     for path, _, files in os.walk(annotations):
         frames = sorted(os.path.splitext(f)[0] for f in files if f.endswith(".xml"))
         if frames:
@@ -70,12 +75,12 @@ def find_sequences(annotations: str) -> dict[str, list[str]]:
 
 
 def choose_frames(paths: list[str]) -> dict[int, list[int]]:
-    """{index: annotated classes} of the frames that stand for a sequence.
+    """{index: annotated classes} of the frames that represent a sequence.
 
     Args:
-        paths: the annotations of all its frames, in order.
+        paths: annotation files of all frames of the sequence, in order.
     """
-    chosen = {}
+    chosen: dict[int, list[int]] = {}
     for fifth in FIFTHS:
         for index in range(fifth * len(paths) // 5, len(paths)):
             classes = read_classes(paths[index])
@@ -86,10 +91,10 @@ def choose_frames(paths: list[str]) -> dict[int, list[int]]:
 
 
 def read_classes(path: str) -> list[int]:
-    """Sorted indices of the classes that an annotation (XML) names, each once.
+    """Sorted indices of the classes in an annotation file (XML), without repeats.
 
     Raises:
-        InputError: no whole XML, or an object of another class.
+        InputError: the file is no whole XML, or names another class.
     """
     try:
         names = ET.parse(path).findall("object/name")
@@ -105,10 +110,10 @@ def read_classes(path: str) -> list[int]:
 
 
 def register_imagenet_vid(root: str) -> None:
-    """Register `imagenet_vid_{train,val}`, to be found in ``root``/ILSVRC2015.
+    """Registers ``imagenet_vid_{train,val}`` in ``root``/ILSVRC2015.
 
     The metadata has "classes" (names) and "wnids" of the 30 classes, and "imagenet_1k": a list of
-    indices for each. Nothing there is read before loading, which raises as
+    indices for each class. No file is read before loading. For the errors of loading see
     :func:`load_imagenet_vid`.
     """
     folder = os.path.join(root, "ILSVRC2015")

@@ -1,16 +1,16 @@
 """Nuclei of the Data Science Bowl 2018 (BBBC038v1, stage 1) for instance segmentation.
 
-Folders are those that the download unpacks to:
+The download unpacks to these folders:
 
     <root>/nuclei/stage1_train/<id>
         images/<id>.png         RGBA
-        masks/<any name>.png    one object each: 0 outside, any other value inside
+        masks/<any name>.png    one per object: 0 outside, any other value inside
 
 Converting the masks adds <root>/nuclei/annotations/instances_{train,val}.json in COCO's format.
 
-The labels of the test set are not part of the download, so stage1_train is split. nuclei_train.txt
-and nuclei_val.txt, beside this file, list the ids; :mod:`.nuclei_split` says how they were chosen.
-Images that neither file lists are ignored: a few images of the first release have no usable masks.
+The download has no labels of the test set, so stage1_train is split. nuclei_train.txt and
+nuclei_val.txt in this folder list the ids; :mod:`.nuclei_split` says how they were chosen. Images
+that neither file lists are ignored: a few images of the first release have no usable masks.
 """
 
 import os
@@ -31,21 +31,21 @@ CLASSES = ["nucleus"]
 COLORS = [[70, 130, 230]]
 REMEDY = "convert the masks with: python tools/prepare_nuclei.py"
 MAX_OVERLAP = 0.1
-"""Fraction of a mask that may belong to earlier masks of its image, too. A few masks touch."""
+"""Maximum fraction of a mask that earlier masks of the image also cover. A few masks overlap."""
 
 
 def image_folder(root: str) -> str:
-    """The folder of all images under ``root``."""
+    """Path of the folder of all images under ``root``."""
     return os.path.join(root, "nuclei", "stage1_train")
 
 
 def annotation_file(root: str, split: str) -> str:
-    """The COCO JSON of a split under ``root``."""
+    """Path of the COCO JSON of a split under ``root``."""
     return os.path.join(root, "nuclei", "annotations", f"instances_{split}.json")
 
 
 def read_split(split: str) -> list[str]:
-    """Ids of the images of "train" or "val", sorted."""
+    """Sorted ids of the images in "train" or "val"."""
     text = resources.files(__package__).joinpath(f"nuclei_{split}.txt").read_text(encoding="utf-8")
     return text.split()
 
@@ -61,7 +61,7 @@ def convert_nuclei(root: str, split: str) -> bool:
         False if the file already exists; it is kept.
 
     Raises:
-        InputError: naming the file that is missing, unreadable or illegal.
+        InputError: a file is missing, unreadable or illegal. The message names it.
     """
     target = annotation_file(root, split)
     if os.path.exists(target):
@@ -75,14 +75,16 @@ def coco_annotations(folder: str, ids: list[str], title: str = "images") -> dict
 
     Args:
         folder: parent of the images' own folders.
-        ids: names of these folders. The number of an image in COCO's sense is its position, from 1.
+        ids: names of the images' folders. An image's id in the annotations is its position in this
+            list, from 1.
         title: label of the progress bar.
 
     Raises:
-        InputError: as :func:`read_masks`; a folder or an image that is missing or unreadable.
+        InputError: a folder or an image is missing or unreadable; see also :func:`read_masks`.
     """
     _check_folders(folder, ids)
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for number, name in enumerate(tqdm(ids, desc=title, unit="img"), 1):
         file_name = f"{name}/images/{name}.png"
         path = os.path.join(folder, file_name)
@@ -100,12 +102,13 @@ def read_masks(folder: str, size: tuple[int, int]) -> list[np.ndarray]:
     Hidden files, such as those that archive programs leave behind, are ignored.
 
     Args:
-        folder: with one PNG for each object.
+        folder: folder with one PNG per object.
         size: (height, width) of the image.
 
     Raises:
-        InputError: no masks; a file that is no readable PNG of one channel and the image's size; an
-            empty mask; one that overlaps earlier masks by more than :data:`MAX_OVERLAP`.
+        InputError: there are no masks; a file is no readable single-channel PNG of the image's
+            size; a mask is empty; or a mask overlaps earlier masks by more than
+            :data:`MAX_OVERLAP`.
     """
     taken, masks = np.zeros(size, bool), []
     for path in _mask_files(folder):
@@ -143,7 +146,7 @@ def _check_folders(folder: str, ids: list[str]) -> None:
 
 
 def _encode(mask: np.ndarray) -> dict:
-    """What COCO says of an object: run-length code, box, area."""
+    """COCO's fields of an object: run-length code, box, area."""
     code = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return {
         "category_id": 1,

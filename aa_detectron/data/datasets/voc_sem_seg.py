@@ -1,16 +1,16 @@
 """PASCAL VOC 2012 for semantic segmentation, and SBD's larger training set.
 
-Folders are those that the downloads unpack to:
+The downloads unpack to these folders:
 
     <root>/VOCdevkit/VOC2012 (or Detectron2's <root>/VOC2012)
         JPEGImages/<id>.jpg
-        SegmentationClass/<id>.png              colours
-        ImageSets/Segmentation/<split>.txt      ids, one a line
+        SegmentationClass/<id>.png              colors
+        ImageSets/Segmentation/<split>.txt      ids, one per line
     <root>/benchmark_RELEASE/dataset            SBD (Hariharan et al., ICCV 2011)
         cls/<id>.mat
         train.txt, val.txt
 
-Converting the labels to ids adds to the first
+Converting the labels to ids adds to VOC2012:
 
         SegmentationClass_detectron2/<id>.png
         SegmentationClassAug_detectron2/<id>.png, ImageSets/Segmentation/train_aug.txt
@@ -41,22 +41,22 @@ FOLDERS = ("VOCdevkit/VOC2012", "VOC2012")
 LABELS = "SegmentationClass_detectron2"
 LABELS_AUG = "SegmentationClassAug_detectron2"
 SPLITS = {"train": LABELS, "val": LABELS, "trainval": LABELS, "train_aug": LABELS_AUG}
-"""Splits, and where their labels are."""
+"""Folder of the label maps of each split."""
 
 
-def colour_map(count: int) -> list[list[int]]:
+def color_map(count: int) -> list[list[int]]:
     """RGB of the first labels: bit i of a label goes to bit 7 - i // 3 of channel i % 3."""
-    colours = np.zeros((count, 3), int)
+    colors = np.zeros((count, 3), int)
     for bit in range(8):
-        colours[:, bit % 3] |= (np.arange(count) >> bit & 1) << 7 - bit // 3
-    return colours.tolist()
+        colors[:, bit % 3] |= (np.arange(count) >> bit & 1) << 7 - bit // 3
+    return colors.tolist()
 
 
 def find_voc(root: str) -> Path:
     """The folder of VOC 2012 in ``root``.
 
     Raises:
-        InputError: neither of :data:`FOLDERS` is there.
+        InputError: ``root`` has none of :data:`FOLDERS`.
     """
     folders = [Path(root, folder) for folder in FOLDERS]
     for folder in folders:
@@ -69,7 +69,7 @@ def read_ids(path: Path, remedy: str = "") -> list[str]:
     """The ids of a split list.
 
     Raises:
-        InputError: no such file, an empty one, one that is no text, or an id with a folder.
+        InputError: the file is missing, empty or no text, or an id names a folder.
     """
     try:
         ids = path.read_text(encoding="utf-8").split()
@@ -87,12 +87,16 @@ def read_ids(path: Path, remedy: str = "") -> list[str]:
 
 
 def load_voc_sem_seg(root: str, split: str) -> list[dict]:
-    """Data set dicts of a split: "file_name", "sem_seg_file_name", "image_id".
+    """Dataset dicts of a split: "file_name", "sem_seg_file_name", "image_id".
 
     No image is opened.
 
+    Args:
+        root: parent of the folders of VOC and SBD.
+        split: one of :data:`SPLITS`.
+
     Raises:
-        InputError: a folder, list, image or label map that is not there.
+        InputError: a folder, list, image or label map is missing.
     """
     folder = find_voc(root)
     command = "sbd" if split == "train_aug" else "voc"
@@ -117,7 +121,7 @@ def load_voc_sem_seg(root: str, split: str) -> list[dict]:
 
 
 def register_voc_sem_seg(root: str) -> None:
-    """Register `voc_2012_sem_seg_{train,val,trainval,train_aug}`; no file is read."""
+    """Registers ``voc_2012_sem_seg_{train,val,trainval,train_aug}``; no file is read."""
     for split in SPLITS:
         register(
             f"voc_2012_sem_seg_{split}",
@@ -125,15 +129,15 @@ def register_voc_sem_seg(root: str) -> None:
             evaluator_type="sem_seg",
             ignore_label=IGNORE_LABEL,
             stuff_classes=list(CLASSES),
-            stuff_colors=colour_map(len(CLASSES)),
+            stuff_colors=color_map(len(CLASSES)),
         )
 
 
 def plan_voc(root: str) -> Iterator[Conversion]:
-    """The label maps of VOC to convert: palette images, whose indices are the ids.
+    """VOC's label maps to convert: palette images, whose indices are the ids.
 
     Raises:
-        InputError: a folder or list that is not there.
+        InputError: a folder or list is missing.
     """
     folder = find_voc(root)
     for i in read_ids(_list_path(folder, "trainval")):
@@ -142,18 +146,18 @@ def plan_voc(root: str) -> Iterator[Conversion]:
 
 
 def plan_sbd(root: str) -> Iterator[Conversion]:
-    """The label maps of train_aug: VOC's train, SBD's train and val, less VOC's val.
+    """The label maps of train_aug to convert: VOC's train, SBD's train and val, without VOC's val.
 
-    Where VOC has labels of its own, these are taken.
+    VOC's label maps take precedence over SBD's.
 
     Raises:
-        InputError: a folder or list that is not there.
+        InputError: a folder or list is missing.
     """
     folder, sbd = find_voc(root), Path(root, "benchmark_RELEASE", "dataset")
-    labelled = set(read_ids(_list_path(folder, "trainval")))
+    labeled = set(read_ids(_list_path(folder, "trainval")))
     for i in train_aug_ids(root):
         target = folder / LABELS_AUG / f"{i}.png"
-        if i in labelled:
+        if i in labeled:
             source = folder / "SegmentationClass" / f"{i}.png"
             yield Conversion(source, target, read_palette_labels)
         else:
@@ -161,10 +165,10 @@ def plan_sbd(root: str) -> Iterator[Conversion]:
 
 
 def train_aug_ids(root: str) -> list[str]:
-    """Sorted ids of train_aug: 10582 of the full data sets.
+    """Sorted ids of train_aug: 10582 with the full datasets.
 
     Raises:
-        InputError: a folder or list that is not there.
+        InputError: a folder or list is missing.
     """
     folder, sbd = find_voc(root), Path(root, "benchmark_RELEASE", "dataset")
     ids = set(read_ids(_list_path(folder, "train")))
@@ -174,14 +178,14 @@ def train_aug_ids(root: str) -> list[str]:
 
 
 def write_train_aug_list(root: str) -> None:
-    """Writes train_aug.txt; to be called when all of its label maps are there."""
+    """Writes train_aug.txt; call it once all label maps of train_aug exist."""
     ids = train_aug_ids(root)
     with replacing(_list_path(find_voc(root), "train_aug")) as temporary:
         temporary.write_text("\n".join(ids) + "\n", encoding="utf-8")
 
 
 def read_palette_labels(path: Path) -> np.ndarray:
-    """(H, W) uint8 indices of a palette image; a map of ids is taken as it is."""
+    """(H, W) uint8 indices of a palette image; a map of ids is returned unchanged."""
     with Image.open(path) as image:
         if image.mode not in ("P", "L"):
             raise ValueError(f"is of mode {image.mode!r}, but must be 'P'")
@@ -189,7 +193,7 @@ def read_palette_labels(path: Path) -> np.ndarray:
 
 
 def read_sbd_labels(path: Path) -> np.ndarray:
-    """(H, W) uint8 labels of a file of SBD."""
+    """(H, W) uint8 labels in a file of SBD."""
     return loadmat(path)["GTcls"]["Segmentation"][0, 0].astype(np.uint8)
 
 

@@ -1,8 +1,7 @@
 """Shifted pairs of every task.
 
-A batch is a flat list of crops. Any Detectron2 model takes such a batch as it takes every other;
-which crop belongs to which pair is in the key "pair" of its dict. Labels are neither needed nor
-used.
+A batch is a flat list of crops, which any Detectron2 model takes. The key "pair" of a crop's dict
+says which pair the crop belongs to. Labels are neither needed nor used.
 """
 
 from .images import NEEDED, get_image_dicts, get_metadata

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class SkippingMapper:
-    """Calls a mapper; where that raises InputError, returns {file name: message} in its place."""
+    """Calls a mapper; returns {file name: message} instead where the mapper raises InputError."""
 
     def __init__(self, mapper: Callable[[dict], list[dict]]):
         self.mapper = mapper
@@ -32,11 +32,11 @@ class SkippingMapper:
 
 
 class SkippingLoader:
-    """Batches of the images of a folder that can be used; the others are named in the log.
+    """Batches of the usable images in a folder; the log names the others.
 
     Args:
-        loader: gives lists of what a :class:`SkippingMapper` returns.
-        name: of the folder.
+        loader: loader whose batches are lists of results of a :class:`SkippingMapper`.
+        name: name of the folder.
 
     Raises (when iterated over):
         InputError: no image can be used.
@@ -50,7 +50,8 @@ class SkippingLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[dict]]:
-        used, skipped = set(), {}
+        used: set[str] = set()
+        skipped: dict[str, str] = {}
         for batch in self.loader:
             for mapped in batch:
                 if isinstance(mapped, dict):
@@ -66,7 +67,7 @@ class SkippingLoader:
         for message in skipped.values():
             logger.warning(f"left out: {message}")
         count = f"{len(skipped)} of {used + len(skipped)} images"
-        # Another process may have images that can be used.
+        # Another process may have usable images.
         if not used and comm.get_world_size() == 1:
             first = next(iter(skipped.values()))
             raise InputError(f"{self.name}: {count} cannot be used: {first}")
@@ -74,7 +75,7 @@ class SkippingLoader:
 
 
 def flatten_pairs(batch: list[list[dict]]) -> list[dict]:
-    """Collates pairs to one flat list: first, second, first, second, ..."""
+    """Collates pairs into one flat list: first, second, first, second, ..."""
     return list(itertools.chain.from_iterable(batch))
 
 
@@ -83,13 +84,13 @@ def build_shifted_pair_loader(
 ) -> DataLoader | SkippingLoader:
     """Test loader of ``TEST.CONSISTENCY.PAIRS_PER_IMAGE`` pairs from every image.
 
-    Unless ``TEST.CONSISTENCY.STRICT``, images of a folder that cannot be read or are too small are
-    left out. Those of a registered data set always raise.
+    Without ``TEST.CONSISTENCY.STRICT``, the loader skips images of a folder that cannot be read or
+    are too small. Such an image in a registered dataset always raises InputError.
 
     Args:
-        cfg: with ``TEST.CONSISTENCY``.
-        name: a registered data set or a folder of images.
-        only: the (image id, number) of the pairs that are wanted; None for all.
+        cfg: config with ``TEST.CONSISTENCY``.
+        name: name of a registered dataset, or path of a folder of images.
+        only: (image id, pair number) of each wanted pair; None for all pairs.
     """
     options = cfg.TEST.CONSISTENCY
     is_classifier = cfg.MODEL.META_ARCHITECTURE == CLASSIFIER

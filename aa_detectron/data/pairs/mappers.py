@@ -1,4 +1,6 @@
-"""Mappers that cut the crops of shifted pairs, in the workers."""
+"""Mappers that cut the crops of shifted pairs in the loader's workers."""
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +16,11 @@ from aa_detectron.errors import InputError
 
 
 class CropMapper:
-    """Cuts crops at original resolution and takes each through the usual test pipeline.
+    """Cuts crops at original resolution and applies the usual test pipeline to each crop.
 
     Args:
-        augmentations: those of testing (the resize).
-        image_format: as ``INPUT.FORMAT``.
+        augmentations: augmentations for testing (the resize).
+        image_format: value of ``INPUT.FORMAT``.
     """
 
     @configurable
@@ -27,7 +29,7 @@ class CropMapper:
         self.image_format = image_format
 
     @classmethod
-    def from_config(cls, cfg: CfgNode):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         return {
             "augmentations": utils.build_augmentation(cfg, is_train=False),
             "image_format": cfg.INPUT.FORMAT,
@@ -50,25 +52,25 @@ class CropMapper:
 class ShiftedPairMapper(CropMapper):
     """Cuts the two crops of a pair.
 
-    Called with {"file_name", "image_id", "pair_number", ...}, returns a list of two dicts in the
-    model's input format, with "height" and "width" of the crop, the image's "file_name" and
+    A call takes {"file_name", "image_id", "pair_number", ...} and returns a list of two dicts in
+    the model's input format, with "height" and "width" of the crop, the image's "file_name" and
     "image_id", and "pair": {"offsets": ((y, x), (y, x)), "number": int, "first": bool,
     "image_size": (height, width)}.
 
     Args:
-        max_shift: S.
-        seed: of the offsets.
-        kwargs: as in the base.
+        max_shift: maximum shift S in pixels, at least 1.
+        seed: seed of the offsets.
+        kwargs: arguments of :class:`CropMapper`.
     """
 
     @configurable
-    def __init__(self, *, max_shift: int, seed: int, **kwargs):
+    def __init__(self, *, max_shift: int, seed: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.max_shift = max_shift
         self.seed = seed
 
     @classmethod
-    def from_config(cls, cfg: CfgNode):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         options = cfg.TEST.CONSISTENCY
         pairs = {"max_shift": options.MAX_SHIFT, "seed": options.SEED}
         return super().from_config(cfg) | pairs
@@ -97,20 +99,22 @@ class ShiftedPairMapper(CropMapper):
 
 
 class ClassificationPairMapper:
-    """Cuts two crops from the centre of an image: the metric of Zhang (ICML 2019).
+    """Cuts two crops from the center of an image: the metric of Zhang (ICML 2019).
 
-    The shorter side is resized to ``resize``, the centre of ``resize`` x ``resize`` cut out, and
-    from it two crops of ``size`` x ``size`` at offsets in {0..S}^2, S the lesser of ``max_shift``
-    and resize - size - 1; with 32, 256 and 224 these are the published {0..31}^2.
+    The shorter side is resized to ``resize``. From the center of ``resize`` x ``resize`` pixels two
+    crops of ``size`` x ``size`` are cut at offsets in {0..S}^2, where S is the lesser of
+    ``max_shift`` and resize - size - 1. With resize 256, size 224 and max_shift 32 the offsets are
+    the published {0..31}^2.
 
-    Called with {"file_name", "image_id", "pair_number", ...}, returns a list of two dicts like
-    those of :class:`ShiftedPairMapper`.
+    A call takes {"file_name", "image_id", "pair_number", ...} and returns a list of two dicts in
+    the format of :class:`ShiftedPairMapper`.
 
     Args:
-        resize, size: in pixels, ``size`` 2 pixels to a quarter less.
-        max_shift: in pixels, at least 1.
-        image_format: as ``INPUT.FORMAT``.
-        seed: of the offsets.
+        resize: length of the resized shorter side in pixels.
+        size: side of the crops in pixels, less than ``resize`` by 2 pixels to a quarter.
+        max_shift: maximum shift in pixels, at least 1.
+        image_format: value of ``INPUT.FORMAT``.
+        seed: seed of the offsets.
     """
 
     @configurable
@@ -123,7 +127,7 @@ class ClassificationPairMapper:
         self.seed = seed
 
     @classmethod
-    def from_config(cls, cfg: CfgNode):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         return {
             "resize": cfg.INPUT.CLASSIFIER.TEST_RESIZE,
             "size": cfg.INPUT.CLASSIFIER.TEST_SIZE,
@@ -156,7 +160,7 @@ class ClassificationPairMapper:
         ]
 
 
-def cut_crop(image, offset: Offset, size: tuple[int, int]):
+def cut_crop(image: np.ndarray, offset: Offset, size: tuple[int, int]) -> np.ndarray:
     """The crop of ``size`` (height, width) of an (H, W, C) image at ``offset`` (y, x)."""
     (y, x), (height, width) = offset, size
     return image[y : y + height, x : x + width]

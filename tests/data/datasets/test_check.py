@@ -6,7 +6,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from PIL import Image
 
-from aa_detectron.data.datasets.check import check_data_set
+from aa_detectron.data.datasets.check import check_dataset
 from aa_detectron.data.pairs import get_image_dicts
 from aa_detectron.errors import InputError
 
@@ -86,7 +86,7 @@ TESTING = {
 
 
 def check(for_training, needs_masks=True):
-    check_data_set(NAME, for_training=for_training, needs_masks=needs_masks)
+    check_dataset(NAME, for_training=for_training, needs_masks=needs_masks)
 
 
 @pytest.mark.parametrize("for_training", [True, False])
@@ -95,7 +95,7 @@ def test_bad_dicts(register, change, expected, for_training):
     dicts = make_dicts()
     change(dicts)
     register(dicts, evaluator_type="coco", thing_classes=["a", "b"])
-    with pytest.raises(InputError, match=f"data set {NAME}, .*{expected}") as error:
+    with pytest.raises(InputError, match=f"dataset {NAME}, .*{expected}") as error:
         check(for_training)
     assert "\n" not in str(error.value)
 

@@ -11,7 +11,7 @@ import pytest
 from coco_files import NAME, forget, make_coco, register, train_net
 
 from aa_detectron.data.datasets import coco_cache, coco_check
-from aa_detectron.data.datasets.check import check_data_set, check_images
+from aa_detectron.data.datasets.check import check_dataset, check_images
 from aa_detectron.data.datasets.coco_check import check_coco, find_facts
 from aa_detectron.data.datasets.coco_rle import decode_runs, rle_problem
 from aa_detectron.errors import InputError, InvalidOption
@@ -191,7 +191,7 @@ def test_rejected_as_data_of_a_test(folder, change, expected):
     change(content)
     register(folder, content)
     with pytest.raises(InputError, match=expected):
-        check_data_set(NAME, for_training=False, needs_masks=False)
+        check_dataset(NAME, for_training=False, needs_masks=False)
         check_images(NAME)
 
 
@@ -238,7 +238,7 @@ def test_no_file(folder, kind):
     elif kind == "binary":
         path.write_bytes(b"\xff\xfe\0")
     with pytest.raises(InputError, match=re.escape(str(path))):
-        check_data_set(NAME, for_training=True, needs_masks=False)
+        check_dataset(NAME, for_training=True, needs_masks=False)
 
 
 def test_data_of_the_test_are_checked_before_the_training(folder, tmp_path):
@@ -255,7 +255,7 @@ def test_data_of_the_test_are_checked_before_the_training(folder, tmp_path):
 def test_other_classes_than_registered(folder):
     register(folder, make_coco(folder), thing_classes=["a", "zebra"])
     with pytest.raises(InputError, match="has 'b' for class 1, but must have the 'zebra'"):
-        check_data_set(NAME, for_training=True, needs_masks=True)
+        check_dataset(NAME, for_training=True, needs_masks=True)
 
 
 def test_two_sets_of_other_classes(folder, tmp_path):
@@ -271,13 +271,13 @@ def test_masks_in_rle_ask_for_another_format(folder):
     content = make_coco(folder)
     content["annotations"][1]["segmentation"] = {"size": [64, 64], "counts": [2048, 2048]}
     register(folder, content)
-    check_data_set(NAME, for_training=True, needs_masks=True, mask_format="bitmask")
-    check_data_set(NAME, for_training=True, needs_masks=False, mask_format="polygon")
+    check_dataset(NAME, for_training=True, needs_masks=True, mask_format="bitmask")
+    check_dataset(NAME, for_training=True, needs_masks=False, mask_format="polygon")
     with pytest.raises(InvalidOption, match="MASK_FORMAT is 'polygon', .* 'bitmask' for .*id 2"):
-        check_data_set(NAME, for_training=True, needs_masks=True, mask_format="polygon")
+        check_dataset(NAME, for_training=True, needs_masks=True, mask_format="polygon")
     content["annotations"][1]["iscrowd"] = 1  # which is not trained on
     register(folder, content)
-    check_data_set(NAME, for_training=True, needs_masks=True, mask_format="polygon")
+    check_dataset(NAME, for_training=True, needs_masks=True, mask_format="polygon")
 
 
 WELL_FORMED = {
@@ -301,14 +301,14 @@ def test_well_formed(folder, change, for_training):
     content = make_coco(folder)
     change(content)
     register(folder, content)
-    check_data_set(NAME, for_training=for_training, needs_masks=True)
+    check_dataset(NAME, for_training=for_training, needs_masks=True)
 
 
 def test_images_alone_can_be_tested(folder):
     content = make_coco(folder)
     del content["annotations"]
     register(folder, content)
-    check_data_set(NAME, for_training=False, needs_masks=True)
+    check_dataset(NAME, for_training=False, needs_masks=True)
 
 
 def test_repeated_annotations_of_minival():

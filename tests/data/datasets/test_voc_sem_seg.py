@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from aa_detectron.data.datasets import voc_sem_seg
 from aa_detectron.data.datasets.conversion import convert_all
-from aa_detectron.data.datasets.voc_sem_seg import colour_map, load_voc_sem_seg
+from aa_detectron.data.datasets.voc_sem_seg import color_map, load_voc_sem_seg
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
 
@@ -26,7 +26,7 @@ def labels_of(image_id, source):
 
 def save_palette(path, labels):
     image = Image.fromarray(labels, mode="P")
-    image.putpalette(np.ravel(colour_map(256)).astype(np.uint8).tolist())
+    image.putpalette(np.ravel(color_map(256)).astype(np.uint8).tolist())
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
 
@@ -90,10 +90,10 @@ def test_an_interrupted_conversion_goes_on(root):
 
 def test_colours_are_those_of_voc():
     """Some that are well known, as the devkit's examples show them."""
-    colours = dict(zip(voc_sem_seg.CLASSES, colour_map(21), strict=True))
+    colours = dict(zip(voc_sem_seg.CLASSES, color_map(21), strict=True))
     assert colours["background"] == [0, 0, 0] and colours["aeroplane"] == [128, 0, 0]
     assert colours["person"] == [192, 128, 128] and colours["tvmonitor"] == [0, 64, 128]
-    assert colour_map(256)[255] == [224, 224, 192]
+    assert color_map(256)[255] == [224, 224, 192]
 
 
 def test_no_folder(tmp_path):

@@ -68,17 +68,17 @@ def draw_image(options: Options, split: str, index: int) -> tuple[np.ndarray, li
     """Image `index` (from 0) of a split; no other image and no other split's size affects it.
 
     Returns:
-        See :func:`.scene.render_scene`.
+        Image and objects, see :func:`.scene.render_scene`.
     """
     rng = np.random.RandomState([options.seed, SPLITS.index(split), index])
     return render_scene(rng, options.height, options.width, split, options.ground, options.texture)
 
 
 def annotate(scene_object: SceneObject) -> dict:
-    """An object as a COCO annotation, which lacks only its ids.
+    """An object as a COCO annotation without ids.
 
-    A whole object without holes is a polygon, any other compressed RLE. Box (XYWH) and area, in
-    px, are those of the visible mask.
+    A fully visible object without holes is a polygon, any other object compressed RLE. Box (XYWH)
+    and area, in px, describe the visible mask.
     """
     rle = coco_mask.encode(np.asfortranarray(scene_object.visible, dtype=np.uint8))
     if scene_object.is_occluded or len(scene_object.polygons) > 1:
@@ -108,7 +108,7 @@ def file_name(index: int) -> str:
 
 
 def _write_image(folder: str, options: Options, split: str, index: int) -> list[dict]:
-    """Draw and save one image and its label map, and return its annotations."""
+    """Draws and saves an image and its label map; returns the annotations of the image."""
     image, objects = draw_image(options, split, index)
     labels = label_map(objects, options.height, options.width)
     for kind, pixels in ((split, image), (f"sem_seg_{split}", labels)):
@@ -118,7 +118,7 @@ def _write_image(folder: str, options: Options, split: str, index: int) -> list[
 
 
 def _write_single(folder: str, options: Options, split: str, index: int) -> None:
-    """Draw and save an image of a single object to the folder of its class; the classes in turn."""
+    """Draws and saves an image of a single object; consecutive images have consecutive classes."""
     category = CLASSES[index % len(CLASSES)]
     rng = np.random.RandomState([options.seed, SPLITS.index(split), index])
     size = options.height, options.width
@@ -197,9 +197,10 @@ def _write_all(folder: str, options: Options, workers: int, progress: bool) -> N
 
 
 def _existing_difference(folder: str, options: Options) -> str:
-    """How the dataset in `folder` differs from the one asked for; empty if it does not.
+    """How the dataset in `folder` differs from the requested dataset; empty if they are equal.
 
-    Raises InputError where it is no such dataset, which nobody may replace but the user.
+    Raises:
+        InputError: `folder` is no Shapes dataset, so only the user may remove it.
     """
     try:
         with open(os.path.join(folder, "options.json"), encoding="ascii") as file:
@@ -213,7 +214,7 @@ def _existing_difference(folder: str, options: Options) -> str:
 
 
 def _swap_in(new: str, target: str, attic: str) -> None:
-    """Rename `new` to `target`; what was there is moved to `attic`, or back if that fails."""
+    """Renames `new` to `target`; moves an old `target` to `attic`, and back if that fails."""
     had_one = os.path.lexists(target)
     if had_one:
         os.rename(target, attic)
@@ -228,25 +229,25 @@ def _swap_in(new: str, target: str, attic: str) -> None:
 def make_shapes(
     root: str, options: Options, workers: int = 1, force: bool = False, progress: bool = False
 ) -> bool:
-    """Write Shapes to `root`/shapes, or the folder of its task, all or nothing.
+    """Writes Shapes to the folder of its task in `root`, whole or not at all.
 
-    It is written to a temporary folder beside and renamed at the end, so that an interruption
-    leaves what was there before.
+    The dataset is written to a temporary folder in `root`, which is renamed at the end. An
+    interruption therefore leaves the old content unchanged.
 
     Args:
-        root: parent folder, made if missing.
-        options: what to write.
-        workers: processes, at least 1. They change only the time it takes.
-        force: replace an existing dataset of other options.
-        progress: show a bar on stderr.
+        root: parent folder, created if missing.
+        options: options of the dataset.
+        workers: number of processes, at least 1. It affects only the run time.
+        force: whether to replace a dataset that has other options.
+        progress: whether to show a progress bar on stderr.
 
     Returns:
-        False if this very dataset existed and nothing was done.
+        False if the same dataset already existed and nothing was done.
 
     Raises:
-        InvalidOption: for less than one worker.
-        InputError: if there is a dataset of other options and not `force`; if there is something
-            else in its place; if it cannot be written.
+        InvalidOption: ``workers`` is below 1.
+        InputError: the folder has a dataset with other options and `force` is False; the folder
+            has something else; or the folder cannot be written.
     """
     if workers < 1:
         raise InvalidOption("workers", workers, "at least 1")

@@ -59,7 +59,7 @@ def shape_polygons(name: str, aspect: float, degrees: int, side: float) -> list[
     Args:
         name: one of CLASSES.
         aspect: height : width before rotation, in (0, 1].
-        degrees: the rotation.
+        degrees: angle of the rotation.
         side: length in px of the longer side of the box around the rotated shape.
 
     Returns:
@@ -76,11 +76,12 @@ def shape_polygons(name: str, aspect: float, degrees: int, side: float) -> list[
 
 
 def polygon_mask(polygons: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Rasterize a shape as the COCO API does.
+    """Rasterizes a shape as the COCO API does.
 
     Args:
         polygons: the outer polygon and its holes, each (points, 2) as x, y in px.
-        height, width: image size in px.
+        height: height of the image in px.
+        width: width of the image in px.
 
     Returns:
         (height, width) bool.

@@ -17,26 +17,28 @@ from .geometry import (
 # Difficulty. Levels are of 0..255; raise generate.VERSION with any change here.
 OBJECTS = (3, 6)  # least and most in an image, as far as there is room
 SIDES = (28, 54)  # longest side of an object, % of the image's shorter side
-SMALL_SIDES, SMALL_CHANCE = (16, 28), 8  # the same for small objects, and their fraction in %
+SMALL_SIDES, SMALL_CHANCE = (16, 28), 8  # longest side of small objects, and their fraction in %
 VISIBLE = 70  # least part of an object left visible by those in front, in %
 PLACEMENTS = 20  # attempts to place an object
 CONTRAST = 200  # least difference of mean color from the surroundings, summed over R, G, B
-COLORS = 20  # attempts to reach it
+COLORS = 20  # attempts to reach that contrast
 BASE = (50, 206)  # range of mean colors, short of 0..255 to leave room for texture
-OBJECT_AMPLITUDE = (20, 45)  # of an object's pattern
-GROUND_AMPLITUDE = (8, 28)  # of the ground's patterns
-PHOTO_CONTRAST = 60  # of a photograph on an object, % of its own; more would tear the object apart
-GROUND_CONTRAST = 70  # the same for a photograph as ground
-PLAIN_CHANCE = 30  # objects without any texture, in %
-LIGHT = 25  # of the uneven lighting
-NOISE = 8  # most of the sensor's noise
+OBJECT_AMPLITUDE = (20, 45)  # amplitude of an object's pattern
+GROUND_AMPLITUDE = (8, 28)  # amplitude of the ground's patterns
+PHOTO_CONTRAST = (
+    60  # contrast of a photograph on an object, % of its own; more would split the object
+)
+GROUND_CONTRAST = 70  # contrast of a photograph as ground, % of its own
+PLAIN_CHANCE = 30  # fraction of objects without any texture, in %
+LIGHT = 25  # amplitude of the uneven lighting
+NOISE = 8  # greatest level of the sensor's noise
 SINGLE_SIDES = (35, 60)  # longest side of an object that has an image to itself, in %
-OFF_CENTER = 10  # most that its center is off the image's, in % of the shorter side
+OFF_CENTER = 10  # greatest distance from the image's center along each axis, % of the shorter side
 
 
 @dataclass
 class SceneObject:
-    """An object: its class, polygons in px (the outer one, then holes), and what shows of it."""
+    """An object: its class, polygons in px (the outer polygon, then holes), and visible pixels."""
 
     category: str
     polygons: list[np.ndarray]  # (points, 2) each, rounded to 0.01 px
@@ -73,8 +75,11 @@ def draw_ground(
     """Ground of a scene.
 
     Args:
-        split: "train" or "val"; which parts of the photographs may be seen.
-        source: "procedural", "photo" or "mixed" (one or the other by chance).
+        rng: generator of all random numbers.
+        height: height in px.
+        width: width in px.
+        split: "train" or "val"; it selects the parts of the photographs.
+        source: "procedural", "photo" or "mixed" (either at random).
 
     Returns:
         (height, width, 3) int32, about 0..255.
@@ -111,7 +116,7 @@ def draw_detail(
 
 
 def _contrasting_color(rng: np.random.RandomState, surroundings: np.ndarray) -> np.ndarray:
-    """A random mean color that differs from that of `surroundings` ((N, 3)): (3,) ints."""
+    """A random mean color that contrasts with `surroundings` ((N, 3)): (3,) ints."""
     mean = surroundings.sum(axis=0) // max(1, len(surroundings))
     colors = rng.randint(*BASE, (COLORS, 3))
     differences = np.abs(colors - mean).sum(axis=1)
@@ -137,7 +142,7 @@ def _random_polygons(
 def _place(
     rng: np.random.RandomState, objects: list[SceneObject], height: int, width: int
 ) -> SceneObject | None:
-    """A new object that leaves enough of those behind it visible, or None if there is no room."""
+    """A new object that leaves objects behind it visible enough; None if there is no room."""
     category = CLASSES[rng.randint(len(CLASSES))]
     for _ in range(PLACEMENTS):
         polygons = _random_polygons(rng, category, height, width)
@@ -163,7 +168,7 @@ def _paint(
     split: str,
     source: str,
 ) -> None:
-    """Draw an object over `image` ((height, width, 3) int32), in place."""
+    """Draws an object over `image` ((height, width, 3) int32), in place."""
     rows, columns = _window(scene_object.polygons[0], *image.shape[:2])
     under = image[rows, columns]
     height, width = under.shape[:2]
@@ -181,7 +186,7 @@ def _expose(rng: np.random.RandomState, image: np.ndarray) -> np.ndarray:
     light = textures.smooth_noise(rng, height, width, 64)[..., None] * LIGHT // textures.UNIT
     level = rng.randint(2, NOISE + 1)
     grains = rng.randint(0, 256, (2, *image.shape), dtype=np.uint8).astype(np.int32)
-    # The sum of two even distributions is near enough to the bell curve of a real sensor.
+    # The sum of two uniform distributions is close to a real sensor's normal distribution.
     noise = (grains[0] + grains[1] - 255) * level // 256
     return np.clip(image + light + noise, 0, 255).astype(np.uint8)
 
@@ -189,18 +194,18 @@ def _expose(rng: np.random.RandomState, image: np.ndarray) -> np.ndarray:
 def render_scene(
     rng: np.random.RandomState, height: int, width: int, split: str, ground: str, texture: str
 ) -> tuple[np.ndarray, list[SceneObject]]:
-    """Draw a scene.
+    """Draws a scene.
 
     Args:
-        rng: where all chance comes from.
-        height, width: size in px.
-        split: "train" or "val"; which parts of the photographs may be seen.
-        ground, texture: what ground and objects are covered with: "procedural", "photo" or
-            "mixed".
+        rng: generator of all random numbers.
+        height: height in px.
+        width: width in px.
+        split: "train" or "val"; it selects the parts of the photographs.
+        ground: texture of the ground: "procedural", "photo" or "mixed".
+        texture: texture of the objects: "procedural", "photo" or "mixed".
 
     Returns:
-        The (height, width, 3) uint8 RGB image, and its objects from
-        back to front.
+        The (height, width, 3) uint8 RGB image, and its objects from back to front.
     """
     image = draw_ground(rng, height, width, split, ground).astype(np.int32)
     objects: list[SceneObject] = []
@@ -224,7 +229,7 @@ def render_single(
     ground: str,
     texture: str,
 ) -> np.ndarray:
-    """Draw a scene of a single object, near the center, of a given class.
+    """Draws a scene with a single object of a given class near the center.
 
     Args:
         category: one of CLASSES.

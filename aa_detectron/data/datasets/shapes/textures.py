@@ -18,8 +18,8 @@ PATTERNS = ["grating", "stripes", "checker", "dots"]
 FINEST, COARSEST = 2, 8  # periods of the patterns in px
 UNIT = 256  # amplitude of waves and smooth noise
 
-# From scikit-image's wheel. PNG only, since JPEG decoders differ by a level; of the stereo pair
-# only one view, since a region kept from training in one is seen in the other.
+# Photographs in scikit-image's wheel. Only PNG, since JPEG decoders differ by a level. Only one
+# view of the stereo pair, since the other view shows regions that training must not see.
 PHOTOS = [
     "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel",
     "motorcycle_left",
@@ -93,7 +93,7 @@ def _photo_region(name: str, split: str, factor: int) -> np.ndarray:
 
 
 def _mirrored(rng: np.random.RandomState, length: int, available: int) -> np.ndarray:
-    """`length` consecutive indices below `available`, going back and forth where it is short."""
+    """`length` consecutive indices below `available`, back and forth if `length` is greater."""
     index = rng.randint(max(1, available - length + 1)) + np.arange(length)
     index %= 2 * available
     return np.minimum(index, 2 * available - 1 - index)
