@@ -24,15 +24,15 @@ def config(resize=80, size=64, image_format="RGB"):
 
 @pytest.fixture
 def record(tmp_path):
-    """A pixel's place can be read from its colour: 2 x row, 2 x column."""
+    """A pixel's place can be read from its color: 2 x row, 2 x column."""
     rows, columns = np.mgrid[:100, :120]
     image = np.stack([2 * rows, 2 * columns, 0 * rows], axis=2).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
     return {"file_name": str(tmp_path / "a.png"), "image_id": "a", "category_id": 3}
 
 
-def test_testing_takes_the_centre(record):
-    """100 x 120, not resized: the centre of 64 x 64 starts at row 18, column 28."""
+def test_testing_takes_the_center(record):
+    """100 x 120, not resized: the center of 64 x 64 starts at row 18, column 28."""
     mapped = ClassificationMapper(config(resize=100), is_train=False)(record)
     assert mapped["image"].shape == (3, 64, 64) and mapped["image"].dtype == torch.uint8
     assert (mapped["image"][:2, 0, 0] // 2).tolist() == [18, 28]
@@ -65,10 +65,10 @@ def test_training_crops_and_flips(record):
     assert 0.05 < min(areas) < 0.4 < 0.6 < max(areas) <= 1
 
 
-def test_pair_is_two_crops_of_the_centre(record):
-    """Centre of 80 x 80 after resizing 100 x 120 to 80 x 96, offsets in {0..15}."""
+def test_pair_is_two_crops_of_the_center(record):
+    """Center of 80 x 80 after resizing 100 x 120 to 80 x 96, offsets in {0..15}."""
     mapper = ClassificationPairMapper(config())
-    centre = ClassificationMapper(config(size=80), is_train=False)(record)["image"]
+    center = ClassificationMapper(config(size=80), is_train=False)(record)["image"]
     seen = set()
     for number in range(60):
         first, second = mapper(record | {"pair_number": number})
@@ -76,7 +76,7 @@ def test_pair_is_two_crops_of_the_centre(record):
         offsets = first["pair"]["offsets"]
         assert offsets[0] != offsets[1] and offsets == second["pair"]["offsets"]
         for crop, (y, x) in zip((first, second), offsets, strict=True):
-            assert torch.equal(crop["image"], centre[:, y : y + 64, x : x + 64])
+            assert torch.equal(crop["image"], center[:, y : y + 64, x : x + 64])
             assert (crop["height"], crop["width"], crop["category_id"]) == (64, 64, 3)
         seen |= {y for y, _ in offsets} | {x for _, x in offsets}
     assert seen == set(range(16))

@@ -16,9 +16,9 @@ from aa_detectron.data.pairs import build_shifted_pair_loader, get_image_dicts
 from aa_detectron.errors import InputError
 
 HEIGHT, WIDTH = 40, 56
-GREY = np.linspace(0, 255, HEIGHT * WIDTH).astype(np.uint8).reshape(HEIGHT, WIDTH)
-COLOR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)
-IMAGE, GREY_IMAGE = Image.fromarray(COLOR), Image.fromarray(GREY)
+GRAY = np.linspace(0, 255, HEIGHT * WIDTH).astype(np.uint8).reshape(HEIGHT, WIDTH)
+COLOR = np.stack([GRAY, GRAY[::-1], GRAY[:, ::-1]], axis=2)
+IMAGE, GRAY_IMAGE = Image.fromarray(COLOR), Image.fromarray(GRAY)
 FEW = IMAGE.quantize(16)
 TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE",
          6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}  # fmt: skip
@@ -31,7 +31,7 @@ def saved(image, kind="PNG", **options):
     return content.getvalue()
 
 
-def grey(levels):
+def gray(levels):
     return np.repeat(np.asarray(levels)[..., None], 3, axis=2)
 
 
@@ -44,7 +44,7 @@ def exif(number):
 
 def with_alpha(image, mode):
     made = image.convert(mode)
-    made.putalpha(Image.fromarray(GREY[::-1].copy()))
+    made.putalpha(Image.fromarray(GRAY[::-1].copy()))
     return made
 
 
@@ -57,7 +57,7 @@ def cv2_png(levels):
 
 
 def pgm_of_16_bits():
-    return b"P5 %d %d 65535\n" % (WIDTH, HEIGHT) + (GREY.astype(">u2") * 257).tobytes()
+    return b"P5 %d %d 65535\n" % (WIDTH, HEIGHT) + (GRAY.astype(">u2") * 257).tobytes()
 
 
 def chunk(kind, content):
@@ -84,24 +84,24 @@ GOOD = {
     "RGB webp": ("webp", saved(IMAGE, "WEBP", lossless=True), COLOR),
     "PNG named jpg": ("jpg", PNG, COLOR),
     "capitals": ("PNG", PNG, COLOR),
-    "grey": ("png", saved(GREY_IMAGE), grey(GREY)),
-    "grey jpeg": ("jpeg", saved(GREY_IMAGE, "JPEG", quality=100), None),
-    "grey with alpha": ("png", saved(with_alpha(GREY_IMAGE, "LA"), "PNG"), grey(GREY)),
+    "gray": ("png", saved(GRAY_IMAGE), gray(GRAY)),
+    "gray jpeg": ("jpeg", saved(GRAY_IMAGE, "JPEG", quality=100), None),
+    "gray with alpha": ("png", saved(with_alpha(GRAY_IMAGE, "LA"), "PNG"), gray(GRAY)),
     "alpha": ("png", saved(with_alpha(IMAGE, "RGBA")), COLOR),
     "alpha webp": ("webp", saved(with_alpha(IMAGE, "RGBA"), "WEBP", lossless=True, exact=True),
                    COLOR),
     "palette": ("png", saved(FEW), np.asarray(FEW.convert("RGB"))),
     "palette, transparent": ("png", saved(FEW, transparency=3), np.asarray(FEW.convert("RGB"))),
-    "one bit": ("png", saved(Image.fromarray(GREY > 99)), grey(255 * (GREY > 99))),
+    "one bit": ("png", saved(Image.fromarray(GRAY > 99)), gray(255 * (GRAY > 99))),
     "CMYK": ("tif", saved(IMAGE.convert("CMYK"), "TIFF"), COLOR),
     "CMYK jpeg": ("jpg", saved(IMAGE.convert("CMYK"), "JPEG", quality=100), None),
-    "grey of 16 bits": ("png", wide(GREY.astype(np.uint16) * 257), grey(GREY)),
-    "16 bits, lower ones differ": ("png", wide(GREY.astype(np.uint16) * 256 + 255), grey(GREY)),
-    "12 bits": ("png", wide(GREY.astype(np.uint16) * 16), grey(GREY // 16)),
-    "tiff of 16 bits": ("tif", wide(GREY.astype(np.uint16) * 257, "TIFF"), grey(GREY)),
-    "pgm of 16 bits": ("ppm", pgm_of_16_bits(), grey(GREY)),
+    "gray of 16 bits": ("png", wide(GRAY.astype(np.uint16) * 257), gray(GRAY)),
+    "16 bits, lower ones differ": ("png", wide(GRAY.astype(np.uint16) * 256 + 255), gray(GRAY)),
+    "12 bits": ("png", wide(GRAY.astype(np.uint16) * 16), gray(GRAY // 16)),
+    "tiff of 16 bits": ("tif", wide(GRAY.astype(np.uint16) * 257, "TIFF"), gray(GRAY)),
+    "pgm of 16 bits": ("ppm", pgm_of_16_bits(), gray(GRAY)),
     "color of 16 bits": ("png", cv2_png(COLOR[..., ::-1].astype(np.uint16) * 257), COLOR),
-    "two frames": ("png", saved(IMAGE, save_all=True, append_images=[GREY_IMAGE]), COLOR),
+    "two frames": ("png", saved(IMAGE, save_all=True, append_images=[GRAY_IMAGE]), COLOR),
     **{f"EXIF {n}": ("png", exif(n), COLOR) for n in range(1, 9)},
 }  # fmt: skip
 BAD = {
@@ -126,8 +126,8 @@ BAD = {
     "TIFF with a broken directory": ("tif", b"II*\0\x08\0\0\0" + b"\xff" * 50),
     "PPM of words": ("ppm", b"P6 a b c\n"),
     "PPM of text size": ("ppm", b"P6 99999999999999999999 2 255\n"),
-    "integers of 32 bits": ("tif", wide(GREY.astype(np.int32) * 1000, "TIFF")),
-    "floats": ("tif", wide(GREY.astype(np.float32), "TIFF")),
+    "integers of 32 bits": ("tif", wide(GRAY.astype(np.int32) * 1000, "TIFF")),
+    "floats": ("tif", wide(GRAY.astype(np.float32), "TIFF")),
     "one pixel": ("png", saved(IMAGE.crop((0, 0, 1, 1)))),
     "one row": ("png", saved(IMAGE.crop((0, 0, 56, 1)))),
     "3 rows": ("png", saved(IMAGE.crop((0, 0, 56, 3)))),

@@ -64,7 +64,7 @@ def test_another_mode(path, read, mode):
 
 
 def test_detectron2_would_take_a_palettes_brightness_for_labels(path):
-    """Why palette images are refused."""
+    """Why palette images are rejected."""
     from detectron2.data.detection_utils import read_image
 
     image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")

@@ -47,8 +47,8 @@ def test_resize_crop_flip(record):
         mapped = mapper(record)
         assert mapped["image"].shape[-2:] == mapped["sem_seg"].shape == (48, 50)
         bright = mapped["image"][0] > 100
-        labelled = mapped["sem_seg"] != 255
-        agree = (bright == (mapped["sem_seg"] == 1))[labelled].float().mean()
+        labeled = mapped["sem_seg"] != 255
+        agree = (bright == (mapped["sem_seg"] == 1))[labeled].float().mean()
         assert agree > 0.95  # but for the edges of what was enlarged
         seen.add(int(bright.sum()))
     assert len(seen) > 5

@@ -80,7 +80,7 @@ def test_seed(folder):
     assert first != second
 
 
-def test_neither_data_set_nor_folder():
+def test_neither_dataset_nor_folder():
     with pytest.raises(InputError, match="TEST.CONSISTENCY.DATASETS: 'nowhere' is neither"):
         get_image_dicts("nowhere")
 

@@ -1,4 +1,4 @@
-"""A model that gives back the annotations scores 100 on every well-formed variant of a data set."""
+"""A model that gives back the annotations scores 100 on every well-formed variant of a dataset."""
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -95,7 +95,7 @@ def exif_of_a_quarter_turn():
 
 
 IMAGES = {
-    "grey": ("png", lambda image: image.convert("L"), {}),
+    "gray": ("png", lambda image: image.convert("L"), {}),
     "16 bits": ("png", in_16_bits, {}),
     "palette": ("png", lambda image: image.quantize(8), {}),
     "CMYK": ("jpg", lambda image: image.convert("CMYK"), {}),
@@ -105,7 +105,7 @@ IMAGES = {
 
 
 class Perfect:
-    """Finds the objects of the data set, also in crops, by the image's id."""
+    """Finds the objects of the dataset, also in crops, by the image's id."""
 
     def __init__(self, dicts):
         self.dicts = {image["image_id"]: image for image in dicts}
@@ -178,7 +178,7 @@ def test_variants_of_the_images(folder, tmp_path, suffix, change, options):
 
 
 def to_dicts(content, folder, image_id=int):
-    """The data set as a loader of a user's own would give it."""
+    """The dataset as a loader of a user's own would give it."""
     return [
         {
             "file_name": str(folder / image["file_name"]),

@@ -38,7 +38,7 @@ def image(number):
 
 
 @pytest.fixture(autouse=True)
-def data_set():
+def dataset():
     DatasetCatalog.register(NAME, lambda: [image(number) for number in range(11)])
     MetadataCatalog.get(NAME).thing_classes = ["often", "seldom"]
     yield

@@ -54,7 +54,7 @@ def test_keypoint_sigmas_are_used(register, tmp_path):
     assert isinstance(evaluator, COCOEvaluator) and evaluator._kpt_oks_sigmas == [0.1, 0.2]
 
 
-def test_every_data_set_has_its_file_of_accuracy(register, tmp_path):
+def test_every_dataset_has_its_file_of_accuracy(register, tmp_path):
     cfg = small_config(tmp_path)
     for number, name in enumerate(("tests/a_b", "tests_a/b")):
         evaluator = build_evaluator(cfg, register(name, evaluator_type="classification"))

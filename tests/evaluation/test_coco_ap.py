@@ -8,7 +8,7 @@ from pycocotools.cocoeval import COCOeval
 from aa_detectron.evaluation.coco_ap import compare, mean_percent, precision, quiet
 
 
-def data_set(images, rng):
+def dataset(images, rng):
     """Objects in three categories, some in crowds, and boxes near them."""
     truth, found = [], []
     for image in range(images):
@@ -31,7 +31,7 @@ def data_set(images, rng):
 
 
 def test_precision_is_that_of_cocoeval():
-    truth, found = data_set(15, np.random.default_rng(0))
+    truth, found = dataset(15, np.random.default_rng(0))
     evaluation = COCOeval(truth, found, "bbox")
     with quiet():
         evaluation.evaluate()
@@ -47,8 +47,8 @@ def test_precision_is_that_of_cocoeval():
 
 
 def test_images_can_be_left_out_and_come_twice():
-    """As in a data set of these images alone."""
-    truth, found = data_set(6, np.random.default_rng(1))
+    """As in a dataset of these images alone."""
+    truth, found = dataset(6, np.random.default_rng(1))
     compared = compare(truth, found, "bbox")
     evaluation = COCOeval(truth, found, "bbox")
     evaluation.params.imgIds = [1, 4]

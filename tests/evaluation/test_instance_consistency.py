@@ -19,7 +19,7 @@ from aa_detectron.evaluation.pair_evaluator import InstanceConsistencyEvaluator,
 
 
 class BrightThings:
-    """A model without weights: every colour of a crop's squares is an instance of its own class.
+    """A model without weights: every color of a crop's squares is an instance of its own class.
 
     Args:
         wavers: does not see things in crops that start at an odd row.

@@ -69,7 +69,7 @@ def detection(image, category, box, rng):
 
 
 def repeated(truth, found, counts):
-    """The data set with each image as often as it counts, under new ids."""
+    """The dataset with each image as often as it counts, under new ids."""
     images, annotations, detections = [], [], []
     for image, count in enumerate(counts):
         for _ in range(count):

@@ -18,7 +18,7 @@ from aa_detectron.evaluation import (
     SemSegConsistencyEvaluator,
 )
 
-NAME = "grey_levels"
+NAME = "gray_levels"
 
 
 def see_levels(crops):
@@ -34,7 +34,7 @@ def see_levels(crops):
 
 
 @pytest.fixture
-def data_set(tmp_path):
+def dataset(tmp_path):
     """Six images of 48 x 64; their left half has no label."""
     records = []
     for number in range(6):
@@ -64,11 +64,11 @@ def evaluate(model=see_levels, output_dir=None, ignore_label=None, **options):
     return inference_on_dataset(model, build_shifted_pair_loader(cfg, NAME), evaluators)
 
 
-def test_only_what_the_model_gives_is_compared(data_set):
+def test_only_what_the_model_gives_is_compared(dataset):
     assert evaluate().keys() == {"consistency_sem_seg"}
 
 
-def test_disagreement_is_the_top_row(data_set, tmp_path):
+def test_disagreement_is_the_top_row(dataset, tmp_path):
     scores = evaluate(output_dir=tmp_path)["consistency_sem_seg"]
     report = json.loads((tmp_path / f"consistency_sem_seg_{NAME}.json").read_text())
     shares = []
@@ -86,7 +86,7 @@ def test_disagreement_is_the_top_row(data_set, tmp_path):
     assert [p["image_id"] for p in report["pairs"][::3]] == [f"{i}.png" for i in range(6)]
 
 
-def test_labelled_pixels_only(data_set, tmp_path):
+def test_labeled_pixels_only(dataset, tmp_path):
     evaluate(output_dir=tmp_path, ignore_label=255)
     pairs = json.loads((tmp_path / f"consistency_sem_seg_{NAME}.json").read_text())["pairs"]
     for pair in pairs:
@@ -95,7 +95,7 @@ def test_labelled_pixels_only(data_set, tmp_path):
         assert pair["sem_seg"]["pixels"] == (36 - abs(y0 - y1)) * (right - left)
 
 
-def test_scores_can_be_computed_from_the_file(data_set, tmp_path):
+def test_scores_can_be_computed_from_the_file(dataset, tmp_path):
     kept = evaluate(output_dir=tmp_path)["consistency_sem_seg"]
     report = json.loads((tmp_path / f"consistency_sem_seg_{NAME}.json").read_text())
     again = score_label_pairs(report["pairs"], report["class_names"])
@@ -104,28 +104,28 @@ def test_scores_can_be_computed_from_the_file(data_set, tmp_path):
         assert value == kept[key] or (math.isnan(value) and math.isnan(kept[key])), key
 
 
-def test_results_do_not_depend_on_the_batch(data_set):
+def test_results_do_not_depend_on_the_batch(dataset):
     np.testing.assert_equal(evaluate(), evaluate(PAIRS_PER_BATCH=4))
 
 
-def test_records_are_in_the_order_of_their_ids(data_set, tmp_path):
+def test_records_are_in_the_order_of_their_ids(dataset, tmp_path):
     """Several processes, say, bring them in another order."""
     evaluate(output_dir=tmp_path)
     path = tmp_path / f"consistency_sem_seg_{NAME}.json"
     expected = path.read_text()
-    data_set.reverse()
+    dataset.reverse()
     evaluate(output_dir=tmp_path)
     assert path.read_text() == expected
 
 
-def test_label_map_of_another_size(data_set):
-    path = data_set[2]["sem_seg_file_name"]
+def test_label_map_of_another_size(dataset):
+    path = dataset[2]["sem_seg_file_name"]
     Image.fromarray(np.zeros((48, 60), np.uint8)).save(path)
     with pytest.raises(InputError, match=f"{path}: .*48x60.*48x64"):
         evaluate(ignore_label=255)
 
 
-def test_no_label_map(data_set):
-    del data_set[0]["sem_seg_file_name"]
+def test_no_label_map(dataset):
+    del dataset[0]["sem_seg_file_name"]
     with pytest.raises(InputError, match="0.png: has no label map"):
         evaluate(ignore_label=255)

@@ -190,10 +190,10 @@ NAME = "tests_of_worst_shift"
 
 
 class Seeing:
-    """A model without weights: every grey level of a window is an instance.
+    """A model without weights: every gray level of a window is an instance.
 
     Args:
-        blind: offsets (y, x), relative to the centre window, from which it does not see the
+        blind: offsets (y, x), relative to the center window, from which it does not see the
             brightest object of an image.
         ghosts: offsets from which it sees something where there is nothing.
         masks: whether it has masks.
@@ -207,8 +207,8 @@ class Seeing:
 
     def _instances(self, item):
         image = item["image"][0]
-        centre = min(41, min(item["window"]["image_size"]) // 4) // 2
-        shift = tuple(offset - centre for offset in item["window"]["offset"])
+        center = min(41, min(item["window"]["image_size"]) // 4) // 2
+        shift = tuple(offset - center for offset in item["window"]["offset"])
         levels = [v for v in image.unique().tolist() if v > 0]
         if shift in self.blind:
             levels = levels[:-1]
@@ -227,7 +227,7 @@ class Seeing:
 
 
 @pytest.fixture
-def data_set(tmp_path):
+def dataset(tmp_path):
     """Two images with a dark and a light object each, and one without any."""
     images, annotations = [], []
     for number in range(3):
@@ -272,7 +272,7 @@ def shifts(output, task="segm"):
     return {image["image_id"]: tuple(image[task]) for image in images}
 
 
-def test_a_model_that_sees_the_pixels(data_set):
+def test_a_model_that_sees_the_pixels(dataset):
     results = evaluate(Seeing())
     assert results.keys() == {"worst_shift_bbox", "worst_shift_segm"}
     for scores in results.values():
@@ -281,7 +281,7 @@ def test_a_model_that_sees_the_pixels(data_set):
 
 
 @pytest.mark.parametrize("shift", [(-1, 0), (0, 2), (0, 5)])
-def test_one_bad_shift_is_enough(shift, data_set, tmp_path):
+def test_one_bad_shift_is_enough(shift, dataset, tmp_path):
     """At it, one of two classes is missed in both images: AP falls by half."""
     scores = evaluate(Seeing(blind=[shift]), tmp_path)["worst_shift_segm"]
     assert scores["AP"] == pytest.approx(50)
@@ -290,26 +290,26 @@ def test_one_bad_shift_is_enough(shift, data_set, tmp_path):
     assert found[0] == found[1] == shift
 
 
-def test_the_centre_is_not_among_the_shifts(data_set):
+def test_the_center_is_not_among_the_shifts(dataset):
     scores = evaluate(Seeing(blind=[(0, 0)]))["worst_shift_bbox"]
     assert scores["AP"] == pytest.approx(100) and scores["unshifted_AP"] == pytest.approx(50)
 
 
-def test_false_positives_where_nothing_is(data_set, tmp_path):
+def test_false_positives_where_nothing_is(dataset, tmp_path):
     """They decide in the image without objects, and among equals."""
     evaluate(Seeing(ghosts=[(-5, 0)], blind=[(1, 0)]), tmp_path)
     found = shifts(tmp_path)
     assert found == {0: (1, 0), 1: (1, 0), 2: (-5, 0)}
 
 
-def test_model_without_masks(data_set):
+def test_model_without_masks(dataset):
     results = evaluate(Seeing(masks=False))
     assert results.keys() == {"worst_shift_bbox"}
     assert results["worst_shift_bbox"]["AP"] == pytest.approx(100)
 
 
-def test_objects_without_masks(data_set):
-    path = data_set / "all.json"
+def test_objects_without_masks(dataset):
+    path = dataset / "all.json"
     content = json.loads(path.read_text())
     del content["annotations"][0]["segmentation"]
     path.write_text(json.dumps(content))
@@ -318,7 +318,7 @@ def test_objects_without_masks(data_set):
         evaluate(Seeing())
 
 
-def test_no_dense_mask_is_kept(data_set):
+def test_no_dense_mask_is_kept(dataset):
     """Those of the 21 windows of an image would take half a gigabyte."""
     cfg = get_cfg()
     add_aa_config(cfg)
@@ -334,8 +334,8 @@ def test_no_dense_mask_is_kept(data_set):
     assert begun > 1
 
 
-def test_needs_objects(data_set, tmp_path):
-    for name in ("shapes_sem_seg_val", str(data_set)):
+def test_needs_objects(dataset, tmp_path):
+    for name in ("shapes_sem_seg_val", str(dataset)):
         cfg = small_config(
             tmp_path, "TEST.CONSISTENCY.WORST_SHIFT", "True",
             "TEST.CONSISTENCY.DATASETS", f"('{name}',)",

@@ -86,8 +86,8 @@ def test_evaluator_leaves_void_out(root, tmp_path):
         found = evaluator.evaluate()["sem_seg"]
     finally:
         register_camvid("datasets")
-    labelled = (truth != 11).sum()
-    assert found["pACC"] == pytest.approx(100 * (labelled - 1) / labelled)
+    labeled = (truth != 11).sum()
+    assert found["pACC"] == pytest.approx(100 * (labeled - 1) / labeled)
     sky, building = (truth == 0).sum(), (truth == 1).sum()
     assert found["IoU-sky"] == pytest.approx(100 * (sky - 1) / sky)
     assert found["IoU-building"] == pytest.approx(100 * building / (building + 1))

@@ -1,4 +1,4 @@
-"""Data sets that come from users' own loaders, and label maps."""
+"""Datasets that come from users' own loaders, and label maps."""
 
 import numpy as np
 import pytest

@@ -32,7 +32,7 @@ GOLDEN_SINGLES = "2b48f6fddd0847dda350086946abdf868065b1a01db8c553778bf6077dc8d7
 
 
 def content(folder):
-    """Every file of a data set: images as pixels, everything else as bytes."""
+    """Every file of a dataset: images as pixels, everything else as bytes."""
     files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
     return {
         str(p.relative_to(folder)): np.asarray(Image.open(p)).tobytes()
@@ -85,7 +85,7 @@ def test_golden_hash_of_single_objects(tmp_path):
 
 
 def test_single_objects_lie_in_the_folders_of_their_classes(tmp_path):
-    """Seven images, six classes in turn; each is near the centre and differs from the ground."""
+    """Seven images, six classes in turn; each is near the center and differs from the ground."""
     options = Options(train=7, val=6, height=64, width=64, task="classification")
     make_shapes(str(tmp_path), options, workers=2)
     folder = tmp_path / "shapes_classification"
@@ -230,10 +230,10 @@ def test_loads_with_detectron2(tiny):
         assert os.path.isfile(dicts[0]["file_name"])
         assert all(0 <= a["category_id"] < 6 for d in dicts for a in d["annotations"])
         assert all(a["segmentation"] for d in dicts for a in d["annotations"])
-        labelled = DatasetCatalog.get("shapes_sem_seg_train")
-        assert all(os.path.isfile(d["sem_seg_file_name"]) for d in labelled)
+        labeled = DatasetCatalog.get("shapes_sem_seg_train")
+        assert all(os.path.isfile(d["sem_seg_file_name"]) for d in labeled)
         keys = ("file_name", "image_id", "height", "width")
-        assert [[d[k] for k in keys] for d in labelled] == [[d[k] for k in keys] for d in dicts]
+        assert [[d[k] for k in keys] for d in labeled] == [[d[k] for k in keys] for d in dicts]
     finally:
         importlib.reload(builtin)  # back to where it was
 

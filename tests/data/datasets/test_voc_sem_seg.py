@@ -88,11 +88,11 @@ def test_an_interrupted_conversion_goes_on(root):
     assert (labels / "2007_1.png").stat().st_mtime_ns == kept
 
 
-def test_colours_are_those_of_voc():
+def test_colors_are_those_of_voc():
     """Some that are well known, as the devkit's examples show them."""
-    colours = dict(zip(voc_sem_seg.CLASSES, color_map(21), strict=True))
-    assert colours["background"] == [0, 0, 0] and colours["aeroplane"] == [128, 0, 0]
-    assert colours["person"] == [192, 128, 128] and colours["tvmonitor"] == [0, 64, 128]
+    colors = dict(zip(voc_sem_seg.CLASSES, color_map(21), strict=True))
+    assert colors["background"] == [0, 0, 0] and colors["aeroplane"] == [128, 0, 0]
+    assert colors["person"] == [192, 128, 128] and colors["tvmonitor"] == [0, 64, 128]
     assert color_map(256)[255] == [224, 224, 192]
 
 
@@ -144,7 +144,7 @@ def test_broken_source_names_the_file(root, kind, workers):
     assert not target.exists()
 
 
-def test_colours_are_refused(root):
+def test_colors_are_rejected(root):
     path = voc_folder(root) / "SegmentationClass" / "2007_1.png"
     Image.new("RGB", (8, 6)).save(path)
     with pytest.raises(InputError, match="2007_1.png: holds no label map .*mode 'RGB'"):
