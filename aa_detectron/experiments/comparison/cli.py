@@ -1,4 +1,4 @@
-"""Trains and compares variants over several seeds; what an earlier call has done is kept."""
+"""Trains and compares variants over several seeds; finished steps are kept and not repeated."""
 
 import argparse
 import shutil
@@ -11,52 +11,54 @@ from aa_detectron.errors import InputError, exit_on_bad_input
 from .execution import train_missing
 from .plan import Plan, plan_of_runs, read_plan
 from .report import check_requirements, write_report
-from .results import (
-    as_markdown,
-    collect,
-    provenance,
-    write_tables,
-)
+from .results import as_markdown, collect, provenance, write_tables
 
 TRAIN = [sys.executable, "-m", "aa_detectron.engine.cli"]
-"""What trains a run: the command ``aa-train``."""
+"""Command that trains a run: ``aa-train``."""
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="A run that was killed goes on from its last checkpoint, to the same results.",
+        epilog="A killed run continues from its last checkpoint and ends with the same results.",
     )
     parser.add_argument(
         "comparison",
         nargs="+",
         metavar="FILE or NAME=FOLDER[,FOLDER...]",
-        help="a comparison's YAML file, see configs/comparisons/; or finished runs, with a folder "
-        "for each seed",
+        help="YAML file of a comparison, see configs/comparisons/; or finished runs, one folder for "
+        "each seed",
     )
-    parser.add_argument("--output", metavar="DIR", help="in place of the file's; needed for runs")
     parser.add_argument(
-        "--baselines", nargs="+", metavar="NAME", help="of finished runs (default: the first)"
+        "--output", metavar="DIR", help="output folder, replaces the file's; required for runs"
+    )
+    parser.add_argument(
+        "--baselines",
+        nargs="+",
+        metavar="NAME",
+        help="baselines of finished runs (default: the first)",
     )
     parser.add_argument(
         "--results",
         metavar="DIR",
-        help="also writes the tables and the plots of the main metrics there, without the runs",
+        help="second folder for the tables and the plots of the main metrics, without the runs",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
-    parser.add_argument("--num-gpus", type=int, default=0, help="of each run (default 0: CPU)")
+    parser.add_argument("--jobs", type=int, default=1, help="number of runs at a time (default 1)")
+    parser.add_argument(
+        "--num-gpus", type=int, default=0, help="number of GPUs of each run (default 0: CPU)"
+    )
     return parser.parse_args()
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
     if "=" in args.comparison[0]:
         if not args.output:
-            raise InputError("--output: is needed with finished runs")
+            raise InputError("--output: is required with finished runs")
         return plan_of_runs(args.comparison, args.output, args.baselines)
     if len(args.comparison) > 1:
         raise InputError(f"{args.comparison[1]}: one comparison at a time")
     if args.baselines:
-        raise InputError("--baselines: are for finished runs; a file names its own")
+        raise InputError("--baselines: is for finished runs only; a file names its own baselines")
     return read_plan(args.comparison[0], args.output)
 
 
@@ -79,7 +81,7 @@ def compare(args: argparse.Namespace) -> None:
     if args.results:
         folder = Path(args.results)
         written += write_tables(results, folder)
-        written += [shutil.copy(plot, folder) for plot in plots]
+        written += [Path(shutil.copy(plot, folder)) for plot in plots]
     print(as_markdown(results))
     print(provenance(results))
     print(*written, sep="\n")

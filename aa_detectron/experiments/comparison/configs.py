@@ -1,7 +1,8 @@
 """The configs of a comparison's steps: read, checked, and kept in the folders of the runs.
 
-A step's folder has its whole config in run.yaml, written before the step; of a training that starts
-from the weights of another one, the config of that other training as well.
+The file run.yaml in a step's folder holds the whole config of the step. It is written before the
+step. If a training starts from the weights of another training, it also holds the config of the
+other training.
 """
 
 import functools
@@ -23,16 +24,16 @@ from .runs import MAIN, Options, Run, Step
 
 CONFIG = "run.yaml"
 START = "START"
-"""The key in run.yaml of the config of the training that a run starts from."""
+"""Key in run.yaml of the config of the training whose weights a run starts from."""
 DEVICES = ("MODEL.DEVICE", f"{START}.MODEL.DEVICE")
-"""Keys that decide nothing."""
+"""Keys that do not change the results."""
 
 
 def config_of(step: Step) -> tuple[str, Options]:
-    """The config file of a step, and what is changed of it.
+    """The config file of a step, and the options that change it.
 
     Raises:
-        InputError: a run that is only read has left no config.yaml.
+        InputError: a finished run has no config.yaml.
     """
     if step.run.config_file is not None:
         return step.run.config_file, step.opts
@@ -43,20 +44,20 @@ def config_of(step: Step) -> tuple[str, Options]:
 
 
 def load_run_config(run: Run, evaluation: str = MAIN, *, eval_only: bool = False) -> CfgNode:
-    """The config of a run's step; of a run that is only read, its config.yaml.
+    """The config of a run's step; config.yaml for a finished run.
 
     Raises:
-        InputError, InvalidOption: there is none, or it cannot be used.
+        InputError, InvalidOption: the config is missing or cannot be used.
     """
     config_file, opts = config_of(Step(run, evaluation))
     return load_config(config_file, opts, eval_only=eval_only or run.config_file is None)
 
 
 def tested_datasets(run: Run, evaluation: str = MAIN) -> tuple[str, str]:
-    """The dataset of an evaluation's accuracy, and the one of its consistency.
+    """The names of an evaluation's datasets: for accuracy, and for consistency.
 
     Raises:
-        InputError: there is not exactly one of each.
+        InputError: the config does not have exactly one dataset for each.
     """
     cfg = load_run_config(run, evaluation, eval_only=True)
     pairs = cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST
@@ -67,7 +68,7 @@ def tested_datasets(run: Run, evaluation: str = MAIN) -> tuple[str, str]:
 
 
 def asked_config(step: Step) -> dict:
-    """The config of a step, and under :data:`START` the config of the training it starts from."""
+    """The config of a step; under :data:`START` the config of the training that it starts from."""
     eval_only = step.evaluation != MAIN
     asked = yaml.safe_load(load_run_config(step.run, step.evaluation, eval_only=eval_only).dump())
     if step.run.start and step.evaluation == MAIN:
@@ -76,10 +77,13 @@ def asked_config(step: Step) -> dict:
 
 
 def check_folder(folder: Path, asked: dict) -> None:
-    """Keys that were added since the step count with their defaults; the device decides nothing.
+    """Checks that a folder holds no step with another config.
+
+    Keys that did not exist when the step was made count with their defaults. The device does not
+    count.
 
     Raises:
-        InputError: the folder holds a step of another config, finished or begun.
+        InputError: the folder holds a step with another config, finished or not.
     """
     if not _begun(folder):
         return
@@ -101,7 +105,7 @@ def _begun(folder: Path) -> bool:
 def _kept_config(folder: Path) -> dict:
     path = folder / CONFIG
     if not os.path.exists(path):
-        raise InputError(f"{folder}: holds a training that no comparison has made")
+        raise InputError(f"{folder}: holds a training that was not made by a comparison")
     try:
         kept = yaml.safe_load(path.read_text())
     except (OSError, RecursionError, ValueError, yaml.YAMLError):
@@ -112,17 +116,17 @@ def _kept_config(folder: Path) -> dict:
 
 
 def prepare(runs: list[Run]) -> dict[Run, int]:
-    """Checks the configs of all steps of all runs, and only then keeps them in their folders.
+    """Checks the configs of all steps of all runs, and then writes them to the steps' folders.
 
     Args:
-        runs: with configs.
+        runs: runs with configs.
 
     Returns:
-        the iterations of their trainings.
+        {run: number of iterations of its training}.
 
     Raises:
-        InputError, InvalidOption: a config that cannot be used, or differs from the config of the
-            step that is in the folder.
+        InputError, InvalidOption: a config cannot be used, or differs from the config of the step
+            in the folder.
     """
     steps = [step for run in runs for step in run.steps]
     places = [os.path.realpath(step.folder) for step in steps]
@@ -143,14 +147,14 @@ def prepare(runs: list[Run]) -> dict[Run, int]:
 
 @functools.cache
 def _defaults() -> dict:
-    """The config without any file."""
+    """The config without any config file."""
     cfg = get_cfg()
     add_aa_config(cfg)
     return yaml.safe_load(cfg.dump())
 
 
 def leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The keys of a nested config, such as "MODEL.DEVICE", with their values."""
+    """The full keys of a nested config, such as "MODEL.DEVICE", with their values."""
     for key, value in node.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{prefix}{key}.")

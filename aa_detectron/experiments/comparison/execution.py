@@ -1,7 +1,7 @@
-"""Trains and evaluates what is missing, each step in a process of its own.
+"""Runs the missing steps of a comparison, each step in a process of its own.
 
-A step that was killed is started again with ``--resume``, which for a training means from the last
-checkpoint, with the same weights in the end. A step's folder has what it printed in console.txt.
+A killed step is started again with ``--resume``. A training then continues from its last checkpoint
+and ends with the same weights. The output of a step is in console.txt in the step's folder.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import torch
 
 from aa_detectron.errors import InputError
 
-from .configs import CONFIG, prepare, tested_datasets
+from .configs import CONFIG, config_of, prepare, tested_datasets
 from .locks import locked
 from .plan import Plan
 from .progress import progress
@@ -29,42 +29,43 @@ from .runs import Run, Step
 
 
 def arguments(step: Step, num_gpus: int = 0) -> list[str]:
-    """The arguments of tools/train_net.py that make a step.
+    """The arguments of the command ``aa-train`` for a step.
 
     Args:
-        step: of a run with a config.
-        num_gpus: of the step; 0 for none.
+        step: step of a run with a config.
+        num_gpus: number of GPUs of the step; 0 for the CPU.
     """
-    # "auto": the port that Detectron2 takes else is the same for all runs of a user.
+    # "auto": Detectron2's default port is the same for all runs of a user.
     gpus = ["--num-gpus", str(num_gpus), "--dist-url", "auto"] if num_gpus else []
     mode = "--eval-only" if step.evaluation else "--resume"
-    return ["--config-file", step.run.config_file, mode, *gpus, *step.opts]
+    config_file, opts = config_of(step)
+    return ["--config-file", config_file, mode, *gpus, *opts]
 
 
 class Executor:
     """Runs steps as child processes.
 
     Args:
-        command: what starts tools/train_net.py.
-        jobs: runs at a time; they share the CPU's cores.
-        num_gpus: of each step; 0 for none. Runs at a time have GPUs of their own as far as there
-            are enough.
-        say: prints a line.
+        command: command that takes the arguments of ``aa-train``.
+        jobs: number of runs at a time; they share the CPU's cores.
+        num_gpus: number of GPUs of each step; 0 for the CPU. Runs at a time use different GPUs if
+            there are enough.
+        say: function that prints a line.
     """
 
     def __init__(self, command: list[str], jobs: int, num_gpus: int, say: Callable[[str], None]):
         self.command, self.jobs, self.num_gpus, self.say = command, jobs, num_gpus, say
-        self.slots = queue.SimpleQueue()
+        self.slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(jobs):
             self.slots.put(slot)
-        self.children = set()
+        self.children: set[subprocess.Popen] = set()
         self.stopped = threading.Event()
 
     def finish(self, run: Run) -> None:
-        """Makes the steps of a run that are missing.
+        """Runs the missing steps of a run.
 
         Raises:
-            InputError: a step has failed; the line names its log.
+            InputError: a step has failed; the message names the step's log.
         """
         slot = self.slots.get()
         try:
@@ -100,7 +101,7 @@ class Executor:
         keep_step(step, ["tools/train_net.py", *options], time.time() - started, made_in)
 
     def _run(self, command: list[str], log: Path, lock: TextIO, slot: int) -> int:
-        """The exit status of a child that prints to ``log`` and holds ``lock``."""
+        """Runs a child that prints to ``log`` and holds ``lock``; returns its exit status."""
         with open(log, "a") as output:
             child = subprocess.Popen(
                 command,
@@ -112,7 +113,7 @@ class Executor:
                 start_new_session=True,
             )
         self.children.add(child)
-        if self.stopped.is_set():  # in between, and has not seen this child
+        if self.stopped.is_set():  # by a stop() that has not seen this child
             self.stop()
         lock.truncate(0)
         print(child.pid, file=lock, flush=True)
@@ -121,14 +122,14 @@ class Executor:
         return status
 
     def stop(self) -> None:
-        """Ends the children."""
+        """Ends all children."""
         self.stopped.set()
         for child in list(self.children):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)
 
     def finish_all(self, runs: list[Run]) -> None:
-        """:meth:`finish` for all, ``jobs`` at a time; the first error ends all."""
+        """Finishes all runs, ``jobs`` at a time; the first error ends all of them."""
         with ThreadPoolExecutor(self.jobs) as pool:
             futures = [pool.submit(self.finish, run) for run in runs]
             try:
@@ -143,19 +144,19 @@ class Executor:
 
 
 def train_missing(plan: Plan, command: list[str], *, jobs: int = 1, num_gpus: int = 0) -> None:
-    """Makes all steps of a comparison that are not finished.
+    """Runs all missing steps of a comparison.
 
     Args:
         plan: the comparison.
-        command: what takes the arguments of tools/train_net.py.
-        jobs: runs at a time; they share the CPU's cores.
-        num_gpus: of each run.
+        command: command that takes the arguments of ``aa-train``.
+        jobs: number of runs at a time; they share the CPU's cores.
+        num_gpus: number of GPUs of each run; 0 for the CPU.
 
     Raises:
-        InputError, InvalidOption: a config that cannot be used, a folder with another run, or a
-            step that has failed.
+        InputError, InvalidOption: a config cannot be used, a folder holds another run, or a step
+            has failed.
     """
-    for run in plan.runs:  # to say at once what is missing
+    for run in plan.runs:  # fails before any training starts
         for step in run.steps:
             tested_datasets(run, step.evaluation)
             if run.config_file is None:
@@ -173,4 +174,4 @@ def train_missing(plan: Plan, command: list[str], *, jobs: int = 1, num_gpus: in
 
 def _check_finished(step: Step) -> None:
     if (step.folder / CONFIG).exists() and not (step.folder / STEP).exists():
-        raise InputError(f"{step.folder}: has not been finished, there is no {STEP}")
+        raise InputError(f"{step.folder}: is not finished, {STEP} is missing")

@@ -1,4 +1,4 @@
-"""One process at a time works on a run: the file .lock in its folder has the process's number."""
+"""Only one process at a time works on a run; .lock in the run's folder holds its process ID."""
 
 import fcntl
 import threading
@@ -15,13 +15,18 @@ from .runs import Run
 def locked(
     run: Run, say: Callable[[str], None], stopped: threading.Event | None = None
 ) -> Iterator[TextIO]:
-    """Holds the run's lock; yields its file, for the child that does the work.
+    """Holds the lock of a run; yields the lock's file for the child that does the work.
 
-    The lock lasts as long as any process has the file. A child that survived its parent's SIGKILL
-    finishes its step, and whoever comes next waits for it.
+    The lock lasts as long as any process has the file open. A child that survives the SIGKILL of
+    its parent finishes its step; the next process waits for it.
+
+    Args:
+        run: run to lock.
+        say: function that prints a line.
+        stopped: event that ends the waiting.
 
     Raises:
-        InputError: the folder's file system has no locks.
+        InputError: the file system of the folder has no locks.
         KeyboardInterrupt: ``stopped`` was set while waiting.
     """
     stopped = stopped or threading.Event()

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: the worst pairs, and where the adaptive filters let detail through."""
+"""Pictures of a comparison: the worst pairs, and the variance of the adaptive filters."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures.filter_variance import plot_variance
 from aa_detectron.experiments.figures.images import find_images
 from aa_detectron.experiments.figures.pairs import draw_pairs
-from aa_detectron.experiments.figures.recording import adaptive_filters
+from aa_detectron.experiments.figures.recording import backbone_filters
 
 from .configs import config_of
 from .plan import Plan
@@ -19,20 +19,20 @@ from .plots import read_records
 from .runs import MAIN, Step, file_name
 
 PAIRS = 4
-VARIANTS = 4  # of more, only the first are drawn
+VARIANTS = 4  # variants drawn at most, the first ones
 PHOTOGRAPH = "astronaut"
 
 
 class Picture(NamedTuple):
-    """A picture for the report."""
+    """A picture of the report."""
 
     path: Path
     caption: str
 
 
 def load_first_runs(plan: Plan, evaluation: str = MAIN) -> dict[str, LoadedModel]:
-    """The models of the first seed, of the first variants that have left a checkpoint."""
-    models = {}
+    """The models of the first seed, for the first variants that have a checkpoint."""
+    models: dict[str, LoadedModel] = {}
     for name, (run, *_) in plan.variants.items():
         weights = run.folder / "model_final.pth"
         if weights.is_file() and len(models) < VARIANTS:
@@ -44,13 +44,13 @@ def load_first_runs(plan: Plan, evaluation: str = MAIN) -> dict[str, LoadedModel
 def draw_worst_pairs(
     plan: Plan, models: dict[str, LoadedModel], folder: Path, evaluation: str = MAIN
 ) -> list[Picture]:
-    """The pairs of lowest consistency, mean over the variants, drawn for each of them.
+    """Draws the pairs with the lowest mean consistency over variants, once for each variant.
 
     Args:
         plan: the comparison.
-        models: of :func:`load_first_runs` of the same ``evaluation``.
-        folder: for the pictures.
-        evaluation: whose pairs.
+        models: return value of :func:`load_first_runs` for the same ``evaluation``.
+        folder: folder of the pictures.
+        evaluation: name of the evaluation of the pairs.
     """
     records = {name: _by_pair(read_records(plan.variants[name][0], evaluation)) for name in models}
     worst = worst_pairs(list(records.values()))
@@ -62,7 +62,7 @@ def draw_worst_pairs(
         place.mkdir(parents=True, exist_ok=True)
         paths = draw_pairs(cfg, model, data, chosen, str(place))
         pictures += [Picture(Path(path), f"{name}, pair {Path(path).stem}") for path in paths]
-    # The variants of a pair beside each other.
+    # So that the variants of a pair are next to each other.
     return sorted(pictures, key=lambda picture: picture.path.stem)
 
 
@@ -74,20 +74,23 @@ def worst_pairs(variants: list[dict[tuple, dict]], count: int = PAIRS) -> list[t
     """The ``count`` pairs, (image id, number), of lowest mean consistency over variants.
 
     Args:
-        variants: of each, its records by pair. Only pairs that count for every variant are chosen.
+        variants: records by pair, for each variant. Only pairs that count for every variant are
+            chosen.
+        count: number of pairs.
     """
     if not variants:
         return []
     means = {}
     for key in variants[0]:
         found = [main_fraction(records[key]) for records in variants if key in records]
-        if len(found) == len(variants) and None not in found:
-            means[key] = sum(found) / len(found)
+        counted = [fraction for fraction in found if fraction is not None]
+        if len(counted) == len(variants):
+            means[key] = sum(counted) / len(counted)
     return sorted(means, key=lambda key: (means[key], str(key)))[:count]
 
 
 def draw_filters(models: dict[str, LoadedModel], folder: Path) -> list[Picture]:
-    """Variance of the learned filters on a test image and a photograph, of adaptive variants."""
+    """Draws the variance of the adaptive variants' filters on a test image and a photograph."""
     adaptive = {name: trained for name, trained in models.items() if _is_adaptive(trained)}
     if not adaptive:
         return []
@@ -105,7 +108,7 @@ def draw_filters(models: dict[str, LoadedModel], folder: Path) -> list[Picture]:
 
 def _is_adaptive(trained: LoadedModel) -> bool:
     try:
-        adaptive_filters(trained.model.backbone)
+        backbone_filters(trained.model)
     except InputError:
         return False
     return True

@@ -1,32 +1,33 @@
-"""What a comparison consists of, from its YAML file::
+"""The runs of a comparison, from its YAML file::
 
-    title: Mask R-CNN on Shapes        # of the table and the report
-    output: output/comparisons/shapes  # where results go; each run to <output>/<variant>/seed_<n>
+    title: Mask R-CNN on Shapes        # title of the table and the report
+    output: output/comparisons/shapes  # folder of the results; runs: <output>/<variant>/seed_<n>
     seeds: [1, 2, 3]
-    start:                             # optional: a training from whose weights all runs start
+    start:                             # optional: a training whose weights all runs start from
       config: ../Shapes-Classification/resnet_R_18_plain.yaml
       output: output/comparisons/start
       opts: {SOLVER.MAX_ITER: 3000}
-    opts: {SOLVER.MAX_ITER: 2000}      # optional: of all variants
-    evaluations:                       # optional: further tests of the trained models, with options
+    opts: {SOLVER.MAX_ITER: 2000}      # optional: for all variants
+    evaluations:                       # optional: further tests of the trained models
       to 8 px: {TEST.CONSISTENCY.MAX_SHIFT: 8}
     variants:
       plain: {config: ../Shapes-InstanceSegmentation/demo_plain.yaml}
       blur: {config: ..., opts: {MODEL.ANTIALIAS.KERNEL_SIZE: 5}}
-      own start: {config: ..., start: {config: ..., output: ...}}  # null: from scratch
+      own start: {config: ..., start: {config: ..., output: ...}}  # null: random weights
       trained before: {runs: [output/a, output/b, output/c]}  # finished runs, one for each seed
-    baselines: [plain, blur]           # the others are compared with each of these
+    baselines: [plain, blur]           # every other variant is compared with each baseline
     pool_seeds: true                   # optional: one spread between seeds for all variants
 
-Paths of configs are relative to the file that names them, all others to the current folder. As in
-Detectron2's configs, ``_BASE_`` names a file whose keys are taken over; its paths, too, are then
-relative to the file that has ``_BASE_``.
+Paths of configs are relative to the file that names them; all other paths are relative to the
+current folder. As in Detectron2's configs, ``_BASE_`` names a file whose keys are inherited.
+Inherited paths of configs are relative to the file that has ``_BASE_``.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from aa_detectron.errors import InputError
 
@@ -34,45 +35,45 @@ from . import schema
 from .runs import MAIN, Options, Run, file_name
 
 RESERVED = ("inference", "figures", "last_checkpoint")
-"""Folders and files that evaluations, reports and trainings make."""
+"""Names of folders and files that evaluations, reports and trainings write."""
 SUFFIXES = (".csv", ".html", ".json", ".md", ".pth", ".txt", ".yaml")
-"""Of the files that they make."""
+"""Suffixes of the files that they write."""
 LONGEST = 100
-"""Letters of a name, which is also that of a folder."""
+"""Number of characters that a name may have; it is also the name of a folder."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A comparison: its runs, and what is compared with what."""
+    """A comparison: its runs and its baselines."""
 
     title: str
     output: Path
     seeds: tuple[int, ...]
     variants: dict[str, tuple[Run, ...]]
-    """For each variant a run for each seed, in the order of ``seeds``."""
+    """One run for each seed, in the order of ``seeds``, by the names of the variants."""
     baselines: tuple[str, ...]
     pool_seeds: bool = False
-    """Whether the spread between seeds is taken from all variants; see :mod:`.statistics`."""
+    """Whether the spread between seeds is estimated from all variants; see :mod:`.statistics`."""
 
     @property
     def runs(self) -> list[Run]:
-        """All runs of variants: first every variant's first seed, so that a comparison which is
-        not finished yet has comparable runs."""
+        """The runs of all variants, ordered by seed, so that the first runs to finish can already
+        be compared."""
         return [run for runs in zip(*self.variants.values(), strict=True) for run in runs]
 
     @property
     def evaluations(self) -> list[str]:
-        """The names of all evaluations; first :data:`MAIN`."""
+        """The names of all evaluations, :data:`MAIN` first."""
         return [MAIN, *self.runs[0].evaluations]
 
     @property
     def starts(self) -> list[Run]:
-        """The trainings from which runs start, each once."""
+        """The trainings whose weights runs start from, each once."""
         return list(dict.fromkeys(run.start for run in self.runs if run.start))
 
     @property
     def contrasts(self) -> list[tuple[str, str]]:
-        """(variant, baseline): every variant with each baseline before it."""
+        """All pairs (variant, baseline) that are compared; two baselines make one pair."""
         return [
             (variant, baseline)
             for number, baseline in enumerate(self.baselines)
@@ -85,11 +86,11 @@ def read_plan(path: str, output: str | None = None) -> Plan:
     """Reads a comparison's file.
 
     Args:
-        path: of the file.
-        output: replaces the file's ``output``.
+        path: path of the file.
+        output: folder that replaces the file's ``output``.
 
     Raises:
-        InputError: a file that cannot be read, or a key that is missing, unknown or illegal.
+        InputError: a file cannot be read, or a key is missing, unknown or illegal.
     """
     content = schema.load(path)
     if output is not None:
@@ -101,14 +102,14 @@ def plan_of_runs(arguments: Sequence[str], output: str, baselines: list[str] | N
     """A comparison of finished runs.
 
     Args:
-        arguments: "NAME=FOLDER[,FOLDER...]", a folder for each seed.
-        output: where results go.
-        baselines: the first variant if None.
+        arguments: "NAME=FOLDER[,FOLDER...]" for each variant, with one folder for each seed.
+        output: folder of the results.
+        baselines: names of the baselines; None stands for the first variant.
 
     Raises:
-        InputError: arguments of another form, or different numbers of folders.
+        InputError: an argument has another form, or the numbers of folders differ.
     """
-    variants = {}
+    variants: dict[str, dict] = {}
     for argument in arguments:
         name, equals, folders = argument.partition("=")
         if not (name and equals and folders) or name in variants:
@@ -131,14 +132,14 @@ def plan_of_runs(arguments: Sequence[str], output: str, baselines: list[str] | N
 
 
 class _Reader:
-    """Turns a file's content into a :class:`Plan`; errors name the file and key."""
+    """Turns a file's content into a :class:`Plan`; errors name the file and the key."""
 
     def __init__(self, path: str, content: dict):
         self.path = path
         self.content = schema.check(schema.Comparison, content, path)
         self.starts: dict[Path, Run] = {}
 
-    def _refuse(self, key: str, found, legal: str):
+    def _reject(self, key: str, found: object, legal: str) -> NoReturn:
         raise InputError(f"{self.path}: {key} is {found!r}, but must be {legal}")
 
     def plan(self) -> Plan:
@@ -148,16 +149,16 @@ class _Reader:
         variants = {
             name: self._variant(name, variant)
             if variant.runs is None
-            else self._finished(name, variant)
+            else self._finished(name, variant, variant.runs)
             for name, variant in content.variants.items()
         }
         baselines = self._baselines(list(variants))
         if content.pool_seeds and min(len(content.seeds), len(variants)) < 2:
-            legal = "false, or two or more seeds and variants be there"
-            self._refuse("pool_seeds", content.pool_seeds, legal)
+            legal = "false unless there are two or more seeds and variants"
+            self._reject("pool_seeds", content.pool_seeds, legal)
         title = " ".join(str(content.title or folder.name).split())
         if not title.isprintable():
-            self._refuse("title", content.title, "printable text")
+            self._reject("title", content.title, "printable text")
         seeds = tuple(content.seeds)
         return Plan(title, folder, seeds, variants, baselines, content.pool_seeds)
 
@@ -166,13 +167,13 @@ class _Reader:
         if baselines is None:
             return (variants[0],)
         if not set(baselines) <= set(variants):
-            self._refuse("baselines", baselines, "a list of variants: " + ", ".join(variants))
+            self._reject("baselines", baselines, "a list of variants: " + ", ".join(variants))
         return tuple(baselines)
 
-    def _names(self, key: str, names) -> None:
+    def _names(self, key: str, names: Collection[str]) -> None:
         for name in names:
             if not (name.isprintable() and len(name) <= LONGEST):
-                self._refuse(key, list(names), f"printable names of up to {LONGEST} letters")
+                self._reject(key, list(names), f"printable names of up to {LONGEST} characters")
         folders = [file_name(name) for name in names]
         if len(set(folders)) < len(folders) or any(map(_is_reserved, folders)):
             endings = ", ".join(SUFFIXES)
@@ -180,7 +181,7 @@ class _Reader:
                 f"names whose folders differ, and none of {', '.join(RESERVED)}, none with a dot "
                 f"first or with the ending of a file ({endings})"
             )
-            self._refuse(key, list(names), legal)
+            self._reject(key, list(names), legal)
 
     def _start(self, key: str, start: schema.Start | None) -> Run | None:
         if start is None:
@@ -189,7 +190,9 @@ class _Reader:
         run = Run(key.removeprefix("variants."), folder, config_file, _options(start.opts))
         known = self.starts.setdefault(folder, run)
         if (known.config_file, known.opts) != (run.config_file, run.opts):
-            self._refuse(f"{key}.output", str(folder), f"another folder than that of {known.name}")
+            self._reject(
+                f"{key}.output", str(folder), f"another folder than the output of {known.name}"
+            )
         return known
 
     def _variant(self, name: str, variant: schema.Variant) -> tuple[Run, ...]:
@@ -217,18 +220,18 @@ class _Reader:
             for seed in self.content.seeds
         )
 
-    def _finished(self, name: str, variant: schema.Variant) -> tuple[Run, ...]:
+    def _finished(self, name: str, variant: schema.Variant, folders: list) -> tuple[Run, ...]:
         key, seeds = f"variants.{name}", self.content.seeds
         if variant.config is not None:
             raise InputError(f"{self.path}: {key} must have either config or runs")
         given = {"opts": variant.opts is not None, "start": variant.start is not schema.INHERITED}
         for other in (other for other, is_given in given.items() if is_given):
             raise InputError(f"{self.path}: {key}.{other} is for configs, not for runs")
-        if len(variant.runs) != len(seeds) or not schema.are_folders(variant.runs):
+        if len(folders) != len(seeds) or not schema.are_folders(folders):
             legal = f"a list of {len(seeds)} different folders, one for each seed"
-            self._refuse(f"{key}.runs", variant.runs, legal)
-        evaluations = dict.fromkeys(self.content.evaluations, ())
-        pairs = zip(seeds, variant.runs, strict=True)
+            self._reject(f"{key}.runs", folders, legal)
+        evaluations: dict[str, Options] = dict.fromkeys(self.content.evaluations, ())
+        pairs = zip(seeds, folders, strict=True)
         return tuple(
             Run(f"{name}/seed_{seed}", Path(folder), evaluations=evaluations)
             for seed, folder in pairs
@@ -242,8 +245,8 @@ class _Reader:
 
 
 def _is_reserved(folder: str) -> bool:
-    """Whether a folder of this name could stand where a file or folder of ours is to be."""
-    folder = folder.lower()  # some file systems do not tell capitals from small letters
+    """Whether evaluations, reports or trainings could write a file or folder of this name."""
+    folder = folder.lower()  # some file systems ignore case
     starts = (".", "events.out.tfevents", "log.txt")
     return (
         not folder or folder in RESERVED or folder.startswith(starts) or folder.endswith(SUFFIXES)

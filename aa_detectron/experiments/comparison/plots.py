@@ -1,4 +1,4 @@
-"""Plots of a comparison: scores and differences of each metric, training curves, shift lengths."""
+"""Plots of a comparison: scores and differences by metric, training curves, drop curves."""
 
 import math
 import os
@@ -23,21 +23,21 @@ from .predictions import read_losses
 from .runs import MAIN, Run
 from .scores import CONSISTENCY
 
-WIDTH = 4.4  # inches; little more than a phone shows without shrinking the letters
-HEIGHT = 3.4  # inches of a plot of curves
-ROW = 0.28  # inches of a variant
-LETTER = 0.08  # inches, about
+WIDTH = 4.4  # inches; text stays legible on a phone
+HEIGHT = 3.4  # inches, of a plot of curves
+ROW = 0.28  # inches, height of a variant's row
+LETTER = 0.08  # inches, approximate width
 TITLE, LABEL = 10, 9  # points
-LINES = 6  # of a plot of curves; of more variants, only the first are drawn
-SMOOTHING = 0.05  # of a training curve, as a fraction of its length
+LINES = 6  # variants in a plot of curves at most, the first ones
+SMOOTHING = 0.05  # window of the running mean, as a fraction of the training curve
 
 
 def draw_metric(results: dict, metric: str) -> Figure:
-    """One metric: seeds of each variant (dots), mean (diamond), 95 % interval; below, differences.
+    """Draws one metric: seeds (dots), means (diamonds), 95 % intervals; below, the differences.
 
     Args:
-        results: of :func:`.results.collect`.
-        metric: one of its.
+        results: return value of :func:`.results.collect`.
+        metric: name of one of its metrics.
     """
     variants = list(results["variants"])
     differences = [d for d in results["differences"] if d["metric"] == metric]
@@ -83,7 +83,9 @@ def _draw_differences(axes: Axes, differences: list[dict], colors: dict[str, tup
     axes.set_title("differences (gray: interval contains zero)", size=TITLE, loc="left")
 
 
-def _draw_interval(axes: Axes, row: int, value: float, ends: dict, shade) -> None:
+def _draw_interval(
+    axes: Axes, row: int, value: float, ends: dict, shade: str | tuple[float, float, float]
+) -> None:
     if not math.isnan(ends["low"]):
         axes.plot([ends["low"], ends["high"]], [row, row], color=shade, linewidth=1.6)
     axes.plot(value, row, marker="D", markersize=5, color=shade, zorder=4)
@@ -98,8 +100,8 @@ def _label_rows(axes: Axes, names: list[str]) -> None:
 
 
 def draw_training(plan: Plan) -> Figure | None:
-    """The smoothed loss of the first variants, mean over seeds, with a band from the lowest to the
-    highest seed; None where no run has left any."""
+    """The smoothed loss of the first variants: mean over seeds, and a band from the lowest to the
+    highest seed. None if no run has losses."""
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots()
     lines = {}
@@ -127,7 +129,7 @@ def draw_training(plan: Plan) -> Figure | None:
 def _common_iterations(
     curves: list[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The iterations that all curves have, and the losses: (iterations,), (curves, iterations)."""
+    """Iterations of all curves, (iterations,), and their losses, (curves, iterations)."""
     known = [dict(zip(*map(np.ndarray.tolist, curve), strict=True)) for curve in curves]
     shared = [i for i in known[0] if all(i in losses for losses in known)]
     losses = [[losses[i] for i in shared] for losses in known]
@@ -135,7 +137,7 @@ def _common_iterations(
 
 
 def training_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Iterations and running means of the total loss in a metrics.json; empty without any."""
+    """Iterations and running means of the total loss from a metrics.json; may be empty."""
     found = read_losses(path)
     if not found:
         return np.zeros(0), np.zeros(0)
@@ -146,10 +148,10 @@ def training_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_shift_lengths(plan: Plan, evaluation: str = MAIN) -> dict[str, Figure]:
-    """Consistency by shift length of the first variants, pairs of all seeds together.
+    """Consistency by shift length of the first variants, for the pairs of all seeds together.
 
     Returns:
-        a figure for each section of the records, see :mod:`aa_detectron.consistency.records`.
+        {section of the records, see :mod:`aa_detectron.consistency.records`: figure}.
     """
     curves = {}
     for name, runs in list(plan.variants.items())[:LINES]:
@@ -165,7 +167,7 @@ def draw_shift_lengths(plan: Plan, evaluation: str = MAIN) -> dict[str, Figure]:
 
 
 def read_records(run: Run, evaluation: str = MAIN) -> list[dict]:
-    """The records of all pairs of an evaluation; empty without any."""
+    """The records of all pairs of an evaluation; empty if it has no records."""
     _, name = tested_datasets(run, evaluation)
     for kind in CONSISTENCY:
         path = records_path(str(run.inference(evaluation)), kind, name)
@@ -175,16 +177,16 @@ def read_records(run: Run, evaluation: str = MAIN) -> list[dict]:
 
 
 def save_svg(path: Path, figure: Figure) -> Path:
-    """Writes a figure as SVG, the same bytes for the same figure."""
+    """Writes a figure as SVG; equal figures give equal bytes."""
     with matplotlib.rc_context({"svg.hashsalt": path.name}), replacing(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
     return path
 
 
 def plot_all(plan: Plan, results: dict, folder: Path) -> dict[str, Path]:
-    """Writes all plots; {title: path}, the metrics' first."""
+    """Writes all plots; returns {title: path}, the plots of metrics first."""
     metrics: Iterable[str] = next(iter(results["variants"].values()))["scores"]
-    figures = {metric: draw_metric(results, metric) for metric in metrics}
+    figures: dict[str, Figure | None] = {m: draw_metric(results, m) for m in metrics}
     for evaluation in plan.evaluations:
         suffix = f", {evaluation}" if evaluation else ""
         for number, (section, figure) in enumerate(draw_shift_lengths(plan, evaluation).items()):

@@ -1,9 +1,11 @@
-"""Files of predictions that tests leave, read back: every value that a score needs is checked."""
+"""Reads the prediction files of finished tests, and checks every value that a score needs."""
 
 import json
 import math
 import reprlib
+from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -16,11 +18,11 @@ def read_detections(path: Path, annotations: dict) -> list[dict]:
     """The detections of coco_instances_results.json.
 
     Args:
-        path: of the file.
-        annotations: COCO's, of the images that were tested.
+        path: path of the file.
+        annotations: COCO annotations of the tested images.
 
     Raises:
-        InputError: the file cannot be read, or a detection has a value that cannot be.
+        InputError: the file cannot be read, or a detection has an illegal value.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in annotations["images"]}
     categories = {category["id"] for category in annotations["categories"]}
@@ -33,7 +35,7 @@ def read_detections(path: Path, annotations: dict) -> list[dict]:
 
 
 def _problem(detection: dict, sizes: dict, categories: set) -> str | None:
-    """What is wrong with a detection, in words that follow its name."""
+    """The problem of a detection, as the end of a sentence; None if there is none."""
     image, box = detection.get("image_id"), detection.get("bbox")
     if not _is_among(image, sizes):
         return f"has the image_id {reprlib.repr(image)}, which is none of the dataset's"
@@ -49,29 +51,29 @@ def _problem(detection: dict, sizes: dict, categories: set) -> str | None:
     return _mask_problem(detection["segmentation"], sizes[image])
 
 
-def _mask_problem(mask, size: tuple[int, int]) -> str | None:
+def _mask_problem(mask: object, size: tuple[int, int]) -> str | None:
     if not isinstance(mask, dict):
         return f"has the mask {reprlib.repr(mask)}, but must have one in run-length encoding"
     problem = rle_problem(mask, *size)
     return problem and f"has a mask that {problem}"
 
 
-def _is_among(value, known) -> bool:
+def _is_among(value: object, known: Container) -> bool:
     return isinstance(value, int | str) and value in known
 
 
-def _is_finite(value) -> bool:
+def _is_finite(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
 class LabelPredictions:
-    """The label maps of sem_seg_predictions.json, by the names of the image files.
+    """The label maps of sem_seg_predictions.json.
 
-    Images are known by the names of their files, so that a dataset may have been moved.
+    Images are identified by their file names without folders, so the dataset may have been moved.
 
     Args:
-        path: of the file, which Detectron2's SemSegEvaluator has written.
-        contiguous: the label, from 0, by the dataset's number of a class.
+        path: path of the file, written by Detectron2's SemSegEvaluator.
+        contiguous: labels, from 0, by the dataset's ids of the classes.
 
     Raises:
         InputError: the file cannot be read.
@@ -79,7 +81,7 @@ class LabelPredictions:
 
     def __init__(self, path: Path, contiguous: dict[int, int]):
         self.path, self.contiguous = path, contiguous
-        self.entries = {}
+        self.entries: dict[str, list[dict]] = {}
         for entry in _read_objects(path):
             name = entry.get("file_name")
             if not isinstance(name, str):
@@ -87,10 +89,14 @@ class LabelPredictions:
             self.entries.setdefault(Path(name).name, []).append(entry)
 
     def labels(self, file: str, shape: tuple[int, int]) -> np.ndarray:
-        """The predicted label map of an image: ``shape`` uint8.
+        """The predicted label map of an image, ``shape`` uint8.
+
+        Args:
+            file: file name of the image, without folders.
+            shape: (height, width) of the image.
 
         Raises:
-            InputError: there is none, or a mask of it cannot be used.
+            InputError: the image has no prediction, or a mask cannot be used.
         """
         if file not in self.entries:
             raise InputError(f"{self.path}: has no prediction for {file}")
@@ -102,12 +108,12 @@ class LabelPredictions:
                 problem = f"has the category_id {category!r}, which is none of the dataset's"
             if problem:
                 raise InputError(f"{self.path}: the prediction for {file} {problem}")
-            labels[mask_util.decode(mask).astype(bool)] = self.contiguous[category]
+            labels[mask_util.decode(mask).astype(bool)] = self.contiguous[entry["category_id"]]
         return labels
 
 
 def read_top1(path: Path) -> list[dict]:
-    """The images of accuracy.json: {"image_id": number or text, "top1": bool}.
+    """The images of accuracy.json: [{"image_id": number or text, "top1": bool}, ...].
 
     Raises:
         InputError: the file cannot be read, or an image lacks a value.
@@ -126,17 +132,19 @@ def read_top1(path: Path) -> list[dict]:
 
 
 def read_losses(path: Path) -> dict[int, float]:
-    """The total loss by iteration in a metrics.json; of an iteration twice, the later line counts.
+    """The total loss by iteration from a metrics.json.
+
+    Of two lines of one iteration the later one counts.
 
     Returns:
-        in the order of iterations; empty without the file.
+        {iteration: loss}, in the order of iterations; empty without the file.
 
     Raises:
         InputError: a line cannot be read.
     """
     if not path.exists():
         return {}
-    losses = {}
+    losses: dict[int, float] = {}
     try:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             values = json.loads(line)
@@ -159,7 +167,7 @@ def _read_objects(path: Path) -> list[dict]:
     return content
 
 
-def _read_json(path: Path):
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, RecursionError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""How far the trainings of a comparison are."""
+"""Progress of the trainings of a comparison."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from .runs import MAIN, Run
 
 
 def iterations_done(run: Run) -> int:
-    """Iterations that a run's training has logged."""
+    """Number of iterations that the training of a run has logged."""
     path = run.folder / "metrics.json"
     with suppress(LookupError, OSError, RecursionError, TypeError, ValueError):
         with open(path, "rb") as file:
@@ -24,11 +24,11 @@ def iterations_done(run: Run) -> int:
 
 @contextmanager
 def progress(iterations: dict[Run, int], interval: float = 5) -> Iterator[Callable[[str], None]]:
-    """Shows the iterations of all trainings with the time left; yields what prints a line.
+    """Shows the iterations of all trainings and the time left; yields a function to print a line.
 
     Args:
-        iterations: of each training, in all.
-        interval: seconds from one look at the folders to the next.
+        iterations: number of iterations of each training.
+        interval: seconds between two looks at the folders.
     """
     total = sum(iterations.values())
 
@@ -41,7 +41,7 @@ def progress(iterations: dict[Run, int], interval: float = 5) -> Iterator[Callab
     bar = tqdm(total=total, initial=done(), unit="it", desc="training", dynamic_ncols=True)
     ended = threading.Event()
 
-    def watch():
+    def watch() -> None:
         while not ended.wait(interval):
             bar.n = max(bar.n, done())
             bar.refresh()

@@ -1,7 +1,7 @@
-"""What has been made, by which code, on which machine.
+"""Which steps are finished, and with which code and on which machine they ran.
 
-A step's folder has the file step.json, written after the step: command, seconds, commit, machine
-and versions. A step that has this file is finished and not made again.
+The file step.json in a step's folder holds the command, seconds, commit, machine and versions. It
+is written after the step. A step with this file is finished and does not run again.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ ENVIRONMENT = ("commit", "machine", "torch", "detectron2", "python")
 """The keys of :func:`environment`."""
 ROOT = Path(__file__).resolve().parents[3]
 FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
-"""Variables by which git takes another repository than the one of the folder."""
+"""Environment variables that point git to another repository."""
 
 
 def finished_steps(run: Run) -> dict[str, dict]:
-    """What is known of the finished steps, by evaluation.
+    """The content of step.json for each finished step, by evaluation.
 
     Raises:
-        InputError: a step.json that cannot be read.
+        InputError: a step.json cannot be read.
     """
     return {
         step.evaluation: _read_step(step.folder / STEP)
@@ -42,7 +42,7 @@ def finished_steps(run: Run) -> dict[str, dict]:
 
 
 def missing_steps(run: Run) -> list[Step]:
-    """The steps that are not finished; none of a run that is only read."""
+    """The steps that are not finished; empty for a run without a config."""
     if run.config_file is None:
         return []
     done = finished_steps(run)
@@ -50,13 +50,13 @@ def missing_steps(run: Run) -> list[Step]:
 
 
 def keep_step(step: Step, command: list[str], seconds: float, made_in: dict[str, str]) -> None:
-    """Writes step.json, by which the step is finished.
+    """Writes step.json, which marks the step as finished.
 
     Args:
         step: the step.
-        command: what was called.
-        seconds: the time it took.
-        made_in: of :func:`environment`.
+        command: command of the step.
+        seconds: duration of the step.
+        made_in: return value of :func:`environment` at the start of the step.
     """
     made = {"command": command, "seconds": round(seconds, 1), **made_in}
     write_json(step.folder / STEP, made)
@@ -79,7 +79,7 @@ def _read_step(path: Path) -> dict:
 
 
 def environment() -> dict[str, str]:
-    """Commit, machine and versions, for the results."""
+    """Commit, machine and versions."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     return {
         "commit": commit(ROOT),
@@ -94,11 +94,12 @@ def commit(root: Path) -> str:
     """The commit of a checkout of this project.
 
     Args:
-        root: the folder that has the package.
+        root: folder that contains the package.
 
     Returns:
-        such as "d25599c9284a-dirty"; "unknown" without git, and of a folder that is not the root of
-        a repository which has the package. It may be inside of another repository, installed.
+        the commit, "d25599c9284a-dirty" for example. "unknown" without git, and if the folder is
+        not the root of a repository with the package: an installed package may be inside another
+        repository.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
     if not top or Path(top).resolve() != root.resolve():
@@ -109,7 +110,7 @@ def commit(root: Path) -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git prints; nothing if it fails, or is not there."""
+    """The output of git; empty if git fails or is missing."""
     variables = {key: value for key, value in os.environ.items() if key not in FOREIGN}
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         command = ["git", "-C", str(root), *arguments]

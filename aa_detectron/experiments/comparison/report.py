@@ -1,4 +1,4 @@
-"""report.html: one page that holds all of a comparison, and needs nothing but itself."""
+"""report.html: all results of a comparison in one page that loads no other file."""
 
 import base64
 import importlib.metadata
@@ -31,17 +31,17 @@ HEADLINES = (
     "top-1",
     "consistency",
 )
-"""Metrics that the page shows first, also with the name of a further evaluation behind them."""
+"""Metrics that the page shows first, for all evaluations."""
 PAIR_LINES = 6
-"""Pairs of variants, each of which has a line on the page; of more, the table has to do."""
+"""Largest number of pairs of variants for which the page has a line for each pair."""
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pycocotools", "fvcore", "matplotlib")
 
 
 def check_requirements() -> None:
-    """To be called before anything is trained.
+    """Checks that the libraries of the report are installed, before any training starts.
 
     Raises:
-        InputError: a library that only the report needs is missing.
+        InputError: a library is missing.
     """
     try:
         require_extra("jinja2", "matplotlib")
@@ -53,11 +53,11 @@ def write_report(plan: Plan, results: dict) -> tuple[Path, list[Path]]:
     """Draws plots and pictures to <output>/figures, and writes <output>/report.html.
 
     Args:
-        plan: the comparison, all of whose runs are finished.
-        results: of :func:`.results.collect`.
+        plan: comparison whose runs are all finished.
+        results: return value of :func:`.results.collect`.
 
     Returns:
-        the page's path, and those of its first plots: of the main metrics, by shift, of training.
+        the path of the page, and the paths of the plots of main metrics, drop curves and training.
     """
     folder = plan.output / "figures"
     plots = plot_all(plan, results, folder)
@@ -78,7 +78,7 @@ def _metrics(results: dict) -> list[str]:
 
 
 def is_headline(metric: str) -> bool:
-    """Whether it is one of :data:`HEADLINES`, of whichever evaluation."""
+    """Whether a metric is one of :data:`HEADLINES`, for any evaluation."""
     return metric.partition(",")[0] in HEADLINES
 
 
@@ -89,15 +89,16 @@ def render(
     pictures: dict[str, list[Picture]],
     evaluation: str = MAIN,
 ) -> str:
-    """The page.
+    """The HTML of the page.
 
     Args:
-        plan, results: as for :func:`write_report`.
-        plots: {title: SVG}; those of metrics under their names.
-        pictures: "pairs" and "filters".
-        evaluation: whose pairs these are.
+        plan: comparison whose runs are all finished.
+        results: return value of :func:`.results.collect`.
+        plots: {title: path of an SVG file}; the title of a metric's plot is the metric.
+        pictures: pictures under the keys "pairs" and "filters".
+        evaluation: name of the evaluation of the pairs.
     """
-    import jinja2  # of the extra, see check_requirements
+    import jinja2  # an extra, see check_requirements
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("aa_detectron.experiments.comparison", "."),
@@ -132,7 +133,7 @@ def render(
 
 
 def describe_setup(plan: Plan, results: dict) -> dict[str, str]:
-    """Datasets, training schedule and seeds; "differs" stands for what variants do not share."""
+    """Datasets, training schedule and seeds; "differs" where variants have different values."""
     configs = [load_run_config(runs[0], eval_only=True) for runs in plan.variants.values()]
 
     def shared(value: Callable[[CfgNode], object]) -> str:
@@ -154,7 +155,7 @@ def describe_setup(plan: Plan, results: dict) -> dict[str, str]:
     if plan.starts:
         lengths = {load_run_config(start).SOLVER.MAX_ITER for start in plan.starts}
         iterations = " or ".join(map(str, sorted(lengths)))
-        setup["Starting weights"] = f"of a training of {iterations} iterations"
+        setup["Initial weights"] = f"from a training of {iterations} iterations"
     return setup
 
 
@@ -165,7 +166,7 @@ def embedded(path: Path) -> str:
 
 
 def differing_settings(plan: Plan) -> dict[str, list]:
-    """{config key: its value in each variant}, of the keys that differ; first seeds."""
+    """{config key: its value in each variant} for the keys that differ, at the first seed."""
     configs = [
         dict(leaves(yaml.safe_load(load_run_config(runs[0], eval_only=True).dump())))
         for runs in plan.variants.values()

@@ -1,4 +1,4 @@
-"""The results of a comparison as plain data, and their tables."""
+"""The results of a comparison as plain data, and the tables of results."""
 
 import csv
 import io
@@ -27,8 +27,9 @@ def collect(plan: Plan) -> dict:
         "starts", "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}},
         ...], "scores": {metric: {"mean", "deviation", "low", "high", "images", "pairs"}}}},
         "differences": [{"metric", "variant", "baseline", "value", "low", "high", "holds_zero"},
-        ...]}; see :mod:`.statistics`. "pairs" is the mean over seeds of those that count. NaN where
-        there is nothing to tell an interval from, and for means where the seeds are pooled.
+        ...]}; see :mod:`.statistics`. "pairs" is the number of pairs that count, mean over seeds.
+        "low" and "high" are NaN if a single image of a single seed was tested; in "scores"
+        also if the seeds are pooled.
 
     Raises:
         InputError: results are missing, or runs were not tested on the same images and pairs.
@@ -77,7 +78,7 @@ def collect(plan: Plan) -> dict:
 
 
 def _common_metrics(scores: dict[Run, dict[str, Score]]) -> tuple[list[str], list[str]]:
-    """The metrics of all runs, in the order of the first, and those that not all of them have.
+    """The metrics of all runs, in the order of the first run, and the metrics of some runs only.
 
     Raises:
         InputError: two runs were not tested on the same images and pairs, or have no metric in
@@ -86,13 +87,15 @@ def _common_metrics(scores: dict[Run, dict[str, Score]]) -> tuple[list[str], lis
     (first, known), *others = scores.items()
     for run, other in others:
         for metric in known.keys() & other.keys():
-            those = f"as that of {first.folder}"
+            reference = f"as the {metric} of {first.folder}"
             if other[metric].image_ids != known[metric].image_ids:
-                raise InputError(f"{run.folder}: its {metric} is not of the same images {those}")
+                raise InputError(
+                    f"{run.folder}: its {metric} is not of the same images {reference}"
+                )
             if other[metric].tested != known[metric].tested:
                 raise InputError(
                     f"{run.folder}: its {metric} is not of the same pairs and settings "
-                    f"(TEST.CONSISTENCY) {those}"
+                    f"(TEST.CONSISTENCY) {reference}"
                 )
     metrics = [metric for metric in known if all(metric in other for _, other in others)]
     if not metrics:
@@ -117,7 +120,7 @@ def _describe_run(run: Run, scores: dict[str, Score]) -> dict:
 def _summary(gathered: np.ndarray, scores: list[Score], plan: Plan) -> dict:
     images = len(scores[0].image_ids)
     interval = mean_interval(gathered, images)
-    if plan.pool_seeds:  # only differences have a pooled spread: seeds move all variants together
+    if plan.pool_seeds:  # a pooled spread applies to differences only
         interval = interval._replace(low=math.nan, high=math.nan)
     pairs = [score.pairs for score in scores if score.pairs is not None]
     return {
@@ -140,7 +143,7 @@ def _as_dict(interval: Interval) -> dict:
 
 
 def table_rows(results: dict) -> list[dict]:
-    """A row for each metric and variant: what the tables show."""
+    """The rows of the tables, one for each metric and variant."""
     differences = {(d["metric"], d["variant"], d["baseline"]): d for d in results["differences"]}
     first = next(iter(results["variants"].values()))
     return [
@@ -159,7 +162,7 @@ def table_rows(results: dict) -> list[dict]:
 
 
 def format_difference(difference: dict | None) -> str:
-    """Such as "+1.23 (0.45 to 2.01)"; says so where the interval contains zero."""
+    """Text such as "+1.23 (0.45 to 2.01)", with a note if the interval contains zero."""
     if difference is None:
         return ""
     text = "{value:+.2f} ({low:.2f} to {high:.2f})".format(**difference)
@@ -169,7 +172,7 @@ def format_difference(difference: dict | None) -> str:
 
 
 def as_markdown(results: dict) -> str:
-    """The table for readers."""
+    """The table in Markdown."""
     baselines = results["baselines"]
     rows = [
         [
@@ -190,17 +193,17 @@ def as_markdown(results: dict) -> str:
 
 
 def _plain_line(name: str) -> str:
-    """A name in a cell of a table, which a "|" or the end of the line would end."""
+    """A name as the text of a table's cell, without line breaks and with escaped "|"."""
     return " ".join(name.split()).replace("|", "\\|")
 
 
 def explanation(results: dict) -> str:
-    """How to read the table."""
+    """Sentences that explain the table."""
     sentences = ["All scores are in percent, means over seeds."]
     if results["differences"]:
         sentences += _about_differences(results)
     if any(row["pairs"] is not None for row in table_rows(results)):
-        sentences.append("Pairs: the pairs of crops that count, mean over seeds.")
+        sentences.append("Pairs: number of pairs of crops that count, mean over seeds.")
     if results["left_out"]:
         missing = ", ".join(results["left_out"])
         sentences.append(f"Not measured in all runs, and so left out: {missing}.")
@@ -223,23 +226,23 @@ def _about_differences(results: dict) -> list[str]:
 
 
 def provenance(results: dict) -> str:
-    """How many steps were made, in which time, at which commits, on which machines."""
+    """Number of runs, hours, commits and machines."""
     runs = [run for variant in results["variants"].values() for run in variant["runs"]]
     runs += results["starts"]
     steps = [step for run in runs for step in run["steps"].values()]
     if not steps:
-        return f"{len(runs)} finished runs, made elsewhere"
+        return f"{len(runs)} finished runs, trained elsewhere"
     hours = sum(step["seconds"] for step in steps) / 3600
     commits, machines = (
         ", ".join(sorted({s[key] for s in steps})) for key in ("commit", "machine")
     )
-    # Of a step that was interrupted, only the last part is known.
-    time = f"{hours:.1f} hours or more of them together"
+    # Only the last process of an interrupted step is known.
+    time = f"{hours:.1f} hours or more in total"
     return f"{len(runs)} runs, {time}; commit {commits}; {machines}"
 
 
 def as_csv(results: dict) -> str:
-    """The table for programs, a row for each metric, variant and baseline."""
+    """The table in CSV, one row for each metric, variant and baseline."""
     text = io.StringIO()
     columns = ["metric", "variant", "mean", "deviation", "low", "high", "images", "pairs"]
     columns += ["baseline", "difference", "difference_low", "difference_high", "holds_zero"]
@@ -255,7 +258,7 @@ def as_csv(results: dict) -> str:
     return text.getvalue()
 
 
-def _cell(value):
+def _cell(value: object) -> object:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
 
 

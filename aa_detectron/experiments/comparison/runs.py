@@ -1,4 +1,4 @@
-"""What is run: trainings, and further evaluations of what they left."""
+"""The runs of a comparison: trainings, and further evaluations of the trained models."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from pathlib import Path
 MAIN = ""
 """The name of the evaluation that ends a training."""
 Options = tuple[str, ...]
-"""Detectron2's KEY VALUE ...."""
+"""Config options, KEY VALUE KEY VALUE ..."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,13 +17,13 @@ class Run:
     name: str
     folder: Path
     config_file: str | None = None
-    """None for a finished run that the comparison only reads."""
+    """None for a finished run, which the comparison only reads."""
     opts: Options = ()
-    """Without OUTPUT_DIR."""
+    """Config options of the training, without OUTPUT_DIR."""
     evaluations: dict[str, Options] = field(default_factory=dict)
-    """Options of further evaluations, by name."""
+    """Config options of further evaluations, by name."""
     start: "Run | None" = None
-    """The training from whose weights this one starts."""
+    """The training whose weights this run starts from."""
 
     def inference(self, evaluation: str = MAIN) -> Path:
         """The folder with the results of an evaluation."""
@@ -35,17 +35,17 @@ class Run:
         return [Step(self, evaluation) for evaluation in (MAIN, *self.evaluations)]
 
     def evaluation_folder(self, evaluation: str) -> Path:
-        """``OUTPUT_DIR`` of an evaluation; the run's own for :data:`MAIN`."""
+        """``OUTPUT_DIR`` of an evaluation; for :data:`MAIN` the folder of the run."""
         return self.folder / file_name(evaluation) if evaluation else self.folder
 
 
 @dataclass(frozen=True)
 class Step:
-    """A training, or a further evaluation of the weights that it left."""
+    """A training, or a further evaluation of the trained weights."""
 
     run: Run
     evaluation: str = MAIN
-    """:data:`MAIN` for the training, which evaluates at its end."""
+    """:data:`MAIN` for the training, which ends with an evaluation."""
 
     @property
     def name(self) -> str:
@@ -57,7 +57,7 @@ class Step:
 
     @property
     def opts(self) -> Options:
-        """All options of the config; of a key that occurs twice, the later one counts."""
+        """All config options; the last value of a repeated key counts."""
         opts = self.run.opts
         if self.evaluation:
             weights = str(self.run.folder / "model_final.pth")
@@ -66,5 +66,5 @@ class Step:
 
 
 def file_name(name: str) -> str:
-    """A name with all but letters, digits, ".", "-" and "_" replaced by "_"."""
+    """The name with "_" for all characters except letters, digits, ".", "-" and "_"."""
     return re.sub(r"[^\w.-]+", "_", name)

@@ -1,8 +1,9 @@
-"""What a comparison's YAML file may hold, and the strict reading of it.
+"""The keys of a comparison's YAML file, and a strict reader.
 
-The dataclasses are the one list of keys, types and defaults. Types are not converted: ``output: 3``
-or ``pool_seeds: 1`` is more often a slip than a wish. (OmegaConf's structured configs convert both,
-take ``seeds: [[1]]`` for integers, and do not name the key where a list stands for a mapping.)
+The dataclasses are the only list of keys, types and defaults. Types are not converted, because
+``output: 3`` or ``pool_seeds: 1`` is usually a mistake. (OmegaConf's structured configs convert
+both, accept ``seeds: [[1]]`` as integers, and do not name the key of a list that should be a
+mapping.)
 """
 
 import dataclasses
@@ -14,17 +15,17 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from fvcore.common.config import CfgNode
-from yaml import YAMLError
 
 from aa_detectron.errors import InputError
+from aa_detectron.utils.safe_yaml import check_with_bases
 
 Schema = TypeVar("Schema")
 MAX_SEED = 2**32 - 1
-"""Of NumPy's generators."""
+"""Largest seed of NumPy's generators."""
 
 
 def _is_path(found: str) -> bool:
-    """Whether the operating system can take it for a path."""
+    """Whether the operating system accepts the text as a path."""
     try:
         os.fsencode(found)
     except UnicodeEncodeError:  # a lone surrogate
@@ -33,7 +34,7 @@ def _is_path(found: str) -> bool:
 
 
 def are_folders(found: list) -> bool:
-    """Whether these are paths, all different."""
+    """Whether all items are paths, and all differ."""
     if not all(isinstance(path, str) and _is_path(path) for path in found):
         return False
     return _differ([os.path.abspath(path) for path in found])
@@ -47,13 +48,16 @@ def _differ(found: list) -> bool:
     return len(set(found)) == len(found)
 
 
-def key(legal: str, default=MISSING, *, check: Callable[[Any], bool] = lambda found: True):
-    """A key of a file.
+def key(
+    legal: str, default: Any = MISSING, *, check: Callable[[Any], bool] = lambda found: True
+) -> Any:
+    """A key of a file, as a dataclass field.
 
     Args:
-        legal: the legal values, in words.
-        default: value without the key; with MISSING the key is needed. Called if it is a class.
-        check: whether a value of the right type is legal.
+        legal: description of the legal values.
+        default: value if the file does not have the key; a class is called. MISSING makes the key
+            required.
+        check: function that tells whether a value of the right type is legal.
     """
     kind = "default_factory" if isinstance(default, type) else "default"
     return field(**{kind: default}, metadata={"legal": legal, "check": check}, kw_only=True)
@@ -61,7 +65,7 @@ def key(legal: str, default=MISSING, *, check: Callable[[Any], bool] = lambda fo
 
 @dataclass(frozen=True)
 class Start:
-    """A training from whose weights others start."""
+    """A training whose weights other trainings start from."""
 
     config: str = key("the path of a config", check=_is_path)
     output: str = key("a folder", check=_is_path)
@@ -69,12 +73,12 @@ class Start:
 
 
 INHERITED = Start(config="", output="")
-"""Stands for the ``start`` of a variant that does not name any: the file's."""
+"""Default of a variant's ``start``: the ``start`` of the file."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Trainings that differ in their seeds only, or finished runs."""
+    """Trainings that differ only in their seeds, or finished runs."""
 
     config: str | None = key("the path of a config", None, check=_is_path)
     opts: dict[str, Any] | None = key("a mapping of config keys", None)
@@ -99,76 +103,62 @@ class Comparison:
     pool_seeds: bool = key("true (with two or more seeds and variants) or false", False)
 
 
-KEYS = tuple(f.name for f in dataclasses.fields(Comparison))
-
-
 def load(path: str) -> dict:
-    """A comparison's file with what ``_BASE_`` names merged in, as plain data.
+    """The content of a comparison's file, merged with the files that ``_BASE_`` names.
 
     Raises:
-        InputError: a file that cannot be read, or is no mapping.
+        InputError: see :func:`~aa_detectron.utils.safe_yaml.check_with_bases`; or a key is a
+            mapping in one file and another value in the other file.
     """
-    kind = f"must be a mapping of {', '.join(KEYS)}"
+    check_with_bases(path)
     try:
-        # Safe: tags of Python objects are errors.
-        content = CfgNode.load_yaml_with_base(path, allow_unsafe=False)
-    except (OSError, YAMLError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"{path}: {reason}") from error
-    except AssertionError as error:  # fvcore's, of a key that is a mapping in one file only
+        return CfgNode.load_yaml_with_base(path, allow_unsafe=False)
+    except (AssertionError, OSError) as error:  # AssertionError: fvcore's, for such a key
         raise InputError(f"{path}: {error}") from error
-    except RecursionError as error:
-        reason = "_BASE_ leads back to the file itself, or lists are nested too deeply"
-        raise InputError(f"{path}: {reason}") from error
-    except (AttributeError, TypeError) as error:  # fvcore's, for what is no mapping
-        raise InputError(f"{path}: {kind}; so must the file that _BASE_ names") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: {kind}")
-    return content
 
 
-def check(schema: type[Schema], content, path: str) -> Schema:
-    """Plain data as a dataclass.
+def check(schema: type[Schema], content: object, path: str) -> Schema:
+    """Converts plain data to a dataclass.
 
     Args:
         schema: one of the dataclasses of this module.
-        content: what :func:`load` has read.
-        path: names the file in errors.
+        content: return value of :func:`load`.
+        path: path of the file, for error messages.
 
     Raises:
-        InputError: a key that is missing, unknown, or has an illegal value.
+        InputError: a key is missing or unknown, or has an illegal value.
     """
     return _Checker(path).read(schema, content, "", "a mapping")
 
 
 class _Checker:
-    """Reads values of annotated types; errors name the file and the key."""
+    """Checks values against annotated types; errors name the file and the key."""
 
     def __init__(self, path: str):
         self.path = path
 
-    def refuse(self, name: str, found, legal: str) -> NoReturn:
+    def reject(self, name: str, found: object, legal: str) -> NoReturn:
         raise InputError(f"{self.path}: {name or 'the file'} is {found!r}, but must be {legal}")
 
-    def read(self, kind, found, name: str, legal: str):
-        """``found`` if it is of the type ``kind``; mappings of a dataclass become one."""
+    def read(self, kind: Any, found: Any, name: str, legal: str) -> Any:
+        """Returns ``found`` if it has the type ``kind``; a dataclass is made from a mapping."""
         origin, inner = typing.get_origin(kind), typing.get_args(kind)
         if kind is Any:
             return found
         if origin is types.UnionType:
             return self._read_union(inner, found, name, legal)
         if type(found) is not (origin or (dict if dataclasses.is_dataclass(kind) else kind)):
-            self.refuse(name, found, legal)
+            self.reject(name, found, legal)
         if dataclasses.is_dataclass(kind):
             return self._read_fields(kind, found, name)
         if origin is list:
             if inner[0] is not Any and any(type(item) is not inner[0] for item in found):
-                self.refuse(name, found, legal)
+                self.reject(name, found, legal)
         elif origin is dict:
             return self._read_mapping(inner[1], found, name)
         return found
 
-    def _read_union(self, kinds: tuple, found, name: str, legal: str):
+    def _read_union(self, kinds: tuple, found: Any, name: str, legal: str) -> Any:
         if found is None and types.NoneType in kinds:
             return None
         rest = [kind for kind in kinds if kind is not types.NoneType]
@@ -176,19 +166,19 @@ class _Checker:
             return found
         return self.read(rest[0], found, name, legal)
 
-    def _read_mapping(self, kind, found: dict, name: str) -> dict:
+    def _read_mapping(self, kind: Any, found: dict, name: str) -> dict:
         legal = "a mapping of " + (
             ", ".join(f.name for f in dataclasses.fields(kind))
             if dataclasses.is_dataclass(kind)
             else "config keys"
         )
         if not _differ(list(map(str, found))):  # such as 1 and "1"
-            self.refuse(name, found, "a mapping of different names")
+            self.reject(name, found, "a mapping of different names")
         return {
             str(key): self.read(kind, value, f"{name}.{key}", legal) for key, value in found.items()
         }
 
-    def _read_fields(self, schema: type[Schema], found: dict, name: str) -> Schema:
+    def _read_fields(self, schema: Any, found: dict, name: str) -> Any:
         known = {f.name: f for f in dataclasses.fields(schema)}
         for key in (key for key in found if key not in known):
             where = name or "the file"
@@ -197,8 +187,8 @@ class _Checker:
             )
         prefix = f"{name}." if name else ""
         for key, declared in known.items():
-            needed = declared.default is declared.default_factory is MISSING
-            if needed and key not in found:
+            is_required = declared.default is declared.default_factory is MISSING
+            if is_required and key not in found:
                 raise InputError(f"{self.path}: {prefix}{key} is missing")
         hints = typing.get_type_hints(schema)
         values = {}
@@ -206,5 +196,5 @@ class _Checker:
             legal, is_legal = known[key].metadata["legal"], known[key].metadata["check"]
             values[key] = self.read(hints[key], value, prefix + key, legal)
             if value is not None and not is_legal(value):
-                self.refuse(prefix + key, value, legal)
+                self.reject(prefix + key, value, legal)
         return schema(**values)

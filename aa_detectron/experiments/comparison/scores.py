@@ -1,8 +1,9 @@
-"""All scores of a run, on its images and on resamples of them, from the files that tests leave."""
+"""All scores of a run, on its images and on resampled images, from the files of its tests."""
 
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from .statistics import image_weights, weighted_mean
 
 RESAMPLES = 1000
 READ_ERRORS = (AssertionError, AttributeError, LookupError, OSError, TypeError, ValueError)
-"""Of annotations that are broken, or do not fit the predictions."""
+"""Errors for annotations that are broken or do not fit the predictions."""
 CONSISTENCY = {
     "instances": (
         "mask mAISC",
@@ -36,31 +37,31 @@ CONSISTENCY = {
     "sem_seg": ("mASSC",),
     "classification": ("consistency", "correct consistency"),
 }
-"""By kind of records: the metrics that are compared."""
+"""Metrics that are compared, by the kind of the records."""
 
 
 class Score(NamedTuple):
     """A score of a run, in percent."""
 
     resampled: np.ndarray
-    """(1 + RESAMPLES,): the score, then those on resampled images."""
+    """(1 + RESAMPLES,): the score, then the scores on resampled images."""
     image_ids: list[str]
     pairs: int | None = None
-    """That count; None of what is not measured on pairs."""
+    """Number of pairs that count; None for scores that do not use pairs."""
     tested: str = ""
-    """What decides which pairs were tested, and how."""
+    """Digest of the tested pairs and of the settings of their comparison."""
 
 
 def read_scores(run: Run) -> dict[str, Score]:
     """The scores of all evaluations of a run.
 
-    Of the evaluation that ends a training: accuracy, such as "mask AP", and consistency, such as
-    "mask mAISC". Of further ones: consistency, such as "mask mAISC, to 8 px".
+    The evaluation at the end of a training gives accuracy ("mask AP" for example) and consistency
+    ("mask mAISC"). Further evaluations give consistency ("mask mAISC, to 8 px").
 
     Raises:
-        InputError: results are missing or broken, or there is not exactly one dataset.
+        InputError: results are missing or broken, or an evaluation has not exactly one dataset.
     """
-    scores = {}
+    scores: dict[str, Score] = {}
     for evaluation in (MAIN, *run.evaluations):
         name, pairs = tested_datasets(run, evaluation)
         folder = run.inference(evaluation)
@@ -80,13 +81,13 @@ def read_scores(run: Run) -> dict[str, Score]:
 
 
 def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
-    """AP of instances, mIoU or top-1, as far as ``folder`` has predictions on a dataset."""
+    """AP of instances, mIoU or top-1, for the predictions on a dataset in ``folder``."""
     readers = {
         folder / "coco_instances_results.json": _read_ap,
         folder / "sem_seg_predictions.json": _read_miou,
         Path(accuracy_path(str(folder), name)): _read_top1,
     }
-    scores = {}
+    scores: dict[str, Score] = {}
     for path, read in readers.items():
         if path.exists():
             scores |= read(path, name)
@@ -97,7 +98,7 @@ def _read_ap(path: Path, name: str) -> dict[str, Score]:
     annotations = MetadataCatalog.get(name).json_file
     truth = json.loads(Path(annotations).read_text())
     detections = read_detections(path, truth)
-    # AP of a network that finds nothing is 0 in all that is annotated.
+    # A network without detections has an AP of 0 for all annotated tasks.
     shown = detections[:1] or truth["annotations"]
     has_masks = any("segmentation" in instance for instance in shown)
     scores = {}
@@ -119,18 +120,18 @@ def _read_miou(path: Path, name: str) -> dict[str, Score]:
 
 
 def read_confusion(path: Path, name: str) -> dict[str, np.ndarray]:
-    """Of every image (classes, classes) pixels, predicted by annotated; ignored ones left out.
+    """Numbers of pixels by predicted and annotated class, without ignored pixels, for each image.
 
     Args:
         path: sem_seg_predictions.json of Detectron2's SemSegEvaluator.
-        name: of the dataset.
+        name: name of the dataset.
 
     Returns:
-        by the names of the image files, see :class:`.predictions.LabelPredictions`.
+        {file name of the image without folders: (classes, classes) integers}.
 
     Raises:
         InputError: predictions are missing or broken.
-        ValueError: two images have one name.
+        ValueError: two images have the same file name.
     """
     metadata = MetadataCatalog.get(name)
     classes = len(metadata.stuff_classes)
@@ -150,9 +151,15 @@ def read_confusion(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def miou(confusion: np.ndarray) -> np.ndarray:
-    """mIoU in percent of (..., classes, classes) pixels, predicted by annotated: (...).
+    """mIoU in percent.
 
     As in Detectron2's SemSegEvaluator, classes that are not annotated do not count.
+
+    Args:
+        confusion: numbers of pixels, (..., predicted classes, annotated classes).
+
+    Returns:
+        (...), the leading dimensions of ``confusion``.
     """
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     annotated, predicted = confusion.sum(axis=-2), confusion.sum(axis=-1)
@@ -168,7 +175,7 @@ def _read_top1(path: Path, name: str) -> dict[str, Score]:
 
 
 def read_consistency(folder: Path, data: str) -> dict[str, Score]:
-    """Consistency of instances, label maps and classes, as far as ``folder`` has records."""
+    """Consistency of instances, label maps and classes, for the records in ``folder``."""
     scores = {}
     for kind, metrics in CONSISTENCY.items():
         path = Path(records_path(str(folder), kind, data))
@@ -189,13 +196,13 @@ def read_consistency(folder: Path, data: str) -> dict[str, Score]:
 
 
 def _tested(report: dict) -> str:
-    """A digest of the pairs' offsets and of the settings under which they were compared."""
+    """Digest of the pairs' offsets and of the settings of their comparison."""
     settings = {key: report.get(key) for key in ("score_thresh", "match_class", "ignore_label")}
     pairs = [[r[key] for key in ("image_id", "pair", "offsets", "size")] for r in report["pairs"]]
     return hashlib.sha256(json.dumps([settings, sorted(pairs, key=str)]).encode()).hexdigest()
 
 
-def _over_pairs(records: list[dict], fractions: list[float | None], pairs: int | None) -> Score:
+def _over_pairs(records: list[dict], fractions: Sequence[float | None], pairs: int | None) -> Score:
     ids, image = np.unique([str(record["image_id"]) for record in records], return_inverse=True)
     weights = image_weights(len(ids), RESAMPLES)
     return Score(weighted_mean(fractions, image, weights), ids.tolist(), pairs)

@@ -1,4 +1,4 @@
-"""A comparison in words: which variant leads in what, by how much, and what cannot be told."""
+"""A comparison in words: which variant leads in which metric, by how much, and what is open."""
 
 import math
 from typing import NamedTuple
@@ -42,14 +42,14 @@ def verdict(results: dict) -> list[str]:
         results: return value of :func:`.results.collect`.
     """
     found = list(next(iter(results["variants"].values()))["scores"])
-    main = [next((m for m in names if m in found), None) for names in (ACCURACY, CONSISTENCY)]
-    main = [metric for metric in main if metric] or found[:1]
+    firsts = [next((m for m in names if m in found), None) for names in (ACCURACY, CONSISTENCY)]
+    main = [metric for metric in firsts if metric] or found[:1]
     sentences = [_sentence(results, metric) for metric in main]
     if len(results["variants"]) > 1 and not results["differences"]:
         sentences.append("No variant is a baseline, so no difference was measured.")
     if len(results["seeds"]) == 1 and results["differences"]:
         sentences.append(
-            "With a single seed nobody can tell whether another training would turn the order: "
+            "A single seed does not tell whether another training would reverse the order: "
             "the intervals are over images only."
         )
     return sentences
@@ -61,11 +61,12 @@ def contrasts(results: dict, metric: str) -> list[Contrast]:
 
 
 def _contrast(difference: dict) -> Contrast:
-    names = difference["variant"], difference["baseline"]
-    numbers = [difference[key] for key in ("value", "low", "high")]
-    if difference["value"] < 0:
-        names, numbers = names[::-1], [-numbers[0], -numbers[2], -numbers[1]]
-    return Contrast(*names, *numbers, difference["holds_zero"])
+    leader, other = difference["variant"], difference["baseline"]
+    points, low, high = (difference[key] for key in ("value", "low", "high"))
+    if points < 0:
+        leader, other = other, leader
+        points, low, high = -points, -high, -low
+    return Contrast(leader, other, points, low, high, difference["holds_zero"])
 
 
 def _sentence(results: dict, metric: str) -> str:
@@ -95,7 +96,7 @@ def _sentence(results: dict, metric: str) -> str:
 
 
 def _how_many(results: dict, metric: str) -> str:
-    """Of many variants: how many differ measurably from the first baseline."""
+    """How many of three or more variants differ measurably from the first baseline."""
     baseline = results["baselines"][0]
     found = [c for c in contrasts(results, metric) if baseline in (c.leader, c.other)]
     if len(found) < 3:
@@ -104,7 +105,7 @@ def _how_many(results: dict, metric: str) -> str:
     below = sum(c.leader == baseline and not c.contains_zero for c in found)
     return (
         f" Of {len(found)} variants compared with {baseline}, {above} lead and {below} trail "
-        f"measurably; {len(found) - above - below} cannot be told apart from it."
+        f"measurably; {len(found) - above - below} without a measurable difference."
     )
 
 
@@ -117,7 +118,7 @@ def _other(contrast: Contrast, name: str) -> str:
 
 
 def _decimals(contrast: Contrast) -> int:
-    """One, or as many as show on which side of zero the ends are."""
+    """Number of decimals, 1 to 3: enough to show on which side of zero the ends are."""
     numbers = contrast.low, contrast.high
     return next((d for d in range(1, 4) if all(round(n, d) for n in numbers)), 1)
 
@@ -130,22 +131,22 @@ def _interval(contrast: Contrast, name: str = "") -> str:
     if math.isnan(contrast.low):
         return "no interval"
     decimals = _decimals(contrast)
-    # "+ 0.0" makes 0.0 of a -0.0.
+    # "+ 0.0" turns -0.0 into 0.0.
     low, high = (round(end, decimals) + 0.0 for end in (contrast.low, contrast.high))
     return f"{name}{low:.{decimals}f} to {high:.{decimals}f}"
 
 
 def _capitalized(text: str) -> str:
-    """Names of variants stay as they are."""
+    """Capitalizes the text unless it starts with the name of a variant."""
     return "T" + text[1:] if text.startswith("there is") else text
 
 
 def pair_lines(results: dict, metrics: list[str]) -> list[str]:
-    """A line for each pair of variants that was compared, on several metrics.
+    """One line for each compared pair of variants, with several metrics.
 
     Args:
         results: return value of :func:`.results.collect`.
-        metrics: their names.
+        metrics: names of the metrics.
     """
     pairs = dict.fromkeys((d["variant"], d["baseline"]) for d in results["differences"])
     lines = []
@@ -155,7 +156,9 @@ def pair_lines(results: dict, metrics: list[str]) -> list[str]:
             for d in results["differences"]
             if (d["variant"], d["baseline"]) == (variant, baseline) and d["metric"] in metrics
         }
-        groups = {"leads in": [], "trails in": [], "no measurable difference in": []}
+        groups: dict[str, list[str]] = {
+            name: [] for name in ("leads in", "trails in", "no measurable difference in")
+        }
         for metric, difference in found.items():
             lead = "leads in" if difference["value"] > 0 else "trails in"
             group = "no measurable difference in" if difference["holds_zero"] else lead
@@ -171,9 +174,12 @@ def _upper(text: str) -> str:
 
 
 def terms(metrics: list[str]) -> dict[str, str]:
-    """Explanations of what a report shows, by term.
+    """Explanations of the terms in a report.
 
     Args:
-        metrics: the names of its metrics.
+        metrics: names of the report's metrics.
+
+    Returns:
+        {term: explanation}.
     """
     return {term: text for term, text in TERMS.items() if any(term in name for name in metrics)}

@@ -3,13 +3,14 @@
 The paper downsamples an image without a filter, with a Gaussian tuned to the noise, and with a
 Gaussian for every location, weaker at edges. Here the third filter is
 :class:`~aa_detectron.layers.AdaptiveBlurPool2d` itself, fitted to this image; the Gaussian is
-fitted to the same target. The filters of a trained network would not do: they filter feature maps,
-in which nobody can tell noise from detail by eye.
+fitted to the same target. The filters of a trained network are not suitable: they filter feature
+maps, in which noise and detail look alike.
 
 A network predicts the filters from features. Here the layer gets the strength of the image's
-gradient beside the colors: its single convolution cannot find edges in noisy colors alone, and
-gains nothing over the Gaussian. The noise is new in every step of the fit, and the noise in the
-picture is different again, because the layer has more weights than a small image has pixels.
+gradient beside the colors: its single convolution does not find edges in noisy colors alone, and
+the result is then no better than with the Gaussian. The noise is new in every step of the fit, and
+the noise in the picture is different again, because the layer has more weights than a small image
+has pixels.
 """
 
 import math
@@ -95,7 +96,8 @@ def features(image: Tensor) -> Tensor:
     maps = [image]
     for sigma in FEATURE_SIGMAS:
         along = torch.gradient(blur_pool2d(image, gaussian_kernel(sigma), 1), dim=(2, 3))
-        maps.append(sum(g.square().sum(1, keepdim=True) for g in along).sqrt())
+        rows, columns = (g.square().sum(1, keepdim=True) for g in along)
+        maps.append((rows + columns).sqrt())
     return torch.cat(maps, dim=1)
 
 
@@ -134,7 +136,9 @@ def downsample(image: np.ndarray, noise: float = 0.1, seed: int = 0, steps: int 
             "adaptive": layer(features(shown))[:, :3],
         }
         variance = filter_variance(layer.predict_filters(features(shown)))[0, 0]
-    variance = over_image(variance / identity_variance(KERNEL_SIZE**2), *[clean.shape[-2:]] * 2)
+    height, width = clean.shape[-2:]
+    relative = variance / identity_variance(KERNEL_SIZE**2)
+    variance = over_image(relative, (height, width), (height, width))
     psnr = {way: _psnr(result, target) for way, result in made.items()}
     return made | {"input": shown, "variance": variance, "sigma": sigma, "psnr": psnr}
 

@@ -19,7 +19,7 @@ from aa_detectron.engine.launch import LoadedModel
 
 from .images import model_input
 from .output import FigureFiles
-from .recording import adaptive_filters, check_filters, record_image, shared_places
+from .recording import backbone_filters, check_filters, record_image, shared_places
 from .style import add_bar, literal
 
 ROUNDING = 1e-12
@@ -101,7 +101,8 @@ def group_correlations(
     Raises:
         InputError: the backbone has no adaptive filters.
     """
-    filters, found = adaptive_filters(model.backbone), {}
+    filters = backbone_filters(model)
+    found: dict[str, Correlation] = {}
     for item in items:
         for place, x in record_image(model, item)[0].items():
             found.setdefault(place, Correlation(x.shape[1])).add(x)

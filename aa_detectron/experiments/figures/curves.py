@@ -46,7 +46,7 @@ def draw_drop_curves(models: dict[str, Curves]) -> Figure:
         section for section in LABELS if any(section in curves for curves in models.values())
     ]
     figure = Figure(figsize=(1 + 5 * len(sections), 4), dpi=150, layout="constrained")
-    lines = {}
+    lines: dict[str, Line2D] = {}
     for section, axes in zip(
         sections, figure.subplots(1, len(sections), squeeze=False)[0], strict=True
     ):

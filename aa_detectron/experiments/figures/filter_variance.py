@@ -15,7 +15,7 @@ from aa_detectron.layers.blur_pool import binomial_kernel
 
 from .images import input_as_rgb, model_input
 from .output import FigureFiles
-from .recording import adaptive_filters, check_filters, over_image, record_image, shared_places
+from .recording import backbone_filters, check_filters, over_image, record_image, shared_places
 from .style import add_bar, literal
 
 
@@ -43,7 +43,7 @@ def plot_variance(models: dict[str, LoadedModel], files: dict[str, str], folder:
         numbers[stem] = {
             name: {
                 place: describe(maps[name][place], images[name], layer.kernel_size)
-                for place, layer in adaptive_filters(models[name].model.backbone).items()
+                for place, layer in backbone_filters(models[name].model).items()
             }
             for name in models
         }
@@ -72,7 +72,7 @@ def identity_variance(taps: int) -> float:
 
 
 def binomial_variance(kernel_size: int) -> float:
-    """Variance of the weights of the binomial blur, with which the filters start."""
+    """Variance of the weights of the binomial blur, the initial filter of trainings."""
     return float(binomial_kernel(kernel_size).var(correction=0))
 
 
@@ -92,7 +92,7 @@ def variance_maps(model: nn.Module, item: dict) -> dict[str, Tensor]:
     """
     inputs, padded = record_image(model, item)
     maps = {}
-    for place, layer in adaptive_filters(model.backbone).items():
+    for place, layer in backbone_filters(model).items():
         filters = layer.predict_filters(inputs[place])
         variance = filter_variance(filters)[0].mean(0) / identity_variance(filters.shape[2])
         maps[place] = over_image(variance.cpu(), padded, tuple(item["image"].shape[-2:]))
@@ -108,8 +108,8 @@ def describe(variance: Tensor, image: np.ndarray, kernel_size: int) -> dict[str,
         kernel_size: k of the filters.
 
     Returns:
-        {"mean", "low" and "high": 5 % and 95 % quantiles, "binomial": variance of the filter that
-        training starts with, "correlation_with_gradient": Spearman's rank correlation with the
+        {"mean", "low" and "high": 5 % and 95 % quantiles, "binomial": variance of the
+        initial filter, "correlation_with_gradient": Spearman's rank correlation with the
         strength of the image's gradient; NaN if the map or the gradient is constant}.
     """
     low, high = np.quantile(variance, (0.05, 0.95))

@@ -1,6 +1,6 @@
 """The images of figures: files and scikit-image's photographs, as pixels and as a model's input."""
 
-import importlib.util
+import importlib.resources
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,15 +36,14 @@ def find_images(arguments: Iterable[str]) -> dict[str, str]:
         stem = Path(path).stem
         if stem in files:
             raise InputError(
-                f"{argument}: its figures would have the names of those of {files[stem]}"
+                f"{argument}: its figures would have the names of the figures of {files[stem]}"
             )
         files[stem] = path
     return files
 
 
 def _photograph(name: str) -> str:
-    package = importlib.util.find_spec("skimage")
-    return os.path.join(package.submodule_search_locations[0], "data", f"{name}.png")
+    return str(importlib.resources.files("skimage").joinpath("data", f"{name}.png"))
 
 
 def model_input(cfg: CfgNode, path: str) -> dict:

@@ -39,7 +39,7 @@ def draw_pair(
 
     The crops are shown in pale colors. A consistent instance (IoU > 0.9) has the same color in
     both crops. An inconsistent instance is red; its label ends with the IoU with its match, or with
-    "no match". Instances with a low score, or outside of the overlap, are not drawn.
+    "no match". Instances with a low score, or outside the overlap, are not drawn.
 
     Args:
         images: the two crops, (H, W, 3) uint8 RGB.
@@ -52,7 +52,8 @@ def draw_pair(
     """
     task = "segm" if "segm" in record else "bbox"
     factor = enlargement(images[0])
-    boxes = overlap_in_crops(*record["offsets"], record["size"])
+    first, second = record["offsets"]
+    boxes = overlap_in_crops(first, second, record["size"])
     styles = _styles(record[task], class_names)
     drawn = []
     for image, found, box, style in zip(images, instances, boxes, styles, strict=True):
@@ -90,7 +91,8 @@ def draw_label_pair(
         (H * f, 3 * W * f + gaps, 3) uint8 RGB, enlarged by the factor f.
     """
     palette = np.array(colors) if colors else colormap(rgb=True)
-    boxes = overlap_in_crops(*record["offsets"], record["size"])
+    first, second = record["offsets"]
+    boxes = overlap_in_crops(first, second, record["size"])
     different = np.zeros(labels[0].shape, bool)
     different[boxes[0].slices] = labels[0][boxes[0].slices] != labels[1][boxes[1].slices]
     crops = [pale(image) for image in images]
@@ -150,7 +152,7 @@ def _styles(pair: dict, class_names: list[str] | None) -> tuple[dict, dict]:
     for instance in pair["first"]:
         match = None if instance["match"] is None else pair["second"][instance["match"]]
         iou = None if match is None else instance["iou"]
-        if match is not None and iou > THRESHOLDS["mAISC"]:
+        if match is not None and instance["iou"] > THRESHOLDS["mAISC"]:
             color = CONSISTENT[number % len(CONSISTENT)]
             number += 1
             first[instance["index"]] = color, _label(instance, class_names)

@@ -1,4 +1,4 @@
-"""Pictures of the pairs that an evaluation has kept, from the least to the most consistent one."""
+"""Pictures of the pairs of an evaluation, from the least to the most consistent pair."""
 
 import os
 from collections.abc import Iterator
@@ -39,10 +39,11 @@ def choose_records(records: list[dict], count: int) -> list[dict]:
     Raises:
         InputError: a record has neither instances, label maps nor classes.
     """
-    counted = [record for record in records if main_fraction(record) is not None]
-    counted.sort(key=main_fraction)
+    fractions = [(main_fraction(record), record) for record in records]
+    counted = [(fraction, record) for fraction, record in fractions if fraction is not None]
+    counted.sort(key=lambda pair: pair[0])
     places = np.linspace(0, len(counted) - 1, min(count, len(counted))).round().astype(int)
-    return [counted[place] for place in places]
+    return [counted[place][1] for place in places]
 
 
 def check_pairs(cfg: CfgNode, name: str, records: list[dict]) -> None:
@@ -54,7 +55,7 @@ def check_pairs(cfg: CfgNode, name: str, records: list[dict]) -> None:
         records: records of pairs.
 
     Raises:
-        InputError: a pair is of another image, or of a number that the config does not have.
+        InputError: the image or the number of a pair does not exist.
     """
     count = cfg.TEST.CONSISTENCY.PAIRS_PER_IMAGE
     known = {image["image_id"] for image in get_image_dicts(name)}
@@ -82,7 +83,8 @@ def draw_pairs(
         the paths of the pictures.
 
     Raises:
-        InputError: a pair is not in the dataset, or the folder cannot be written.
+        InputError: a pair is not in the dataset, the model does not predict what the records are
+            about, or the folder cannot be written.
     """
     paths = []
     for crops, outputs in _run(cfg, model, name, records):
@@ -99,8 +101,10 @@ def _kind(record: dict) -> str:
 
 def _draw(cfg: CfgNode, name: str, crops: list[dict], outputs: list[dict], kind: str) -> np.ndarray:
     # Compared again: on another device the model may return its instances in another order.
-    evaluator = next(e for e in build_consistency_evaluators(cfg, name) if e.kind == kind)
-    record = evaluator.compare(crops[0], *outputs)
+    evaluators = [e for e in build_consistency_evaluators(cfg, name) if e.kind == kind]
+    record = evaluators[0].compare(crops[0], *outputs) if evaluators else None
+    if record is None:
+        raise InputError(f"{name}: the records are of {kind}, which this model does not predict")
     if kind == "classification":
         images = [crop["image"].permute(1, 2, 0).numpy() for crop in crops]
         images = [to_rgb(image, cfg.INPUT.FORMAT) for image in images]

@@ -18,7 +18,7 @@ CONSISTENT = (  # no red among them
     (1.00, 0.60, 0.20),
 )
 """RGB, 0 to 1."""
-SATURATION = 0.3  # fraction kept of the image's own colors, which could be taken for drawn ones
+SATURATION = 0.3  # of the image's own colors, which could be confused with drawn colors
 SIDE = 480  # pixels; smaller images are enlarged by an integer factor
 GAP = 8
 BACKGROUND = (90, 90, 90)  # of a legend's swatches, so that white is visible

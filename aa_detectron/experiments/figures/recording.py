@@ -33,6 +33,15 @@ def adaptive_filters(network: nn.Module) -> dict[str, AdaptiveBlurPool2d]:
     return filters
 
 
+def backbone_filters(model: nn.Module) -> dict[str, AdaptiveBlurPool2d]:
+    """The adaptive filters in the backbone of a model of Detectron2, see :func:`adaptive_filters`.
+
+    Raises:
+        InputError: the backbone has no adaptive filters.
+    """
+    return adaptive_filters(model.get_submodule("backbone"))
+
+
 def check_filters(models: dict[str, LoadedModel]) -> None:
     """Checks that all models have adaptive filters in their backbones.
 
@@ -41,7 +50,7 @@ def check_filters(models: dict[str, LoadedModel]) -> None:
     """
     for name, (_, model) in models.items():
         try:
-            adaptive_filters(model.backbone)
+            backbone_filters(model)
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
 
@@ -61,8 +70,8 @@ def shared_places(models: dict[str, dict]) -> list[str]:
 
 @contextlib.contextmanager
 def recorded_inputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Yields {name: input of the module's last call}, filled while the block runs."""
-    inputs = {}
+    """Yields {name: input of the module's last call}, which fills while the block runs."""
+    inputs: dict[str, Tensor] = {}
 
     def record(name: str) -> Callable:
         return lambda module, arguments: inputs.__setitem__(name, arguments[0].detach())
@@ -89,8 +98,8 @@ def record_image(model: nn.Module, item: dict) -> tuple[dict[str, Tensor], tuple
     Raises:
         InputError: the backbone has no adaptive filters.
     """
-    filters = adaptive_filters(model.backbone)
-    with recorded_inputs({"": model.backbone, **filters}) as inputs:
+    filters = backbone_filters(model)
+    with recorded_inputs({"": model.get_submodule("backbone"), **filters}) as inputs:
         model([item])
     height, width = inputs.pop("").shape[-2:]
     return {place: inputs[place] for place in filters}, (height, width)

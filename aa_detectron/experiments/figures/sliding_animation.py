@@ -15,7 +15,7 @@ from .panels import CONSISTENT, INCONSISTENT, SIDE, enlarge, pale, side_by_side
 from .style import printable
 
 STRIP = 44  # pixels above an image, for text
-OUTSIDE = 0.45  # brightness outside of the window
+OUTSIDE = 0.45  # brightness outside the window
 FRAME_MS = 250
 
 
@@ -26,7 +26,7 @@ def draw_frames(
 ) -> list[np.ndarray]:
     """A frame for each position, with a panel for each model.
 
-    The image stands still and is darker outside of the window. An instance keeps its color while it
+    The image stands still and is darker outside the window. An instance keeps its color while it
     stays the same. An instance that has just appeared has a white outline; an instance that has
     just vanished has a red outline.
 
@@ -75,9 +75,10 @@ def _draw_position(
         _outline(panel, mask, color, factor // 2)
     for index in position["appeared"]:
         _outline(panel, _place(output, index, offset, base.shape, factor), (255, 255, 255), factor)
-    for index in position["vanished"]:
-        mask = _place(before[0], index, before[1], base.shape, factor)
-        _outline(panel, mask, np.array(INCONSISTENT) * 255, factor)
+    if before is not None:
+        for index in position["vanished"]:
+            mask = _place(before[0], index, before[1], base.shape, factor)
+            _outline(panel, mask, np.array(INCONSISTENT) * 255, factor)
     return panel
 
 
@@ -96,13 +97,15 @@ def _place(output: Instances, index: int, offset: Offset, shape: tuple, factor: 
     return placed
 
 
-def _outline(panel: np.ndarray, mask: np.ndarray, color: Sequence[float], width: int) -> None:
+def _outline(
+    panel: np.ndarray, mask: np.ndarray, color: Sequence[float] | np.ndarray, width: int
+) -> None:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(panel, contours, -1, tuple(map(int, color)), max(1, width))
 
 
 def _strip(name: str, past: list[dict], width: int) -> np.ndarray:
-    """Text above a panel: the number of instances, and how many have come and gone so far."""
+    """Text above a panel: numbers of present, appeared and vanished instances."""
     strip = Image.new("RGB", (width, STRIP), "white")
     appeared, vanished = (sum(len(p[key]) for p in past) for key in ("appeared", "vanished"))
     lines = (
@@ -130,8 +133,10 @@ def save_animation(
     # One palette without dithering: the parts that stand still keep their pixels and take no space.
     every = Image.fromarray(np.concatenate(frames))
     palette = every.quantize(256, method=Image.Quantize.MAXCOVERAGE)  # keeps rare colors: outlines
-    still = {"palette": palette, "dither": Image.Dither.NONE}
-    images = [Image.fromarray(frame).quantize(**still) for frame in frames]
+    images = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
     with replacing(path) as temporary:
         images[0].save(
             temporary,

@@ -85,7 +85,8 @@ def cut_windows(cfg: CfgNode, path: str) -> Windows:
         size = mapper.size, mapper.size
         shift, augmentations = mapper.resize - mapper.size, []
     else:
-        size = crop_size(*image.shape[:2], cfg.TEST.CONSISTENCY.MAX_SHIFT)
+        height, width = image.shape[:2]
+        size = crop_size(height, width, cfg.TEST.CONSISTENCY.MAX_SHIFT)
         shift, augmentations = image.shape[0] - size[0], utils.build_augmentation(cfg, False)
     if shift < 1:
         raise InputError(f"{path}: its {image.shape[0]}x{image.shape[1]} pixels leave no room")
@@ -120,7 +121,7 @@ def _check_same_windows(windows: dict[str, Windows]) -> None:
     for name in others:
         expected, found = windows[first], windows[name]
         if found.offsets != expected.offsets or found.image.shape != expected.image.shape:
-            raise InputError(f"{name}: its windows are not those of {first}")
+            raise InputError(f"{name}: its windows differ from the windows of {first}")
 
 
 def _shared_kind(outputs: dict[str, list[dict]]) -> str:
@@ -132,7 +133,7 @@ def _shared_kind(outputs: dict[str, list[dict]]) -> str:
 
 
 def _predict(loaded: LoadedModel, windows: Windows, title: str) -> list[dict]:
-    """The outputs for all windows, on the CPU."""
+    """The outputs for all windows, moved to the CPU."""
     with inference_context(loaded.model), torch.no_grad():
         return [
             {k: v.to("cpu") for k, v in loaded.model([item])[0].items() if hasattr(v, "to")}

@@ -1,19 +1,22 @@
-"""The common look of plots: colors, legends, color bars, and text that stays as it is."""
+"""The common look of plots: colors, legends, color bars, and literal text."""
 
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from matplotlib import colormaps
+from matplotlib import color_sequences
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from aa_detectron.utils.files import replacing
 
-TAB20 = colormaps["tab20"].colors  # Matplotlib's ten colors, each followed by a lighter one
-GRAY = 14  # stands for values that are left out, never for a model
+TAB20 = [
+    to_rgb(shade) for shade in color_sequences["tab20"]
+]  # Matplotlib's ten colors, each followed by a lighter one
+GRAY = 14  # for omitted values, never for a model
 COLORS = [
     color
     for first in (0, 1)
@@ -23,7 +26,7 @@ COLORS = [
 
 
 def color(number: int) -> tuple[float, float, float]:
-    """RGB, 0 to 1, of a model or variant by its place; never gray. From 18 on, colors repeat."""
+    """RGB, 0 to 1, for a model or variant by its number; never gray. From 18 on, colors repeat."""
     return COLORS[number % len(COLORS)]
 
 
@@ -33,12 +36,12 @@ def printable(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A name as Matplotlib has to get it in order to draw exactly this name.
+    """A name with escapes, so that Matplotlib draws exactly this name.
 
-    Matplotlib takes the text between two dollar signs for a formula, and fails if it is none.
+    Matplotlib parses the text between two dollar signs as a formula, and fails if it is not one.
 
     Args:
-        text: any name: of a model, a class, a variant, a file.
+        text: name of a model, class, variant or file.
     """
     return printable(text).replace("$", r"\$")
 
@@ -75,8 +78,8 @@ def add_legend(figure: Figure, artists: Mapping[str, Artist]) -> None:
     """
     widest = 0.5 + 0.07 * max(map(len, artists), default=0)  # inches, approximately
     columns = max(1, int(figure.get_figwidth() / widest))
-    place = {"loc": "outside lower center", "ncols": columns, "fontsize": 8}
-    figure.legend(list(artists.values()), list(map(literal, artists)), **place)
+    handles, labels = list(artists.values()), list(map(literal, artists))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8)
 
 
 def save_figure(path: str | PathLike, figure: Figure) -> None:

@@ -194,7 +194,7 @@ def test_runs_that_still_train_are_not_read(plan):
     folder = plan.runs[0].folder
     (folder / "config.yaml").write_text(load_run_config(plan.runs[0]).dump())
     other = plan_of_runs([f"a={folder}"], "out")
-    with pytest.raises(InputError, match="has not been finished, there is no step.json"):
+    with pytest.raises(InputError, match="is not finished, step.json is missing"):
         train_missing(other, FAKE)
 
 
@@ -210,7 +210,7 @@ def test_two_datasets_are_refused_before_anything_runs(plan):
 def test_a_training_of_somebody_else_is_refused(plan):
     plan.runs[0].folder.mkdir(parents=True)
     (plan.runs[0].folder / "last_checkpoint").write_text("model_0000001.pth")
-    with pytest.raises(InputError, match="holds a training that no comparison has made"):
+    with pytest.raises(InputError, match="holds a training that was not made by a comparison"):
         train_missing(plan, FAKE)
 
 

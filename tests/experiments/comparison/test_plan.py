@@ -104,10 +104,9 @@ def test_takes_over_a_base(write, tmp_path):
 @pytest.mark.parametrize(
     "text, named",
     [
-        ("", "must be a mapping"),
-        ("[]", "must be a mapping"),
+        ("", "must hold a mapping"),
+        ("[]", "must hold a mapping"),
         ("a: [", "while parsing"),
-        ("_BASE_: missing.yaml", "No such file"),
         (f"seeds: [1]\n{VARIANT}", "output is missing"),
         (f"output: o\n{VARIANT}", "seeds is missing"),
         ("output: o\nseeds: [1]", "variants is missing"),
@@ -139,7 +138,7 @@ def test_takes_over_a_base(write, tmp_path):
         (LEGAL.replace("output: out", "output: ''"), "output is ''"),
         (LEGAL + "start: {config: a.yaml, output: [b]}", "start.output is ['b']"),
         (LEGAL + "baselines: [[a]]", "baselines is [['a']]"),
-        ("just words", "must be a mapping"),
+        ("just words", "must hold a mapping"),
         (LEGAL.replace("output: out", 'output: "a\\0b"'), "output is 'a\\x00b', but must be"),
         (LEGAL + "baselines: [a, a]", "a list of different variants"),
         (LEGAL.replace("[1, 2]", "[1, 4294967296]"), "seeds is [1, 4294967296]"),
@@ -150,9 +149,9 @@ def test_takes_over_a_base(write, tmp_path):
         (LEGAL.replace("a: {c", '"a\\nb": {c'), "printable names"),
         ("SEED: !!python/object/apply:os.system [exit]", "could not determine a constructor"),
         ("seeds: " + "[" * 3000, "nested too deeply"),
-        ("_BASE_: list.yaml", "must be a mapping"),
-        ("_BASE_: 3", "so must the file that _BASE_ names"),
-        ("_BASE_: comparison.yaml", "_BASE_ leads back to the file itself"),
+        ("_BASE_: 3", "_BASE_ is 3, but must be the name of a file"),
+        ("_BASE_: comparison.yaml", "_BASE_ leads back to comparison.yaml"),
+        ("_BASE_: http://a/b.yaml", "must be a file on this machine"),
         ("_BASE_: null_opts.yaml\nopts: {A: 1}", "Cannot inherit key 'opts' from base!"),
         (LEGAL.replace("a: {config: a.yaml", "a: {runs: [3, 4]"), "a list of 2 different folders"),
         (
@@ -161,12 +160,25 @@ def test_takes_over_a_base(write, tmp_path):
         ),
     ],
 )
-def test_refused_in_one_line(write, text, named):
+def test_rejected_in_one_line(write, text, named):
     path = write(text)
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as rejected:
         read_plan(path)
-    line = str(refused.value)
+    line = str(rejected.value)
     assert line.startswith(path) and named in line and "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "base, named",
+    [("missing.yaml", "No such file"), ("list.yaml", "holds ['a', 'b'], but must hold a mapping")],
+)
+def test_a_base_that_cannot_be_read_is_named(write, base, named):
+    path = write(f"_BASE_: {base}\n{LEGAL}")
+    with pytest.raises(InputError) as rejected:
+        read_plan(path)
+    line = str(rejected.value)
+    assert line.startswith(path.replace("comparison.yaml", base)) and named in line
+    assert "\n" not in line
 
 
 def test_finished_runs():
@@ -185,7 +197,7 @@ def test_finished_runs():
         (["a=x,"], "a=x,: must name different folders"),
     ],
 )
-def test_finished_runs_refused(arguments, named):
-    with pytest.raises(InputError, match=".") as refused:
+def test_finished_runs_rejected(arguments, named):
+    with pytest.raises(InputError, match=".") as rejected:
         plan_of_runs(arguments, "out")
-    assert named in str(refused.value)
+    assert named in str(rejected.value)

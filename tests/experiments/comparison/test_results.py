@@ -43,8 +43,8 @@ def made_up_scores(run):
     """ "better" is 5 points ahead of both others, which differ by chance alone."""
     variant, _, seed = run.name.partition("/seed_")
     rng = np.random.default_rng([len(variant), int(seed)])
-    shares = 70 + 5 * (variant == "better") + rng.normal(0, 0.5) + rng.normal(0, 4, len(IMAGES))
-    resampled = shares @ (image_weights(len(IMAGES), 300) / len(IMAGES)).T
+    fractions = 70 + 5 * (variant == "better") + rng.normal(0, 0.5) + rng.normal(0, 4, len(IMAGES))
+    resampled = fractions @ (image_weights(len(IMAGES), 300) / len(IMAGES)).T
     return {"mask AP": Score(resampled, IMAGES), "mask mAISC": Score(resampled + 1, IMAGES, 70)}
 
 
@@ -123,7 +123,7 @@ def test_a_single_seed_says_so(collected):
     assert "a single seed says nothing" in results.as_markdown(collected)
 
 
-def test_other_images_are_refused(plan, monkeypatch):
+def test_other_images_are_rejected(plan, monkeypatch):
     def other_images(run):
         scores = made_up_scores(run)
         if run.name == "better/seed_2":
@@ -135,7 +135,7 @@ def test_other_images_are_refused(plan, monkeypatch):
         results.collect(plan)
 
 
-def test_other_pairs_are_refused(plan, monkeypatch):
+def test_other_pairs_are_rejected(plan, monkeypatch):
     def other_pairs(run):
         scores = made_up_scores(run)
         if run.name == "better/seed_2":

@@ -28,13 +28,13 @@ SPREADS = {  # standard deviations of seeds, of images, and of both together
 def draw_scores(rng, seeds, spread, mean=0.0):
     """Scores of paired runs whose true difference is ``mean``: (seeds, 1 + R)."""
     of_seed, of_image, of_both = spread
-    shares = mean + rng.normal(0, 0.1 * of_seed, (seeds, 1)) + rng.normal(0, of_image, IMAGES)
-    shares = shares + rng.normal(0, of_both, (seeds, IMAGES))
-    return shares @ (image_weights(IMAGES, 200) / IMAGES).T
+    fractions = mean + rng.normal(0, 0.1 * of_seed, (seeds, 1)) + rng.normal(0, of_image, IMAGES)
+    fractions = fractions + rng.normal(0, of_both, (seeds, IMAGES))
+    return fractions @ (image_weights(IMAGES, 200) / IMAGES).T
 
 
 def percentile_interval(rng, scores):
-    """What one might do instead: seeds and images drawn with replacement."""
+    """An alternative: seeds and images drawn with replacement."""
     seeds, resamples = len(scores), scores.shape[1] - 1
     drawn = rng.integers(0, seeds, (resamples, seeds))
     means = scores[drawn, np.arange(1, resamples + 1)[:, None]].mean(axis=1)
@@ -54,7 +54,7 @@ def test_two_copies_of_a_model_do_not_differ_in_95_of_100_trials(seeds, spread):
 
 
 def satterthwaite_interval(scores):
-    """What one might do instead: one quantile for both parts, of degrees of freedom in between."""
+    """An alternative: one quantile for both parts, with degrees of freedom in between."""
     seeds, resampled = len(scores), scores[:, 1:]
     both = np.array([resampled.mean(axis=0).var(), scores[:, 0].var(ddof=1) / seeds])
     shared = max(0, resampled.var(axis=1).mean() - both[0]) / (seeds - 1)
@@ -65,7 +65,7 @@ def satterthwaite_interval(scores):
 
 
 def test_a_common_quantile_would_be_too_narrow():
-    """Of three seeds, where their variance is ten times the images': ours is wide enough."""
+    """Three seeds, whose variance is ten times the variance over images: ours is wide enough."""
     held = np.zeros(2)
     for trial in range(1500):
         scores = draw_scores(np.random.default_rng([9, trial]), 3, (5, 1, 0))
@@ -103,11 +103,11 @@ def test_seeds_alone_are_students_t():
 
 
 def test_images_alone_are_the_bootstraps_normal_interval():
-    shares = np.random.default_rng(0).random(IMAGES)
-    scores = (shares @ (image_weights(IMAGES, 4000) / IMAGES).T)[None]
+    fractions = np.random.default_rng(0).random(IMAGES)
+    scores = (fractions @ (image_weights(IMAGES, 4000) / IMAGES).T)[None]
     found = mean_interval(scores, IMAGES)
-    half = 1.980 * shares.std() / math.sqrt(IMAGES)  # t of 119 degrees of freedom
-    assert found.value == pytest.approx(shares.mean())
+    half = 1.980 * fractions.std() / math.sqrt(IMAGES)  # t of 119 degrees of freedom
+    assert found.value == pytest.approx(fractions.mean())
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.03)
 
 
@@ -147,7 +147,7 @@ def test_pooled_with_quieter_variants_no_interval_is_narrower_than_of_images_alo
 
 @pytest.mark.parametrize("spread", SPREADS)
 def test_pooled_over_ten_variants_two_seeds_suffice(spread):
-    """They hold zero in 95 of 100 trials, as those of the two seeds alone, and are narrower."""
+    """They contain zero in 95 of 100 trials, and are narrower than intervals of two seeds alone."""
     rng = np.random.default_rng(3)
     held, widths, own_widths = 0, [], []
     for _ in range(400):
@@ -176,13 +176,13 @@ def test_weights():
 def test_mean_of_resamples_is_that_of_repeated_pairs():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 6, 40)
-    shares = [None if rng.random() < 0.2 else float(rng.random()) for _ in image]
+    fractions = [None if rng.random() < 0.2 else float(rng.random()) for _ in image]
     weights = image_weights(6, 20)
     expected = []
     for row in weights:
-        repeated = [s for s, i in zip(shares, image, strict=True) for _ in range(row[i])]
+        repeated = [s for s, i in zip(fractions, image, strict=True) for _ in range(row[i])]
         expected.append(100 * np.mean([s for s in repeated if s is not None]))
-    np.testing.assert_allclose(weighted_mean(shares, image, weights), expected)
+    np.testing.assert_allclose(weighted_mean(fractions, image, weights), expected)
 
 
 def test_nothing_that_counts():

@@ -16,7 +16,7 @@ def test_images(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(InputError, match="b.jpg: is neither a file nor a photograph"):
         find_images([str(tmp_path / "b.jpg")])
-    with pytest.raises(InputError, match="would have the names of those of .*skimage"):
+    with pytest.raises(InputError, match="would have the names of the figures of .*skimage"):
         find_images(["coffee", str(tmp_path / "coffee.png")])
     with pytest.raises(InputError, match="b.png: cannot be read as an image"):
         plot_aliasing(find_images([str(tmp_path / "b.png")]), str(tmp_path), 0.1)

@@ -54,5 +54,5 @@ def test_window_of_a_classifier(classifier, files, tmp_path, written):
 
 
 def test_models_that_cannot_be_compared(detector, classifier, files, tmp_path):
-    with pytest.raises(InputError, match="b: its windows are not those of a"):
+    with pytest.raises(InputError, match="b: its windows differ from the windows of a"):
         plot_window({"a": detector, "b": classifier}, files, str(tmp_path))
