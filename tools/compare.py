@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Trains and compares variants over several seeds; what an earlier call has done is kept."""
+"""Trains and compares variants over several seeds: the command aa-compare."""
 
 from aa_detectron.experiments.comparison.cli import main
 

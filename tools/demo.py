@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Shapes, training, evaluation and pictures in one go; what an earlier run has done is kept."""
+"""Makes Shapes, trains, evaluates and draws pictures; finished steps are not repeated."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.experiments.figures.pairs import choose_records, draw_pairs
 from aa_detectron.utils.files import replacing, write_json
 
-# Above: aa_detectron mends the installed Detectron2, and imports it quietly.
+# Imported first: aa_detectron patches the installed Detectron2, and imports it without warnings.
 # isort: split
 import torch
 from detectron2.config import CfgNode
@@ -33,7 +33,11 @@ PICTURES = 8
 
 
 def keep_config(cfg: CfgNode) -> None:
-    """Keeps the config beside the results; refuses to go on with what another one has left."""
+    """Writes the config beside the results.
+
+    Raises:
+        InputError: the folder holds the results of another config.
+    """
     kept = FOLDER / "config.yaml"
     if not kept.is_file():
         with replacing(kept) as temporary:
@@ -43,7 +47,7 @@ def keep_config(cfg: CfgNode) -> None:
 
 
 def train(cfg: CfgNode) -> dict:
-    """Trains, or goes on training, and tests; the report of the whole run."""
+    """Trains, or continues a training, and tests; returns the report of the run."""
     start = time.perf_counter()
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=True)
@@ -59,18 +63,18 @@ def train(cfg: CfgNode) -> dict:
 
 
 def draw(cfg: CfgNode, folder: Path) -> None:
-    """Pictures of some pairs; they have all been drawn when the folder is there."""
+    """Draws pictures of some pairs; the folder exists only once all pictures are drawn."""
     name = cfg.DATASETS.TEST[0]
     records = json.loads(Path(records_path(inference_folder(cfg), "instances", name)).read_text())
     _, model = load_model(str(CONFIG), os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
     unfinished = folder.with_name(f".{folder.name}")
-    unfinished.mkdir(exist_ok=True)  # also where no pair has anything to draw
+    unfinished.mkdir(exist_ok=True)  # also if there are no pairs to draw
     draw_pairs(cfg, model, name, choose_records(records["pairs"], PICTURES), str(unfinished))
     unfinished.rename(folder)
 
 
 def table(results: dict) -> str:
-    """AP and consistency of boxes and masks; what could not be measured is "nan"."""
+    """AP and consistency of boxes and masks; "nan" stands for unmeasured scores."""
     rows = []
     for task, kind in (("bbox", "box"), ("segm", "mask")):
         scores = {

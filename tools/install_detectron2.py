@@ -1,10 +1,10 @@
-"""Put Detectron2 into the environment whose Python runs this script.
+"""Install Detectron2 into the environment whose Python runs this script.
 
 A Detectron2 that is already importable is used as it is. Otherwise the pure-Python build of
-Detectron2 0.6 is taken from a wheel on the package index that carries it, and a ``.pth`` file puts
-it on the path. To use upstream's build, with its compiled ops and projects, install that first.
+Detectron2 0.6 comes from a wheel on the package index, and a ``.pth`` file puts it on the path. To
+use upstream's build, with its compiled ops and projects, install it before.
 
-Running it again changes nothing. It ends with one line that names the build in use.
+A second run changes nothing. The last line of the output names the build in use.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from pathlib import Path
 
 CARRIER = "geowatch==0.20.0"  # Apache-2.0, Kitware
 PTH_NAME = "detectron2.pth"
-# Relative, so that the environment may be moved or reached by another path.
+# Relative, so that the environment may be moved or be reached by another path.
 PTH_LINE = "geowatch_tpl/submodules_static/detectron2"
 COMPAT = Path(__file__).resolve().parents[1] / "aa_detectron" / "compat.py"
 
@@ -43,7 +43,7 @@ def pip_install(requirement: str) -> None:
 
 
 def write_pth(site_dir: Path) -> None:
-    """Put the carried Detectron2 on the path of the environment with site folder ``site_dir``.
+    """Put the Detectron2 of the wheel on the path of the environment with site folder ``site_dir``.
 
     The file appears whole or not at all. Raises `InstallError` if the folder is not writable.
     """
@@ -57,7 +57,7 @@ def write_pth(site_dir: Path) -> None:
 
 
 def install_carried_build(site_dir: Path) -> None:
-    """Bring the pure-Python Detectron2 into ``site_dir``; a carrier that is there stays."""
+    """Install the pure-Python Detectron2 into ``site_dir``; keep a wheel that is installed."""
     if not (site_dir / PTH_LINE / "detectron2" / "__init__.py").is_file():
         pip_install(CARRIER)
     if not (site_dir / PTH_LINE / "detectron2" / "__init__.py").is_file():
@@ -66,7 +66,7 @@ def install_carried_build(site_dir: Path) -> None:
 
 
 def describe_build() -> str:
-    """What a fresh Python finds as Detectron2, in one line; `InstallError` if it finds none."""
+    """The Detectron2 that a new Python finds, in one line; `InstallError` if there is none."""
     code = "import runpy, sys; print(runpy.run_path(sys.argv[1])['describe_build']())"
     command = [sys.executable, "-c", code, str(COMPAT)]
     result = subprocess.run(command, capture_output=True, text=True)

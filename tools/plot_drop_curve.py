@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Plots how consistency drops with the shift, several models and metrics in one picture."""
+"""Plots how consistency drops with the shift, for several models and metrics in one figure."""
 
 import argparse
 import os
@@ -13,25 +13,25 @@ from aa_detectron.experiments.figures.curves import plot_drop_curves
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", required=True, metavar="FILE", help="the picture, PNG")
+    parser.add_argument("--output", required=True, metavar="FILE", help="PNG file of the figure")
     parser.add_argument(
         "records",
         nargs="+",
         metavar="NAME=FILE",
-        help="a model's name in the legend, and its consistency_<kind>_<data set>.json; a name "
-        "may have files of several kinds",
+        help="name of a model in the legend, and its consistency_<kind>_<dataset>.json; a name may "
+        "have files of several kinds",
     )
     return parser.parse_args()
 
 
 def read_curves(argument: str) -> tuple[str, dict[str, list[dict]]]:
-    """The name and {section: curve} of NAME=FILE."""
+    """The name and the {section: curve} of an argument NAME=FILE."""
     name, _, path = argument.partition("=")
     if not path:
         raise InputError(f"{argument}: expected NAME=FILE")
     curves = drop_curves(read_report(path)["pairs"])
     if not curves:
-        raise InputError(f"{path}: has no pair that counts, of {', '.join(MAIN_METRICS)}")
+        raise InputError(f"{path}: has no pair that counts for any of {', '.join(MAIN_METRICS)}")
     return name, curves
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draws the paper's figures from any images and, except for "aliasing", any checkpoints."""
+"""Draws the figures of the paper from images and, except for "aliasing", checkpoints."""
 
 import argparse
 import os
@@ -34,12 +34,15 @@ def parse_arguments() -> argparse.Namespace:
             nargs="+",
             required=True,
             metavar="FILE",
-            help=f"path of an image, or a photograph of scikit-image: {photographs}",
+            help=f"paths of images, or names of scikit-image's photographs: {photographs}",
         )
         figure.add_argument("--output", required=True, metavar="DIR", help="folder for the figures")
         if name == "aliasing":
             figure.add_argument(
-                "--noise", type=float, default=0.1, help="standard deviation; 1 is white - black"
+                "--noise",
+                type=float,
+                default=0.1,
+                help="standard deviation of the noise; black is 0, white is 1",
             )
             continue
         figure.add_argument(
@@ -48,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
             action="append",
             required=True,
             metavar=("NAME", "CONFIG", "WEIGHTS"),
-            help="its name in the figure, config and checkpoint; may be repeated",
+            help="name in the figure, config and checkpoint of a model; may be repeated",
         )
         figure.add_argument("--opts", nargs="+", default=[], help="config options: KEY VALUE ...")
     return parser.parse_args()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Converts the masks of the Data Science Bowl 2018 to COCO annotations; what is there is kept."""
+"""Converts the masks of the Data Science Bowl 2018 to COCO annotations; keeps existing files."""
 
 import argparse
 import os
@@ -18,8 +18,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--split-to",
         metavar="FOLDER",
-        help="only write nuclei_train.txt and nuclei_val.txt, the lists that the package contains, "
-        "anew from the images",
+        help="folder for new nuclei_train.txt and nuclei_val.txt (the lists in the package), made "
+        "from the images; nothing is converted",
     )
     return parser.parse_args()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Converts the label maps of a data set to the ids that Detectron2 reads; what is there is kept."""
+"""Converts the label maps of a dataset to the ids that Detectron2 reads; keeps existing files."""
 
 import argparse
 import os
@@ -19,10 +19,10 @@ def parse_arguments() -> argparse.Namespace:
     root = os.getenv("DETECTRON2_DATASETS", "datasets")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "data", choices=list(PLANS), help="sbd: VOC's larger training set, train_aug"
+        "data", choices=list(PLANS), help="dataset; sbd is VOC's larger training set, train_aug"
     )
-    parser.add_argument("--root", default=root, help=f"where it was unpacked (default {root})")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--root", default=root, help=f"folder of the datasets (default {root})")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of processes")
     return parser.parse_args()
 
 

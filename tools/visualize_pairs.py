@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draws shifted pairs of an evaluation: detections on both crops, inconsistent ones in red."""
+"""Draws shifted pairs of an evaluation, with inconsistent predictions in red."""
 
 import argparse
 import os
@@ -17,7 +17,9 @@ def parse_arguments() -> argparse.Namespace:
         "--records", required=True, metavar="FILE", help="consistency_<kind>_<name>.json"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the pictures")
-    parser.add_argument("--num", type=int, default=8, help="pictures, from worst to best pair")
+    parser.add_argument(
+        "--num", type=int, default=8, help="number of pictures, from the worst to the best pair"
+    )
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, help="config options: MODEL.WEIGHTS model_final.pth ..."
     )

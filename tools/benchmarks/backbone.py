@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Time and memory of inference with ResNet-50-FPN: plain, fixed blur and adaptive filters."""
+"""Time and memory of inference with ResNet-50-FPN: plain, fixed blur, adaptive filters."""
 
 import argparse
 import functools
+from collections.abc import Callable
 
 import torch
 from measuring import compare, parse_arguments, write
@@ -10,7 +11,7 @@ from networks import KINDS, build_fpn
 
 NOTES = (
     "Inference of the backbone alone, no gradients; milliseconds (median, quartiles; the networks "
-    "took turns) and MiB beyond the network and its input at the worst moment."
+    "took turns) and peak MiB beyond the network and its input."
 )
 
 
@@ -19,13 +20,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
 
 
-def make_inference(kind: str, args: argparse.Namespace):
+def make_inference(kind: str, args: argparse.Namespace) -> Callable[[], None]:
     dtype = getattr(torch, args.dtype)
     network = build_fpn(kind, args.device).eval()
     x = torch.randn(*args.shape, device=args.device)
 
     @torch.no_grad()
-    def infer():
+    def infer() -> None:
         with torch.autocast(args.device, dtype, enabled=dtype != torch.float32):
             network(x)
 

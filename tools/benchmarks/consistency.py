@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Time of a consistency evaluation beside its model's forward passes, and of matching masks.
+"""Time of a consistency evaluation without the model's forward passes, and of matching masks.
 
-Keys of the config and their values come last, as for tools/train_net.py.
+Config options, KEY VALUE ..., come last, as for the command aa-train.
 """
 
 import argparse
 import functools
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -23,34 +24,35 @@ from aa_detectron.evaluation.build import build_consistency_evaluators
 from aa_detectron.evaluation.pair_evaluator import as_prediction
 
 NOTES = (
-    "'rest of the run' is all of an evaluation (reading, cutting, matching, scores, the file of "
-    "records) but the calls of the model: seconds, and the share in percent. Matching makes "
-    "records of all pairs, milliseconds (median, quartiles; the rows took turns): by run-length "
-    "encodings, masks and boxes, and by a loop over dense numpy masks, without boxes; both match "
-    "the same masks with the same IoU. 'large' are random rectangles, 20 on each crop of 480 x 640."
+    "'rest of the run' is an evaluation (reading, cutting, matching, scores, the file of records) "
+    "except the calls of the model: seconds, and percent of the total. Matching makes the records "
+    "of all pairs, milliseconds (median, quartiles; the rows took turns): with run-length "
+    "encodings, for masks and boxes, and with a loop over dense numpy masks, without boxes; both "
+    "match the same masks with the same IoU. 'large' pairs have 20 random rectangles on each crop "
+    "of 480 x 640."
 )
 
 
 class Keep(DatasetEvaluator):
-    """Keeps what the model returned."""
+    """Keeps the outputs of the model."""
 
-    def reset(self):
-        self.pairs = []
+    def reset(self) -> None:
+        self.pairs: list[tuple] = []
 
-    def process(self, inputs, outputs):
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         crops = [output.get("instances") for output in outputs]
         for item, first, second in zip(inputs[::2], crops[::2], crops[1::2], strict=True):
             self.pairs.append((first, second, item["pair"]["offsets"]))
 
 
 class Clock(torch.nn.Module):
-    """A model, and how long its calls took in all, in seconds."""
+    """A model that measures the total time of its calls, in seconds."""
 
     def __init__(self, model: torch.nn.Module):
         super().__init__()
         self.model, self.seconds = model, 0.0
 
-    def forward(self, inputs):
+    def forward(self, inputs: list[dict]) -> list[dict]:
         start = time.perf_counter()
         outputs = self.model(inputs)
         if torch.cuda.is_available():
@@ -61,12 +63,14 @@ class Clock(torch.nn.Module):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config-file", required=True)
-    parser.add_argument("--pairs", type=int, default=200, help="of the data set's first images")
+    parser.add_argument(
+        "--pairs", type=int, default=200, help="number of pairs, of the dataset's first images"
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ...")
 
 
 def evaluate(args: argparse.Namespace) -> tuple[list[dict], list[tuple]]:
-    """Rows with the seconds of an evaluation, and its pairs: outputs for the crops, offsets."""
+    """Rows with the seconds of an evaluation, and its pairs: outputs for both crops, offsets."""
     cfg, model = load_model(args.config_file, opts=args.opts)
     clock, keep = Clock(model), Keep()
     name = (cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST)[0]
@@ -83,7 +87,7 @@ def evaluate(args: argparse.Namespace) -> tuple[list[dict], list[tuple]]:
 
 
 def random_pairs(number: int) -> list[tuple]:
-    """Pairs of crops with 20 random rectangles each, the second's moved by a pixel or two."""
+    """Pairs of crops with 20 random rectangles, moved by one or two pixels in the second crop."""
     rng = np.random.default_rng(0)
     return [(*_random_crops(rng), ((0, 0), (9, 17))) for _ in range(number)]
 
@@ -105,8 +109,10 @@ def _random_crops(rng: np.random.Generator) -> list[Instances]:
     return crops
 
 
-def dense_matches(first: Instances, second: Instances, offsets, score_thresh: float) -> list[tuple]:
-    """Matches and their IoU of the masks that count, by places in the model's output."""
+def dense_matches(
+    first: Instances, second: Instances, offsets: tuple, score_thresh: float
+) -> list[tuple]:
+    """For each mask that counts, its match (an index in the model's output) and their IoU."""
     crops = []
     boxes = overlap_in_crops(*offsets, first.image_size)
     for crop, box in zip((first, second), boxes, strict=True):
@@ -130,7 +136,7 @@ def dense_matches(first: Instances, second: Instances, offsets, score_thresh: fl
 
 
 def encoded_matches(
-    first: Instances, second: Instances, offsets, score_thresh: float
+    first: Instances, second: Instances, offsets: tuple, score_thresh: float
 ) -> list[tuple]:
     crops = [as_prediction(crop, score_thresh) for crop in (first, second)]
     size = first.image_size
@@ -142,7 +148,11 @@ def encoded_matches(
 def measure_matching(
     name: str, pairs: list[tuple], score_thresh: float, args: argparse.Namespace
 ) -> list[dict]:
-    """Raises AssertionError if the two ways do not match the same masks with the same IoU."""
+    """Rows with the time of both ways of matching.
+
+    Raises:
+        AssertionError: the two ways do not match the same masks with the same IoU.
+    """
     pairs = [(*pair, score_thresh) for pair in pairs]
     functions = {"run-length encodings": encoded_matches, "dense numpy loop": dense_matches}
     results = [[function(*pair) for pair in pairs] for function in functions.values()]
@@ -163,7 +173,7 @@ def measure_matching(
     ]
 
 
-def _for_all(function, pairs: list[tuple]) -> None:
+def _for_all(function: Callable, pairs: list[tuple]) -> None:
     for pair in pairs:
         function(*pair)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time and memory of the filters alone, against the published form and other libraries.
+"""Time and memory of the filters, compared with the published form and other libraries.
 
 timm and kornia are measured if they are installed: pip install ".[benchmarks]".
 """
@@ -19,13 +19,13 @@ from aa_detectron.layers.kernels import filter_map
 
 SHAPES = ["1x64x200x304", "1x128x100x152", "1x256x200x304"]
 NOTES = (
-    "Milliseconds (median, quartiles; the rows took turns) and MiB beyond the input at the worst "
-    "moment of a call. Forward: eval mode, no gradients. Both: training mode, forward and backward "
-    "to input and weights. 'published' is the published form, 'apply' filters with filters that "
-    "are given, 'copy' and 'clone' copy the input into memory that is there and new. 'of bytes' "
-    "is the time that the bytes which the adaptive layer must move take at the copy's bandwidth, "
-    "'of sums' that of its multiplications at the rate of a large matrix product. 'times ours' and "
-    "'times copy' are ratios of medians, to the adaptive layer's and the copy's."
+    "Milliseconds (median, quartiles; the rows took turns) and peak MiB of a call beyond the input."
+    " Forward: eval mode, no gradients. Both: training mode, forward and backward to input and "
+    "weights. 'published' is the published form, 'apply' filters with given filters, 'copy' writes "
+    "the input into existing memory, 'clone' into new memory. 'of bytes' is a lower limit: time "
+    "to move the adaptive layer's bytes at the bandwidth of the copy. 'of sums' is another: the "
+    "time of the layer's multiplications at the rate of a large matrix product. 'times ours' and "
+    "'times copy' are the medians divided by the median of the adaptive layer and of the copy."
 )
 
 
@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def layers(args: argparse.Namespace) -> dict[str, Callable[[int], nn.Module]]:
-    """By name, from a number of channels to the layer."""
+    """Functions from a number of channels to a layer, by name."""
     k, g = args.kernel_size, args.groups
     found = {
         "adaptive": lambda c: AdaptiveBlurPool2d(c, k, groups=g),
@@ -82,7 +82,7 @@ def make_forward(name: str, shape: str, args: argparse.Namespace) -> Callable:
         function = functools.partial(layer, x)
 
     @torch.no_grad()
-    def forward():
+    def forward() -> None:
         function()
 
     return forward
@@ -93,7 +93,7 @@ def make_both(name: str, shape: str, args: argparse.Namespace) -> Callable:
     layer = layers(args)[name](x.shape[1]).to(args.device, _dtype(args)).train()
     gradient = torch.randn_like(layer(x))
 
-    def both():
+    def both() -> None:
         for tensor in (x, *layer.parameters()):
             tensor.grad = None
         layer(x).backward(gradient)
@@ -102,7 +102,7 @@ def make_both(name: str, shape: str, args: argparse.Namespace) -> Callable:
 
 
 def floors(shape: str, args: argparse.Namespace, copy: float, training: bool) -> dict[str, float]:
-    """Milliseconds, from the median of a copy of the input."""
+    """Lower limits of the time in milliseconds; ``copy`` is the time to copy the input."""
     n, channels, height, width = map(int, shape.split("x"))
     whole, kept = n * channels * height * width, n * channels * -(-height // 2) * -(-width // 2)
     taps = args.kernel_size**2

@@ -1,4 +1,4 @@
-"""What the benchmarks share: times, peak memory, the machine, and a result's two files."""
+"""Times, peak memory, a description of the machine, and result files for all benchmarks."""
 
 import argparse
 import ctypes
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from aa_detectron.utils.files import replacing, write_json
 
 
 def parse_arguments(description: str, add: Callable = lambda parser: None) -> argparse.Namespace:
-    """Options of every benchmark, after those that ``add`` gives the parser."""
+    """Parses the options that ``add`` adds to the parser, and the options of every benchmark."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -33,9 +34,9 @@ def parse_arguments(description: str, add: Callable = lambda parser: None) -> ar
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument(
-        "--memory", action=argparse.BooleanOptionalAction, default=True, help="measure it, too"
+        "--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory"
     )
-    parser.add_argument("--output", metavar="STEM", help="writes STEM.json and STEM.md")
+    parser.add_argument("--output", metavar="STEM", help="path of STEM.json and STEM.md")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -45,15 +46,15 @@ def parse_arguments(description: str, add: Callable = lambda parser: None) -> ar
 def measure(
     functions: dict[str, Callable], *, repeats: int, warmup: int, device: str
 ) -> dict[str, dict]:
-    """Times functions in turns, so that what disturbs the machine disturbs all of them.
+    """Times functions in turns, so that a disturbance of the machine affects all of them.
 
-    Each timed call follows one that is not: what the last function has left in the cache, or has
-    driven out of it, does not count.
+    Each timed call follows an untimed call of the same function, so that the cache does not depend
+    on the function before.
 
     Returns:
         {name: {"median", "low", "high"}} in milliseconds; low and high are the quartiles.
     """
-    times = {name: [] for name in functions}
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(warmup + repeats):
         for name, function in functions.items():
             for _ in range(2):
@@ -72,11 +73,11 @@ def _spread(values: list[float]) -> dict:
     return {"median": median, "low": low, "high": high}
 
 
-def peak_memory(make: Callable, *args, device: str) -> float:
-    """MiB that a call of ``make(*args)()`` takes at its worst, beyond what it starts with.
+def peak_memory(make: Callable, *args: object, device: str) -> float:
+    """Peak memory of a call of ``make(*args)()`` beyond the memory before the call, in MiB.
 
-    On the CPU it is that of the resident set, in a process of its own: memory that PyTorch's and
-    oneDNN's allocators, and compiled loops, take is all counted.
+    On the CPU, this is the resident set of a process of its own. It includes the memory of
+    PyTorch's and oneDNN's allocators and of compiled loops.
     """
     if device == "cuda":
         function = make(*args)
@@ -98,25 +99,25 @@ def peak_memory(make: Callable, *args, device: str) -> float:
         process.join()
 
 
-def _send_peak(sender, threads: int, make: Callable, args: tuple) -> None:
+def _send_peak(sender: Connection, threads: int, make: Callable, args: tuple) -> None:
     torch.set_num_threads(threads)
     function = make(*args)
-    function()  # loads and compiles what is needed
+    function()  # loads and compiles on the first call
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # what is kept for reuse would hide what is taken
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    ctypes.CDLL(None).malloc_trim(0)  # memory kept for reuse would hide new allocations
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     function()
     sender.send((_status("VmHWM") - before) / 2**10)
 
 
 def _status(key: str) -> int:
-    """KiB."""
-    return int(re.search(rf"{key}:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+    """A value of /proc/self/status in KiB."""
+    return int(re.findall(rf"{key}:\s+(\d+)", Path("/proc/self/status").read_text())[0])
 
 
 def compare(makers: dict[str, Callable], args: argparse.Namespace) -> list[dict]:
-    """Rows with time and memory of what the makers make, and ratios to each of them."""
+    """Rows with the time and memory of each maker's function, and ratios of times."""
     functions = {name: make() for name, make in makers.items()}
     times = measure(functions, repeats=args.repeats, warmup=args.warmup, device=args.device)
     del functions
@@ -130,7 +131,7 @@ def compare(makers: dict[str, Callable], args: argparse.Namespace) -> list[dict]
 
 
 def write(args: argparse.Namespace, title: str, rows: list[dict], notes: str) -> None:
-    """Prints a table of the rows and writes it, with all that is needed to make it again."""
+    """Prints a table of the rows; writes it with command, commit and machine to ``args.output``."""
     table = tabulate(rows, "keys", "pipe", floatfmt=".2f")
     print(table)
     if not args.output:

@@ -1,4 +1,4 @@
-"""The networks that the benchmarks compare, which differ in ``MODEL.ANTIALIAS.NAME`` only."""
+"""The networks of the benchmarks, which differ only in ``MODEL.ANTIALIAS.NAME``."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ KINDS = ("plain", "blur", "adaptive")
 
 
 def get_config(kind: str, device: str, depth: int = 50) -> CfgNode:
-    """Mask R-CNN with R-<depth>-FPN, as for COCO, without weights."""
+    """Config of Mask R-CNN with R-<depth>-FPN for COCO, with random weights."""
     cfg = get_cfg()
     add_aa_config(cfg)
     cfg.merge_from_file(str(CONFIGS / f"mask_rcnn_R_{depth}_FPN_1x_{kind}.yaml"))
@@ -25,7 +25,7 @@ def get_config(kind: str, device: str, depth: int = 50) -> CfgNode:
 
 
 def build_fpn(kind: str, device: str) -> nn.Module:
-    """The backbone alone: (N, 3, H, W) to the maps p2 to p6."""
+    """The backbone: (N, 3, H, W) to the feature maps p2 to p6."""
     torch.manual_seed(0)
     return build_backbone(get_config(kind, device)).to(device)
 

@@ -1,4 +1,4 @@
-"""The adaptive layer as it was published: predicted and unfolded everywhere, then subsampled."""
+"""The adaptive layer in its published form: filters at all locations, then subsamples."""
 
 import torch
 import torch.nn.functional as F
@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class PublishedAdaptiveBlurPool2d(nn.Module):
-    """Written out from the paper (section 3) and method.md's account of the published code.
+    """The layer as the paper (section 3) and docs/method.md describe it.
 
-    Every tap's copy of the whole map is made, and all but one in stride ** 2 outputs are dropped.
+    It copies the whole feature map for every tap, and keeps one of stride ** 2 outputs.
     """
 
     def __init__(self, channels: int, kernel_size: int = 3, stride: int = 2, groups: int = 8):

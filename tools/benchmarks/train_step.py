@@ -3,17 +3,18 @@
 
 import argparse
 import functools
+from collections.abc import Callable
 
 import torch
 from detectron2.utils.events import EventStorage
 from measuring import compare, parse_arguments, write
 from networks import KINDS, build_detector, build_fpn, make_inputs
-from torch import nn
+from torch import Tensor, nn
 
 NOTES = (
     "Forward, backward and a step of SGD; milliseconds (median, quartiles; the networks took "
-    "turns) and MiB beyond the network, its gradients and the input at the worst moment. "
-    "'backbone' has the sum of its outputs for a loss, 'mask_rcnn' is the whole detector on random "
+    "turns) and peak MiB beyond the network, its gradients and the input. "
+    "The loss of 'backbone' is the sum of its outputs; 'mask_rcnn' is the whole detector on random "
     "images with 8 instances each. FREEZE_AT is Detectron2's default."
 )
 
@@ -24,14 +25,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
 
 
-def make_loss(kind: str, args: argparse.Namespace):
+def make_loss(kind: str, args: argparse.Namespace) -> tuple[nn.Module, Callable[[], Tensor]]:
     """The network, and a function that computes its loss."""
     images, height, width = args.shape
     if args.network == "mask_rcnn":
         network = build_detector(kind, args.device)
         inputs = make_inputs(images, height, width)
 
-        def loss():
+        def loss() -> Tensor:
             with EventStorage():  # where Detectron2's heads write their statistics
                 return sum(network(inputs).values())
 
@@ -41,13 +42,13 @@ def make_loss(kind: str, args: argparse.Namespace):
     return network, lambda: sum(features.float().mean() for features in network(x).values())
 
 
-def make_step(kind: str, args: argparse.Namespace):
+def make_step(kind: str, args: argparse.Namespace) -> Callable[[], None]:
     dtype = getattr(torch, args.dtype)
     network, loss = make_loss(kind, args)
     network.train()
     optimizer = torch.optim.SGD(trainable(network), lr=1e-6, momentum=0.9)
 
-    def step():
+    def step() -> None:
         with torch.autocast(args.device, dtype, enabled=dtype != torch.float32):
             value = loss()
         optimizer.zero_grad()
