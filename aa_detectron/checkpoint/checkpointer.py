@@ -16,7 +16,7 @@ from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
 from .conversion import INPUTS, convert, known_inputs, options
-from .fit import EXACT, Rule, Weights, rule_of_start, says_nothing
+from .fit import EXACT, Rule, Weights, rule_of_start, says_nothing, without_folded_statistics
 from .namings import CLASSIFIER, DETECTRON2, matching_namings
 from .options import differing, filter_options, known_options
 from .reading import read_checkpoint
@@ -251,7 +251,7 @@ class AACheckpointer(DetectionCheckpointer):
         weights = checkpoint["model"]
         for name in [n for n in weights if n not in expected and says_nothing(n)]:
             del weights[name]  # or Detectron2 would list them
-        wrong = self._rule(expected).misfits(weights, _expected_of(weights, expected))
+        wrong = self._rule(expected).misfits(weights, without_folded_statistics(weights, expected))
         if wrong:
             raise InputError(
                 f"{self._path}: {len(wrong)} weights do not fit the model, "
@@ -270,17 +270,6 @@ class AACheckpointer(DetectionCheckpointer):
         """Returns the prefixes of the names of the weights in ResNets, such as "backbone."."""
         modules = self.model.named_modules()
         return tuple(f"{name}.".lstrip(".") for name, m in modules if isinstance(m, ResNet))
-
-
-def _expected_of(weights: Weights, state: Weights) -> Weights:
-    """Returns the model's state, without running statistics if the file has none at all.
-
-    Norms are folded in files of Caffe2. Detectron2's FrozenBN then uses mean 0 and variance 1.
-    """
-    statistics = (".running_mean", ".running_var")
-    if any(name.endswith(statistics) for name in weights) or hasattr(weights, "_metadata"):
-        return state
-    return {name: value for name, value in state.items() if not name.endswith(statistics)}
 
 
 def check_has_weights(checkpointer: AACheckpointer, path: str, *, resume: bool = False) -> None:
