@@ -1,21 +1,12 @@
 """Reading images with errors that name the file."""
 
-import struct
-
 import numpy as np
 from detectron2.data import detection_utils as utils
 from detectron2.utils.file_io import PathManager
 from PIL import ExifTags, Image
 
 from aa_detectron.errors import InputError
-
-PILLOW_ERRORS = (
-    *(Image.DecompressionBombError, OSError, SyntaxError, ValueError, struct.error),
-    *(EOFError, IndexError, KeyError, OverflowError, TypeError),
-)
-"""Errors that Pillow raises for files that are missing, broken, malicious or no image."""
-WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's modes for 16-bit gray images."""
+from aa_detectron.utils.pillow import PILLOW_ERRORS, to_8_bits, unreadable
 
 
 def read_image(dataset_dict: dict, image_format: str) -> np.ndarray:
@@ -61,12 +52,6 @@ def image_size(file_name: str) -> tuple[int, int]:
         raise unreadable(file_name, "an image", error) from None
 
 
-def unreadable(file_name: str, kind: str, error: Exception) -> InputError:
-    """The error for a file that Pillow cannot read."""
-    reason = str(error).replace(f": '{file_name}'", "") or type(error).__name__
-    return InputError(f"{file_name}: cannot be read as {kind} ({reason})")
-
-
 def _open_image(file_name: str) -> Image.Image:
     """The whole upright image, in an 8-bit mode.
 
@@ -80,20 +65,3 @@ def _open_image(file_name: str) -> Image.Image:
     except PILLOW_ERRORS as error:
         raise unreadable(file_name, "an image", error) from None
     return to_8_bits(image, file_name)
-
-
-def to_8_bits(image: Image.Image, file_name: str) -> Image.Image:
-    """The image; a 16-bit image is converted to mode "L".
-
-    Pillow's own conversion clips larger values at 255, which makes them white.
-
-    Raises:
-        InputError: the values have 32 bits, so their range is not known.
-    """
-    # Pillow's PNG and PPM plugins read 16 bits as mode "I" in some versions.
-    if image.mode in WIDE_MODES or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        kind = "integers of 32 bits" if image.mode == "I" else "floats"
-        raise InputError(f"{file_name}: holds {kind}, but must hold values of 8 or 16 bits")
-    return image

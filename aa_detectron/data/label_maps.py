@@ -8,8 +8,7 @@ from PIL import Image
 
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
-
-from .images import PILLOW_ERRORS, unreadable
+from aa_detectron.utils.pillow import PILLOW_ERRORS, unreadable
 
 
 def read_label_map(file_name: str, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -13,8 +13,8 @@ import functools
 import os
 from pathlib import Path
 
-from aa_detectron.data.folders import IMAGE_SUFFIXES
 from aa_detectron.errors import InputError
+from aa_detectron.utils.folders import IMAGE_SUFFIXES
 
 from .register import register
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aa_detectron.data.folders import is_hidden
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
+from aa_detectron.utils.folders import is_hidden
 
 from .conversion import Conversion, warn_of_old_labels
 

@@ -5,8 +5,8 @@ import os
 
 from detectron2.data import MetadataCatalog
 
-from aa_detectron.data.folders import IMAGE_SUFFIXES, is_image, list_folder
 from aa_detectron.errors import InputError
+from aa_detectron.utils.folders import IMAGE_SUFFIXES, is_image, list_folder
 
 from .register import register
 

@@ -8,9 +8,9 @@ from typing import Any
 from detectron2.utils.file_io import PathManager
 
 from aa_detectron.errors import InputError
+from aa_detectron.utils.coco_records import annotation_problem, id_problem, image_problem, short
 
 from .coco_cache import identify, recall, remember
-from .coco_records import annotation_problem, id_problem, image_problem, short
 
 REQUIRED = {
     "images": ["id", "file_name", "height", "width"],

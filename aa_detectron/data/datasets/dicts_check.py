@@ -9,8 +9,13 @@ from detectron2.structures import BoxMode
 
 from aa_detectron.consistency.records import plain
 from aa_detectron.errors import InputError
-
-from .coco_records import bbox_problem, id_problem, keypoints_problem, segmentation_problem, short
+from aa_detectron.utils.coco_records import (
+    bbox_problem,
+    id_problem,
+    keypoints_problem,
+    segmentation_problem,
+    short,
+)
 
 
 def check_dicts(name: str, dicts: list[dict], *, for_training: bool, needs_masks: bool) -> None:

@@ -9,8 +9,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from aa_detectron.consistency.records import plain
 from aa_detectron.data.datasets.check import load_dataset
 from aa_detectron.data.datasets.dicts_check import check_unique_ids
-from aa_detectron.data.folders import IMAGE_SUFFIXES, find_images
 from aa_detectron.errors import InputError
+from aa_detectron.utils.folders import IMAGE_SUFFIXES, find_images
 
 NEEDED = ("file_name", "sem_seg_file_name", "category_id", "image_id", "height", "width")
 """Keys of dataset dicts that the mappers and evaluators of pairs read."""

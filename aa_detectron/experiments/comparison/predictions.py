@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 
-from aa_detectron.data.datasets.coco_rle import rle_problem
 from aa_detectron.errors import InputError
+from aa_detectron.utils.coco_rle import rle_problem
 
 
 def read_detections(path: Path, annotations: dict) -> list[dict]:

@@ -13,8 +13,8 @@ from coco_files import NAME, forget, make_coco, register, train_net
 from aa_detectron.data.datasets import coco_cache, coco_check
 from aa_detectron.data.datasets.check import check_dataset, check_images
 from aa_detectron.data.datasets.coco_check import check_coco, find_facts
-from aa_detectron.data.datasets.coco_rle import decode_runs, rle_problem
 from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.utils.coco_rle import decode_runs, rle_problem
 
 NAN, INF = float("nan"), float("inf")
 FIRST = r"annotations\[0\] \(id 1\): "

@@ -5,7 +5,7 @@ A check returns the problem in words that follow the record's name, or None.
 
 import math
 
-from .coco_rle import rle_problem
+from aa_detectron.utils.coco_rle import rle_problem
 
 NUMBERS = {int, float}
 MAX_SIDE = 1_000_000
