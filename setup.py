@@ -93,6 +93,7 @@ setup(
     entry_points={
         "console_scripts": [
             "aa-train = aa_detectron.engine.cli:main",
+            "aa-consistency = aa_detectron.consistency.cli:main",
             "aa-compare = aa_detectron.experiments.comparison.cli:main",
             "aa-make-shapes = aa_detectron.data.datasets.shapes.cli:main",
             "aa-convert-weights = aa_detectron.checkpoint.cli:main",

@@ -18,8 +18,8 @@ def class_pair_record(
     number: int,
     offsets: Sequence[Offset],
     size: tuple[int, int],
-    first: np.ndarray,
-    second: np.ndarray,
+    first: np.ndarray | dict,
+    second: np.ndarray | dict,
     category: int | None = None,
 ) -> dict:
     """Compares the logits of the two crops of a pair.
@@ -31,7 +31,8 @@ def class_pair_record(
         number: pair number within the image.
         offsets: ((y, x), (y, x)) of the crops.
         size: (height, width) of both crops.
-        first, second: (classes,) logits.
+        first, second: (classes,) logits; or, where a model gives no logits, {"label": class,
+            "score": its probability or None}.
         category: right class; None where it is not known.
 
     Returns:
@@ -41,7 +42,9 @@ def class_pair_record(
     return start_record(image_id, number, offsets, size) | {"classification": section}
 
 
-def _predict(logits: np.ndarray) -> dict:
+def _predict(logits: np.ndarray | dict) -> dict:
+    if isinstance(logits, dict):
+        return {"label": plain(logits["label"]), "score": plain(logits.get("score"))}
     label = int(logits.argmax())
     return {"label": label, "score": float(softmax(logits.astype(np.float64))[label])}
 

@@ -39,6 +39,8 @@ RECORD = {
     "offsets": ((NATURAL, NATURAL), (NATURAL, NATURAL)),
     "size": (NATURAL, NATURAL),
 }
+NUMBER = Value("a finite number", _is_finite)
+BOOL = Value("true or false", lambda v: type(v) is bool)
 MATCHED = INSTANCE | {"match": NATURAL_OR_NULL, "iou": FRACTION}
 INSTANCES = {"first": [MATCHED], "second": [INSTANCE]}
 SECTIONS = {
@@ -53,6 +55,15 @@ SECTIONS = {
 }
 """Schema of a record, see :mod:`~aa_detectron.consistency.records`: an object has at least these
 keys, a list any number of one kind, a tuple one of each."""
+BOX = {"box": (NUMBER,) * 4}
+OBJECTS = [{"category": NATURAL, "found": (BOOL, BOOL)}]
+OPTIONAL = {
+    "segm": {"objects": OBJECTS},
+    "bbox": {"objects": OBJECTS, "first": [BOX], "second": [BOX]},
+    "sem_seg": {"boundary": (NATURAL, NATURAL), "every_shift": [NATURAL]},
+    "classification": {"every_shift": [NATURAL]},
+}
+"""Of a section, what it may have; what :data:`SECTIONS` demands is checked before."""
 
 
 def read_report(path) -> dict:
@@ -85,30 +96,43 @@ def check_record(record, place: str = "record") -> None:
         record: a record.
         place: where it is; for the message.
     """
-    _check(record, RECORD, place)
+    check_value(record, RECORD, place)
     for name, schema in SECTIONS.items():
         if name in record:
-            _check(record[name], schema, f"{place}.{name}")
+            check_value(record[name], schema, f"{place}.{name}")
+            _check_optional(record[name], OPTIONAL[name], f"{place}.{name}")
     for task in record.keys() & {"segm", "bbox"}:
         _check_matches(record[task], f"{place}.{task}")
     if "sem_seg" in record:
         _check_counts(record["sem_seg"], f"{place}.sem_seg")
 
 
-def _check(value, schema, place: str) -> None:
+def check_value(value, schema, place: str) -> None:
+    """Raises ValueError for a value that is not as a schema of :data:`RECORD`'s kind says."""
     if isinstance(schema, Value):
         _require(schema.holds(value), value, schema.legal, place)
     elif isinstance(schema, dict):
         _require(isinstance(value, dict), value, "an object", place)
         for key, inner in schema.items():
             _require(key in value, value, f"an object with {key!r}", place)
-            _check(value[key], inner, f"{place}.{key}")
+            check_value(value[key], inner, f"{place}.{key}")
     else:
         _require(isinstance(value, list), value, "a list", place)
         inner = schema * len(value) if isinstance(schema, list) else schema
         _require(len(value) == len(inner), value, f"a list of {len(inner)}", place)
         for number, (item, kind) in enumerate(zip(value, inner, strict=True)):
-            _check(item, kind, f"{place}[{number}]")
+            check_value(item, kind, f"{place}[{number}]")
+
+
+def _check_optional(value, schema, place: str) -> None:
+    """Checks those of a schema's keys that are there."""
+    if isinstance(schema, list) and isinstance(schema[0], dict) and isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_optional(item, schema[0], f"{place}[{number}]")
+    elif isinstance(schema, dict):
+        for key in schema.keys() & value.keys():
+            deeper = _check_optional if schema[key] == [BOX] else check_value
+            deeper(value[key], schema[key], f"{place}.{key}")
 
 
 def _check_matches(section: dict, place: str) -> None:
@@ -123,7 +147,7 @@ def _check_counts(section: dict, place: str) -> None:
     pixels, equal = section["pixels"], section["equal"]
     _require(equal <= pixels, equal, f"at most {pixels}, the pixels", f"{place}.equal")
     for label, counts in section["per_class"].items():
-        _check(counts, (NATURAL, NATURAL), f"{place}.per_class.{label}")
+        check_value(counts, (NATURAL, NATURAL), f"{place}.per_class.{label}")
         legal = f"at most {counts[0]}, the pixels"
         _require(counts[1] <= counts[0], counts[1], legal, f"{place}.per_class.{label}[1]")
 

@@ -71,7 +71,7 @@ def pair_record(
     predictions, overlaps = (first, second), overlap_in_crops(*offsets, size)
     for prediction in predictions:
         _check(prediction, sorted(first.keys() | second.keys()), size)
-    kept = [np.flatnonzero(np.asarray(p["scores"]) >= score_thresh) for p in predictions]
+    kept = [np.flatnonzero(counting(p["scores"], score_thresh)) for p in predictions]
     crops = list(map(_columns, predictions, kept))
     record = start_record(image_id, number, offsets, size)
     if any("masks" in prediction for prediction in predictions):
@@ -86,6 +86,15 @@ def pair_record(
     ]
     record["bbox"] = compare_instances(crops, boxes, box_areas, match_class)
     return record
+
+
+def counting(scores: Sequence[float], score_thresh: float) -> np.ndarray:
+    """(N,) bool, whether a score reaches the threshold.
+
+    Compared in float32, as models compute: a score of float32 that went through a file, and was
+    read back in float64, counts as before.
+    """
+    return np.asarray(scores, np.float32) >= np.float32(score_thresh)
 
 
 def _check(prediction: Prediction, keys: list[str], size: tuple[int, int]) -> None:
@@ -189,8 +198,11 @@ def _non_empty(columns: list[list], shapes: Shapes, areas: np.ndarray) -> tuple[
     keys, rows = ("index", "category", "score", "area"), zip(*columns, areas.tolist(), strict=True)
     kept = areas > 0
     instances = [dict(zip(keys, row, strict=True)) for row in itertools.compress(rows, kept)]
-    is_array = isinstance(shapes, np.ndarray)
-    return instances, shapes[kept] if is_array else list(itertools.compress(shapes, kept))
+    if not isinstance(shapes, np.ndarray):
+        return instances, list(itertools.compress(shapes, kept))
+    for instance, box in zip(instances, shapes[kept].tolist(), strict=True):
+        instance["box"] = box
+    return instances, shapes[kept]
 
 
 def match_instances(scores: np.ndarray, ious: np.ndarray) -> list[int | None]:

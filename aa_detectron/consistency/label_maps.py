@@ -3,6 +3,7 @@
 The section "sem_seg" of a record, see :mod:`~aa_detectron.consistency.records`.
 """
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,6 +12,9 @@ import numpy as np
 from .intervals import percent, score_by_shift, score_fractions
 from .records import METRICS, start_record
 from .shifts import Offset, overlap_in_crops
+
+BOUNDARY = 3
+"""Pixels to a change of label within which a pixel counts as near a boundary."""
 
 
 def label_pair_record(
@@ -36,13 +40,44 @@ def label_pair_record(
     size = tuple(first.shape)
     boxes = overlap_in_crops(*offsets, size)
     overlaps = [labels[box.slices] for labels, box in zip((first, second), boxes, strict=True)]
+    near = near_boundary(overlaps[0]) | near_boundary(overlaps[1])
     if counted is not None:
         rows, columns = (
             slice(start + inside.start, start + inside.stop)
             for start, inside in zip(offsets[0], boxes[0].slices, strict=True)
         )
-        overlaps = [labels[counted[rows, columns]] for labels in overlaps]
-    return start_record(image_id, number, offsets, size) | {"sem_seg": compare_labels(*overlaps)}
+        inside = counted[rows, columns]
+        overlaps, near = [labels[inside] for labels in overlaps], near[inside]
+    section = compare_labels(*overlaps)
+    equal = overlaps[0] == overlaps[1]
+    section["boundary"] = [int(near.sum()), int((near & equal).sum())]
+    return start_record(image_id, number, offsets, size) | {"sem_seg": section}
+
+
+def near_boundary(labels: np.ndarray, distance: int = BOUNDARY) -> np.ndarray:
+    """Which pixels are within some pixels of a change of label.
+
+    Args:
+        labels: (height, width) integers.
+        distance: the greatest Euclidean distance, in pixels, from a pixel to one of another label.
+
+    Returns:
+        (height, width) bool.
+    """
+    near = np.zeros(labels.shape, bool)
+    for y, x in _half_disk(distance):
+        here = (slice(None, -y or None), slice(max(-x, 0), -x if x > 0 else None))
+        there = (slice(y, None), slice(max(x, 0), x if x < 0 else None))
+        differs = labels[here] != labels[there]
+        near[here] |= differs
+        near[there] |= differs
+    return near
+
+
+def _half_disk(radius: int) -> list[tuple[int, int]]:
+    """Steps (y, x) of at most ``radius`` pixels, one of every two opposite ones."""
+    steps = itertools.product(range(radius + 1), range(-radius, radius + 1))
+    return [(y, x) for y, x in steps if 0 < y * y + x * x <= radius * radius and (y or x > 0)]
 
 
 def compare_labels(first: np.ndarray, second: np.ndarray) -> dict:
@@ -66,7 +101,8 @@ def score_label_pairs(
     with its interval and counts, see :func:`~aa_detectron.consistency.intervals.score_fractions`.
     Names with a hyphen are per distance between the two crops and per class: among the pixels to
     which the first crop gives the class, the fraction with the same label in both, mean over the
-    pairs that have any.
+    pairs that have any. "boundary", with boundary_low and boundary_high, counts only the pixels
+    near a boundary of either map; it is left out where the records do not have it.
 
     Args:
         records: see :mod:`~aa_detectron.consistency.records`.
@@ -76,7 +112,15 @@ def score_label_pairs(
     scores = score_fractions("mASSC", records, fraction)
     for label, name in enumerate(class_names or []):
         scores[f"mASSC-{name}"] = percent(map(partial(_class_fraction, label=label), records))
+    if any("boundary" in record["sem_seg"] for record in records):
+        scores |= _score_boundary(records)
     return scores | score_by_shift("mASSC", records, fraction)
+
+
+def _score_boundary(records: list[dict]) -> dict[str, float]:
+    scores = score_fractions("boundary", records, METRICS["mASSC boundary"].fraction)
+    named = {f"boundary_{key}": scores[key] for key in ("low", "high")}
+    return {"boundary": scores["boundary"]} | named
 
 
 def _class_fraction(record: dict, label: int) -> float | None:

@@ -16,14 +16,18 @@ Instances::
 "first" and "second" are the instances M(b) and M(c) of the two crops, cut to the overlap; "index"
 is the place in the model's output, "match" a place in "second" or None, "iou" the IoU of the match
 (0 without one), "area" the area in pixels of the original image. A detector without masks has no
-"segm".
+"segm". Instances of "bbox" have "box", their clipped box: x, y, width, height in pixels, from the
+corner of the overlap. With ground truth, a section has "objects": [{"category", "found": [by the
+first crop, by the second]}, ...], see :mod:`~aa_detectron.consistency.correct`.
 
 Label maps::
 
     "sem_seg": {"pixels": int, "equal": int, "per_class": {"<class>": [first, equal], ...}}
 
 "pixels" counts the pixels of the overlap that count, "equal" the pixels among them to which both
-crops give the same label; "per_class" splits both numbers by the first crop's label.
+crops give the same label; "per_class" splits both numbers by the first crop's label. "boundary" is
+[pixels, equal] near the boundaries of either map, see
+:func:`~aa_detectron.consistency.label_maps.near_boundary`.
 
 Classes::
 
@@ -33,6 +37,10 @@ Classes::
 
 "label" is the class of the highest logit of a crop, "score" its softmax; "category" is the right
 class where that is known.
+
+In a sweep (:mod:`~aa_detectron.consistency.sweep`) "pair" is the shift in pixels. The record of an
+image's longest shift has "every_shift" in "sem_seg" or "classification": [pixels (or 1), those with
+the same answer under every shift], and, with ground truth, those with the right answer as well.
 """
 
 import math
@@ -46,6 +54,8 @@ from aa_detectron.errors import InputError
 
 THRESHOLDS = {"mAISC": 0.9, "mAISC50": 0.5, "mAISC75": 0.75}
 """IoU that the match of a consistent instance exceeds."""
+PARTNER_IOU = 0.5
+"""IoU that the match of a partner exceeds: the two are taken for one object."""
 
 Fraction = Callable[[dict], float | None]
 """Of a record with the section, 0 to 1; None where the pair does not count."""
@@ -115,6 +125,43 @@ def symmetric_fraction(record: dict, task: str, threshold: float) -> float | Non
     return 2 * sum(i["iou"] > threshold for i in first) / (len(first) + len(second))
 
 
+def flicker_fraction(record: dict, task: str) -> float | None:
+    """Fraction of the instances of both crops without a partner of IoU > 0.5, 0 to 1."""
+    kept = symmetric_fraction(record, task, PARTNER_IOU)
+    return None if kept is None else 1 - kept
+
+
+def partners(record: dict, task: str) -> list[tuple[dict, dict]]:
+    """Instances of the first crop whose match in the second has IoU > 0.5, with that match."""
+    section = record[task]
+    return [(i, section["second"][i["match"]]) for i in section["first"] if i["iou"] > PARTNER_IOU]
+
+
+def score_change(record: dict, task: str) -> float | None:
+    """Mean |score change| of partners, 0 to 1; None without partners."""
+    scores = [(first["score"], second["score"]) for first, second in partners(record, task)]
+    changes = [abs(a - b) for a, b in scores if a is not None and b is not None]
+    return math.fsum(changes) / len(changes) if changes else None
+
+
+def both_found(record: dict, task: str) -> float | None:
+    """Of the objects that a crop finds, the fraction that both find; None where none is found."""
+    found = [o["found"] for o in record[task].get("objects", ()) if any(o["found"])]
+    return sum(map(all, found)) / len(found) if found else None
+
+
+def boundary_fraction(record: dict) -> float | None:
+    """Fraction of the pixels near a boundary with the same label; None without such pixels."""
+    pixels, equal = record["sem_seg"].get("boundary", (0, 0))
+    return equal / pixels if pixels else None
+
+
+def every_shift_fraction(record: dict, section: str, place: int = 1) -> float | None:
+    """Fraction with the same (``place`` 1) or the right (2) answer under every shift of a sweep."""
+    counts = record[section].get("every_shift", ())
+    return counts[place] / counts[0] if len(counts) > place and counts[0] else None
+
+
 def equal_fraction(record: dict) -> float | None:
     """Fraction of a pair's pixels with the same label; None where no pixel counts."""
     section = record["sem_seg"]
@@ -147,16 +194,32 @@ def _of_instances(task: str, shape: str) -> dict[str, Metric]:
         for name, iou in THRESHOLDS.items()
     }
     symmetric = partial(symmetric_fraction, task=task, threshold=THRESHOLDS["mAISC"])
-    return metrics | {f"{shape} mAISC symmetric": Metric(task, symmetric)}
+    return metrics | {
+        f"{shape} mAISC symmetric": Metric(task, symmetric),
+        f"{shape} flicker": Metric(task, partial(flicker_fraction, task=task)),
+        f"{shape} score change": Metric(task, partial(score_change, task=task)),
+        f"{shape} consistent and correct": Metric(task, partial(both_found, task=task)),
+    }
+
+
+def _of_every_shift(section: str, name: str) -> dict[str, Metric]:
+    fraction = partial(every_shift_fraction, section=section)
+    return {
+        f"{name} every shift": Metric(section, fraction),
+        f"{name} every shift correct": Metric(section, partial(fraction, place=2)),
+    }
 
 
 METRICS: dict[str, Metric] = {
     **_of_instances("segm", "mask"),
     **_of_instances("bbox", "box"),
     "mASSC": Metric("sem_seg", equal_fraction),
+    "mASSC boundary": Metric("sem_seg", boundary_fraction),
+    **_of_every_shift("sem_seg", "mASSC"),
     "consistency": Metric("classification", same_class),
     "correct consistency": Metric("classification", correctly_consistent),
     "accuracy": Metric("classification", correct_fraction),
+    **_of_every_shift("classification", "consistency"),
 }
 """Everything that scores records reads this table."""
 

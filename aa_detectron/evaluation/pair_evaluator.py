@@ -14,6 +14,7 @@ from aa_detectron.consistency.classes import class_pair_record, score_class_pair
 from aa_detectron.consistency.curves import drop_curve
 from aa_detectron.consistency.instances import Prediction, pair_record, score_pairs
 from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
+from aa_detectron.consistency.scores import fill_tasks
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import name_stem, write_json
@@ -165,11 +166,7 @@ class InstanceConsistencyEvaluator(PairEvaluator):
         )
 
     def score(self, records: list[dict]) -> dict:
-        tasks = [t for t in ("bbox", "segm") if any(t in r for r in records)]
-        for record, task in itertools.product(records, tasks):
-            record.setdefault(
-                task, {"first": [], "second": []}
-            )  # without instances there are no masks
+        tasks = fill_tasks(records)
         return {f"consistency_{t}": score_pairs(records, t, self.class_names) for t in tasks}
 
 

@@ -1,0 +1,73 @@
+"""Two plain predictions -> the record of their pair, whatever they hold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aa_detectron.errors import InputError
+
+from .classes import class_pair_record
+from .correct import add_objects
+from .instances import pair_record
+from .label_maps import label_pair_record
+from .shifts import Offset
+
+KINDS = ("boxes", "sem_seg", "logits", "class")
+"""The key of a plain prediction that stands for each kind of output."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How instances are compared.
+
+    Attributes:
+        score_thresh: instances with a lower score do not count.
+        match_class: only instances of the same class can match.
+    """
+
+    score_thresh: float = 0.5
+    match_class: bool = True
+
+
+def compare(
+    image_id,
+    number: int,
+    offsets: Sequence[Offset],
+    size: tuple[int, int],
+    first: dict,
+    second: dict,
+    rules: Rules,
+    truth: dict | None = None,
+) -> dict:
+    """The record of a pair, with a section for everything that the predictions hold.
+
+    Args:
+        image_id: number or string.
+        number: pair number within the image.
+        offsets: ((y, x), (y, x)) of the crops.
+        size: (height, width) of both crops.
+        first, second: see :mod:`~aa_detectron.consistency.predictions`.
+        rules: of instances.
+        truth: ground truth of the image, see :class:`~aa_detectron.consistency.images.ImageItem`.
+
+    Raises:
+        InputError: the two hold different kinds of output.
+    """
+    kinds = [[kind for kind in KINDS if kind in p] for p in (first, second)]
+    if kinds[0] != kinds[1]:
+        raise InputError(f"the first crop got {kinds[0]}, the second {kinds[1]}")
+    place, truth = (image_id, number, offsets), truth or {}
+    record = {}
+    for kind in kinds[0]:
+        outputs = first, second
+        if kind == "boxes":
+            record |= pair_record(*place, size, *outputs, **vars(rules))
+            if "boxes" in truth:
+                add_objects(record, outputs, truth, rules.score_thresh)
+        elif kind == "sem_seg":
+            record |= label_pair_record(*place, *(output[kind] for output in outputs))
+        else:
+            answers: list[np.ndarray | dict] = [output[kind] for output in outputs]
+            record |= class_pair_record(*place, size, *answers, truth.get("class"))
+    return record

@@ -1,0 +1,119 @@
+"""The manifest of a folder of crops: which crop is which, and which are compared.
+
+``manifest.json`` is a COCO JSON of the crops, so that any tool that predicts on COCO images runs on
+it, with two more entries:
+
+    {"version": 1,
+     "settings": {"kind": "pairs" or "sweep", ...},
+     "images": [{"id", "file_name", "width", "height", "image_id", "offset": [y, x]}, ...],
+     "annotations": [], "categories": [],
+     "pairs": [{"first": id of a crop, "second": id, "pair": number}, ...]}
+
+"id" is of the crop and counts from 1; "image_id" is of the image from which it was cut.
+"""
+
+import os
+from typing import NamedTuple
+
+from aa_detectron.errors import InputError
+
+from .coco_images import read_json
+from .files import IMAGE_ID, NATURAL, Value, check_value
+from .shifts import Offset
+
+NAME = "manifest.json"
+VERSION = 1
+
+TEXT = Value("text", lambda v: isinstance(v, str) and v != "")
+SIDE = Value("an integer from 1", lambda v: type(v) is int and v >= 1)
+CROP = {
+    "id": SIDE,
+    "file_name": TEXT,
+    "width": SIDE,
+    "height": SIDE,
+    "image_id": IMAGE_ID,
+    "offset": (NATURAL, NATURAL),
+}
+SCHEMA = {
+    "version": Value(str(VERSION), lambda v: v == VERSION),
+    "settings": {"kind": Value("'pairs' or 'sweep'", lambda v: v in ("pairs", "sweep"))},
+    "images": [CROP],
+    "pairs": [{"first": SIDE, "second": SIDE, "pair": NATURAL}],
+}
+
+
+class Crop(NamedTuple):
+    """A crop on disk."""
+
+    file_name: str
+    """Relative to the folder of the manifest."""
+    image_id: object
+    offset: Offset
+    size: tuple[int, int]
+    """(height, width)."""
+
+
+class Manifest(NamedTuple):
+    """The crops by their ids, and the pairs: (first id, second id, number)."""
+
+    settings: dict
+    crops: dict[int, Crop]
+    pairs: list[tuple[int, int, int]]
+
+    def to_dict(self) -> dict:
+        """The content of the file."""
+        return {
+            "version": VERSION,
+            "settings": self.settings,
+            "images": [
+                {
+                    "id": key,
+                    "file_name": crop.file_name,
+                    "width": crop.size[1],
+                    "height": crop.size[0],
+                    "image_id": crop.image_id,
+                    "offset": list(crop.offset),
+                }
+                for key, crop in self.crops.items()
+            ],
+            "annotations": [],
+            "categories": [],
+            "pairs": [{"first": a, "second": b, "pair": number} for a, b, number in self.pairs],
+        }
+
+
+def read_manifest(path: str | os.PathLike) -> Manifest:
+    """The manifest that ``aa-consistency crops`` has written.
+
+    Raises:
+        InputError: no such file, or not as its schema says.
+    """
+    content = read_json(path)
+    try:
+        check_value(content, SCHEMA, "manifest")
+        crops = {
+            entry["id"]: Crop(
+                entry["file_name"],
+                entry["image_id"],
+                tuple(entry["offset"]),
+                (entry["height"], entry["width"]),
+            )
+            for entry in content["images"]
+        }
+        pairs = [(entry["first"], entry["second"], entry["pair"]) for entry in content["pairs"]]
+        _check_pairs(crops, pairs)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    return Manifest(content["settings"], crops, pairs)
+
+
+def _check_pairs(crops: dict[int, Crop], pairs: list[tuple[int, int, int]]) -> None:
+    if not pairs:
+        raise ValueError("has no pairs")
+    for number, (first, second, _) in enumerate(pairs):
+        unknown = [key for key in (first, second) if key not in crops]
+        if unknown:
+            raise ValueError(f"pairs[{number}] has the crop {unknown[0]}, which images lack")
+        a, b = crops[first], crops[second]
+        if (a.image_id, a.size) != (b.image_id, b.size):
+            raise ValueError(f"pairs[{number}] has crops of two images or sizes")

@@ -1,0 +1,127 @@
+"""A metric in the manner of torchmetrics: pairs in, one after the other, scores out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aa_detectron.errors import InputError, InvalidOption
+
+from .compare import Rules, compare
+from .predictions import read_prediction
+from .predictors import in_order
+from .results import ConsistencyResult
+from .shifts import Offset
+
+
+class ConsistencyMetric:
+    """Gathers the records of pairs that another loop predicts.
+
+    Args:
+        score_thresh: instances with a lower score do not count.
+        match_class: only instances of the same class can match.
+        class_names: names of the classes, for scores per class.
+    """
+
+    def __init__(
+        self,
+        *,
+        score_thresh: float = 0.5,
+        match_class: bool = True,
+        class_names: Sequence[str] | None = None,
+    ):
+        self.rules = Rules(score_thresh, match_class)
+        self.class_names = class_names
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all pairs."""
+        self._records: dict[tuple[str, int], dict] = {}
+
+    def update(
+        self,
+        first: Any,
+        second: Any,
+        offsets: Sequence[Offset],
+        *,
+        size: tuple[int, int] | None = None,
+        image_id: Any = None,
+        pair: int = 0,
+        truth: dict | None = None,
+    ) -> dict:
+        """Takes the outputs for the two crops of a pair.
+
+        Args:
+            first, second: see :mod:`~aa_detectron.consistency.predictions`.
+            offsets: ((y, x), (y, x)) of the crops in their image.
+            size: (height, width) of both crops. Masks and label maps tell it; boxes and classes
+                do not.
+            image_id: of the image; None for the number of updates so far, which is for one process
+                and one pair an image.
+            pair: number of the pair within the image.
+            truth: see :class:`~aa_detectron.consistency.images.ImageItem`.
+
+        Returns:
+            the record.
+
+        Raises:
+            InputError: an output that cannot be used; or the pair is there already.
+            InvalidOption: the size is needed.
+        """
+        image_id = len(self._records) if image_id is None else image_id
+        size = size or _size(first) or _size(second)
+        if size is None:
+            legal = "(height, width) of the crops, where neither masks nor label maps tell it"
+            raise InvalidOption("size", size, legal)
+        outputs = [read_prediction(o, size, self.rules.score_thresh) for o in (first, second)]
+        record = compare(image_id, pair, offsets, size, *outputs, self.rules, truth)
+        self._add(record)
+        return record
+
+    def compute(self) -> ConsistencyResult:
+        """Records and scores of all pairs so far.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not self._records:
+            raise InputError("the metric has no pairs: call update first")
+        settings = {"kind": "pairs", **vars(self.rules)}
+        records = in_order([dict(record) for record in self._records.values()])
+        return ConsistencyResult(records, settings, self.class_names)
+
+    def merge(self, other: "ConsistencyMetric") -> None:
+        """Adds the pairs of another metric, as of another process.
+
+        The same pair with the same record counts once: samplers repeat some to fill a batch.
+
+        Raises:
+            InputError: the other metric has other rules, or another record of a pair.
+        """
+        if other.rules != self.rules:
+            raise InputError(f"metrics of {other.rules} and {self.rules} cannot be merged")
+        for record in other._records.values():
+            self._add(record, repeated=True)
+
+    def _add(self, record: dict, repeated: bool = False) -> None:
+        key = str(record["image_id"]), record["pair"]
+        if key in self._records and not (repeated and self._records[key] == record):
+            raise InputError(f"pair {key[1]} of image {key[0]!r} is there already")
+        self._records[key] = record
+
+
+def _size(output: Any) -> tuple[int, int] | None:
+    """(height, width) of an output's masks or label map, if it has any."""
+    if hasattr(output, "shape"):
+        return tuple(output.shape[-2:]) if len(output.shape) >= 2 else None
+    try:
+        image_size = output["instances"].image_size
+    except (AttributeError, KeyError, TypeError):
+        image_size = None
+    if image_size is not None:
+        return tuple(image_size)
+    for key in ("sem_seg", "out", "masks", "segmentation"):
+        value = output.get(key) if hasattr(output, "get") else None
+        if hasattr(value, "shape"):
+            return tuple(value.shape[-2:])
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return tuple(value[0]["size"])
+    return None

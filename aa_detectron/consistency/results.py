@@ -1,0 +1,121 @@
+"""What a measurement gives: records, their scores, and the file of both."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from aa_detectron.errors import InputError
+from aa_detectron.utils.files import write_json
+
+from .records import METRICS
+from .scores import fill_tasks, format_metrics, score_records
+from .sweep_scores import phase_gap, sweep_curve
+
+
+@dataclass
+class ConsistencyResult:
+    """Records of pairs, as the evaluators for Detectron2 write them, and their scores.
+
+    Attributes:
+        records: see :mod:`~aa_detectron.consistency.records`.
+        settings: what determined the records.
+        class_names: names of the classes, for scores per class.
+    """
+
+    records: list[dict]
+    settings: dict[str, Any] = field(default_factory=dict)
+    class_names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        fill_tasks(self.records)
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Of every section, see :func:`~aa_detectron.consistency.scores.score_records`."""
+        return score_records(self.records, self.class_names)
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """(low, high), the 95 % bootstrap interval over images, of every section's main metric."""
+        return {name: (found["low"], found["high"]) for name, found in self.scores.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What :meth:`save` writes, for JSON but for NaN."""
+        names = list(self.class_names) if self.class_names is not None else None
+        return {
+            **self.settings,
+            "class_names": names,
+            "results": self.scores,
+            "pairs": self.records,
+        }
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a JSON that :func:`~aa_detectron.consistency.files.read_report` reads.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        write_json(path, self.to_dict())
+
+    def __str__(self) -> str:
+        return format_metrics(self.records)
+
+
+@dataclass
+class SweepResult(ConsistencyResult):
+    """Records of a sweep; "pair" is the shift in pixels.
+
+    Attributes:
+        stride: total stride P of the network in pixels, of which the phase gap is taken.
+    """
+
+    stride: int = 32
+
+    def metrics(self) -> list[str]:
+        """Names of the metrics of :data:`~aa_detectron.consistency.records.METRICS` that count."""
+        return [
+            name
+            for name, (section, fraction) in METRICS.items()
+            if any(section in r and fraction(r) is not None for r in self.records)
+        ]
+
+    def curve(self, metric: str) -> list[dict[str, float]]:
+        """See :func:`~aa_detectron.consistency.sweep_scores.sweep_curve`.
+
+        Args:
+            metric: one of :meth:`metrics`.
+
+        Raises:
+            InputError: the records do not have the metric.
+        """
+        return sweep_curve(self._with(metric), metric)
+
+    def phase_gap(self, metric: str) -> dict[str, float]:
+        """See :func:`~aa_detectron.consistency.sweep_scores.phase_gap`; as :meth:`curve`."""
+        return phase_gap(self._with(metric), metric, self.stride)
+
+    def _with(self, metric: str) -> list[dict]:
+        if metric not in self.metrics():
+            legal = ", ".join(self.metrics())
+            raise InputError(f"the sweep has no metric {metric!r}, but: {legal}")
+        return [record for record in self.records if METRICS[metric].section in record]
+
+    def to_dict(self) -> dict[str, Any]:
+        names = [name for name in self.metrics() if "every shift" not in name]
+        return super().to_dict() | {
+            "stride": self.stride,
+            "curves": {name: self.curve(name) for name in names},
+            "phase_gaps": {name: self.phase_gap(name) for name in names},
+        }
+
+    def __str__(self) -> str:
+        title = f"phase gap (stride {self.stride})"
+        lines = [f"{title:<28}{'points':>9}{'low':>9}{'high':>9}"]
+        for name in self.metrics():
+            if "every shift" not in name:
+                gap = self.phase_gap(name)
+                numbers = "".join(f"{gap[key]:9.2f}" for key in ("gap", "low", "high"))
+                lines.append(f"{name:<28}{numbers}")
+        return "\n".join([super().__str__(), "", *lines])

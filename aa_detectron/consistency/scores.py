@@ -1,0 +1,81 @@
+"""All scores of records, by their sections, and the table that shows them."""
+
+import itertools
+from collections.abc import Sequence
+
+from .classes import score_class_pairs
+from .instances import score_pairs
+from .intervals import score_fractions
+from .jitter import score_jitter
+from .label_maps import score_label_pairs
+from .records import METRICS
+
+TASKS = ("bbox", "segm")
+LABELS = {
+    "drift": "box drift, mean (px)",
+    "drift95": "box drift, 95th (px)",
+    "width_ratio": "box width (|log ratio|)",
+    "height_ratio": "box height (|log ratio|)",
+}
+"""Of the scores of jitter that are no percentages."""
+
+
+def fill_tasks(records: list[dict]) -> list[str]:
+    """The tasks of instances that any record has; adds them, empty, to the records that lack one.
+
+    A model may leave the masks out where it finds nothing.
+    """
+    tasks = [task for task in TASKS if any(task in record for record in records)]
+    for record, task in itertools.product(records, tasks):
+        record.setdefault(task, {"first": [], "second": []})
+    return tasks
+
+
+def score_instances(
+    records: list[dict], task: str, class_names: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Consistency, jitter, and, with ground truth, consistent and correct of a task.
+
+    See :func:`~aa_detectron.consistency.instances.score_pairs` and
+    :func:`~aa_detectron.consistency.jitter.score_jitter`. "consistent_and_correct", with _low and
+    _high, is left out where the records have no "objects".
+    """
+    scores = score_pairs(records, task, class_names) | score_jitter(records, task)
+    if any("objects" in record[task] for record in records):
+        name = f"{'mask' if task == 'segm' else 'box'} consistent and correct"
+        found = score_fractions("mean", records, METRICS[name].fraction)
+        key = "consistent_and_correct"
+        scores |= {key: found["mean"], f"{key}_low": found["low"], f"{key}_high": found["high"]}
+    return scores
+
+
+def score_records(
+    records: list[dict], class_names: Sequence[str] | None = None
+) -> dict[str, dict[str, float]]:
+    """{"consistency_<section>": {metric: number}} of every section that the records have.
+
+    Args:
+        records: see :mod:`~aa_detectron.consistency.records`.
+        class_names: names of the classes, for scores per class.
+    """
+    scores = {t: score_instances(records, t, class_names) for t in fill_tasks(records)}
+    if records and "sem_seg" in records[0]:
+        scores["sem_seg"] = score_label_pairs(records, class_names)
+    if records and "classification" in records[0]:
+        scores["classification"] = score_class_pairs(records)
+    return {f"consistency_{section}": found for section, found in scores.items()}
+
+
+def format_metrics(records: list[dict]) -> str:
+    """A table of every metric of :data:`~aa_detectron.consistency.records.METRICS` that counts."""
+    lines = [f"{'metric':<28}{'percent':>9}{'low':>9}{'high':>9}{'pairs':>8}"]
+    for name, (section, fraction) in METRICS.items():
+        found = [record for record in records if section in record]
+        scores = score_fractions("value", found, fraction)
+        if scores["pairs"]:
+            numbers = "".join(f"{scores[key]:9.2f}" for key in ("value", "low", "high"))
+            lines.append(f"{name:<28}{numbers}{scores['pairs']:8}")
+    jitter = score_jitter(records, "bbox") if records and "bbox" in records[0] else {}
+    if jitter.get("partners"):
+        lines += [f"{label:<28}{jitter[key]:9.3f}" for key, label in LABELS.items()]
+    return "\n".join(lines)

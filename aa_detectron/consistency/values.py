@@ -1,0 +1,57 @@
+"""Values of any library as arrays of NumPy, and in words."""
+
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from aa_detectron.errors import InputError
+
+SHOWN = 12
+"""Keys or attributes of a value that an error names."""
+
+
+def to_array(value: Any, name: str) -> np.ndarray:
+    """A tensor or nested list as an array of numbers on the CPU.
+
+    Args:
+        value: a tensor of any library that NumPy converts, of PyTorch also on other devices.
+        name: what it is; for the message.
+
+    Raises:
+        InputError: no array of numbers.
+    """
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":  # NumPy has no such type
+            value = value.float()
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        array = None
+    if array is None or array.dtype.kind not in "biuf":
+        raise InputError(f"{name}: found {describe(value)}, but must be an array of numbers")
+    return array
+
+
+def describe(value: Any) -> str:
+    """Type of a value with its keys, its shape and dtype, or its public attributes."""
+    kind = type(value).__name__
+    if isinstance(value, Mapping):
+        return f"{kind} with keys {_listed(map(repr, value))}"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{kind} of shape {tuple(value.shape)} and {value.dtype}"
+    if isinstance(value, list | tuple):
+        return (
+            f"{kind} of {_listed(map(describe, value[: SHOWN + 1]))}" if value else f"empty {kind}"
+        )
+    if value is None or isinstance(value, str | bytes | bool | int | float):
+        return reprlib.repr(value)
+    return f"{kind} with attributes {_listed(n for n in dir(value) if not n.startswith('_'))}"
+
+
+def _listed(names) -> str:
+    names = list(names)
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return shown or "none"
