@@ -15,7 +15,8 @@ import pycocotools.mask as mask_util
 from aa_detectron.errors import InvalidOption
 
 from .intervals import percent, score_by_shift, score_fractions
-from .records import METRICS, THRESHOLDS, consistent_fraction, start_record
+from .jitter import score_jitter
+from .records import METRICS, THRESHOLDS, Fraction, consistent_fraction, start_record
 from .shifts import Box, Offset, overlap_in_crops
 
 SIZES = {"s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, math.inf)}
@@ -238,7 +239,9 @@ def score_pairs(
     instances of COCO's small, medium and large areas; "symmetric" is the mean of
     :func:`~aa_detectron.consistency.records.symmetric_fraction` over the pairs in which either is
     not empty; "pairs" and "empty" count the pairs in the mean and those left out. Names with a
-    hyphen are per class and per distance between the two crops.
+    hyphen are per class and per distance between the two crops. Jitter and flicker are those of
+    :func:`~aa_detectron.consistency.jitter.score_jitter`. "consistent_and_correct", with _low and
+    _high, is there where the records have "objects", see :mod:`.correct`.
 
     Args:
         records: see :mod:`~aa_detectron.consistency.records`.
@@ -259,4 +262,12 @@ def score_pairs(
         scores[f"mAISC{size}"] = mean_of(lambda i, low=low, high=high: low <= i["area"] < high)
     for category, name in enumerate(class_names or []):
         scores[f"mAISC-{name}"] = mean_of(lambda i, c=category: i["category"] == c)
+    scores |= score_jitter(records, task)
+    if any("objects" in record[task] for record in records):
+        scores |= _score_objects(records, METRICS[f"{shape} consistent and correct"].fraction)
     return scores | score_by_shift("mAISC", records, main)
+
+
+def _score_objects(records: list[dict], fraction: Fraction) -> dict[str, float]:
+    key, scores = "consistent_and_correct", score_fractions("mean", records, fraction)
+    return {key: scores["mean"], f"{key}_low": scores["low"], f"{key}_high": scores["high"]}

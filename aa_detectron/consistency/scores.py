@@ -31,24 +31,6 @@ def fill_tasks(records: list[dict]) -> list[str]:
     return tasks
 
 
-def score_instances(
-    records: list[dict], task: str, class_names: Sequence[str] | None = None
-) -> dict[str, float]:
-    """Consistency, jitter, and, with ground truth, consistent and correct of a task.
-
-    See :func:`~aa_detectron.consistency.instances.score_pairs` and
-    :func:`~aa_detectron.consistency.jitter.score_jitter`. "consistent_and_correct", with _low and
-    _high, is left out where the records have no "objects".
-    """
-    scores = score_pairs(records, task, class_names) | score_jitter(records, task)
-    if any("objects" in record[task] for record in records):
-        name = f"{'mask' if task == 'segm' else 'box'} consistent and correct"
-        found = score_fractions("mean", records, METRICS[name].fraction)
-        key = "consistent_and_correct"
-        scores |= {key: found["mean"], f"{key}_low": found["low"], f"{key}_high": found["high"]}
-    return scores
-
-
 def score_records(
     records: list[dict], class_names: Sequence[str] | None = None
 ) -> dict[str, dict[str, float]]:
@@ -58,7 +40,7 @@ def score_records(
         records: see :mod:`~aa_detectron.consistency.records`.
         class_names: names of the classes, for scores per class.
     """
-    scores = {t: score_instances(records, t, class_names) for t in fill_tasks(records)}
+    scores = {t: score_pairs(records, t, class_names) for t in fill_tasks(records)}
     if records and "sem_seg" in records[0]:
         scores["sem_seg"] = score_label_pairs(records, class_names)
     if records and "classification" in records[0]:

@@ -18,8 +18,9 @@ def sweep_curve(records: list[dict], metric: str) -> list[dict[str, float]]:
         metric: one of :data:`~aa_detectron.consistency.records.METRICS`.
 
     Returns:
-        for each shift, in order, {"shift", "value": mean over images, "low", "high": its 95 %
-        bootstrap interval over images, all three in percent; "images": number in the mean}.
+        for each shift at which any image counts, in order, {"shift", "value": mean over images,
+        "low", "high": its 95 % bootstrap interval over images, all three in percent; "images":
+        number in the mean}.
     """
     shifts, values = _table(records, metric)
     weights = _resample(len(values))
@@ -30,6 +31,7 @@ def sweep_curve(records: list[dict], metric: str) -> list[dict[str, float]]:
     return [
         dict(zip(("shift", "value", "low", "high", "images"), point, strict=True))
         for point in zip(shifts, *(column.tolist() for column in columns), strict=True)
+        if point[-1]
     ]
 
 

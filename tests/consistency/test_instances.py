@@ -147,7 +147,7 @@ def test_per_size():
     pair = {"image_id": 1, "pair": 0, "offsets": [[0, 0], [0, 5]], "size": [400, 400]}
     pair["segm"] = {
         "first": [side(1023, 1.0), side(1024, 0.0), side(9215, 1.0), side(9216, 0.0)],
-        "second": [],
+        "second": [{"category": 0, "score": 1.0, "area": 1023}],
     }
     found = scores(pair)
     assert (found["mAISCs"], found["mAISCm"], found["mAISCl"]) == (100, 50, 0)

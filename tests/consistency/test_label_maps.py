@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
+from aa_detectron.consistency.label_maps import label_pair_record, near_boundary, score_label_pairs
 
 CLASSES = ["ground", "disc", "bar", "never"]
 
@@ -84,7 +84,8 @@ def test_by_hand():
     first = np.array([[9, 1, 2], [9, 1, 1]])
     second = np.array([[1, 2, 7], [1, 0, 7]])
     record = label_pair_record("a", 0, ((0, 0), (0, 1)), first, second)
-    assert record["sem_seg"] == {"pixels": 4, "equal": 3, "per_class": {"1": [3, 2], "2": [1, 1]}}
+    counts = {"pixels": 4, "equal": 3, "per_class": {"1": [3, 2], "2": [1, 1]}}
+    assert record["sem_seg"] == counts | {"boundary": [4, 3]}
     scores = score_label_pairs([record], ["x", "y", "z"])
     assert scores["mASSC"] == scores["mASSC-shift-4"] == 75
     assert scores["mASSC-y"] == pytest.approx(200 / 3) and scores["mASSC-z"] == 100
@@ -98,3 +99,33 @@ def test_mean_over_pairs_not_over_pixels():
     scores = score_label_pairs([small, large])
     assert scores["mASSC"] == 50
     assert (scores["mASSC-shift-4"], scores["mASSC-shift-8"]) == (0, 100)
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3])
+def test_near_a_boundary(distance):
+    labels = np.zeros((19, 23), int)
+    labels[3:8, 4:12], labels[10, 19], labels[15:, :3] = 1, 2, 5
+    expected = np.zeros(labels.shape, bool)
+    for y, x in np.ndindex(*labels.shape):
+        for v, u in np.ndindex(*labels.shape):
+            near = (y - v) ** 2 + (x - u) ** 2 <= distance**2
+            expected[y, x] |= near and labels[y, x] != labels[v, u]
+    assert 0.1 < expected.mean() < 0.9
+    assert np.array_equal(near_boundary(labels, distance), expected)
+
+
+def test_the_boundary_of_a_record():
+    """Two halves, whose border is a column further right in the second crop."""
+    first, second = (np.repeat([[0] * n + [1] * (20 - n)], 8, axis=0) for n in (10, 11))
+    counted = np.ones((8, 20), bool)
+    counted[0] = False
+    offsets = ((0, 0), (0, 0))
+    section = label_pair_record(1, 0, offsets, first, second)["sem_seg"]
+    assert section["boundary"] == [8 * 7, 8 * 6]  # columns 7 to 13; 10 differs
+    section = label_pair_record(1, 0, offsets, first, second, counted)["sem_seg"]
+    assert section["boundary"] == [7 * 7, 7 * 6]
+    record = {"image_id": 1, "offsets": offsets, "sem_seg": section}
+    assert score_label_pairs([record])["boundary"] == pytest.approx(100 * 6 / 7)
+    same = label_pair_record(1, 0, offsets, first * 0, first * 0)
+    assert same["sem_seg"]["boundary"] == [0, 0]
+    assert np.isnan(score_label_pairs([same])["boundary"])

@@ -17,21 +17,39 @@ from aa_detectron.consistency.records import (
 from aa_detectron.errors import InputError
 
 
-def instances(ious, others):
-    first = [{"iou": iou, "area": 9, "category": 0} for iou in ious]
-    return {"first": first, "second": [{}] * others}
+def instances(ious, others, seed=0):
+    """Instances of the first crop by their IoUs, each matched; and a number of the second's."""
+    draw = np.random.default_rng(seed)
+    first = [
+        {"iou": iou, "area": 9, "category": 0, "score": draw.random(), "match": i}
+        for i, iou in enumerate(ious)
+    ]
+    second = [{"score": draw.random()} for _ in range(others)]
+    objects = [{"category": 0, "found": draw.random(2) < 0.6} for _ in range(draw.integers(3))]
+    return {"first": first, "second": second, "objects": objects}
 
 
 def record(number):
     draw = np.random.default_rng(number)
     return start_record(number, 0, ((0, 0), (0, number + 1)), (8, 8)) | {
-        "segm": instances(draw.choice([0, 0.6, 0.8, 1], number % 4).tolist(), number % 3),
-        "bbox": instances(draw.choice([0, 0.6, 0.8, 1], number % 3).tolist(), number % 2),
-        "sem_seg": {"pixels": 9 * (number % 5), "equal": number % 5, "per_class": {}},
+        "segm": instances(
+            draw.choice([0, 0.6, 0.8, 1], number % 4).tolist(), 3 + number % 3, number
+        ),
+        "bbox": instances(
+            draw.choice([0, 0.6, 0.8, 1], number % 3).tolist(), 2 + number % 2, number + 99
+        ),
+        "sem_seg": {
+            "pixels": 9 * (number % 5),
+            "equal": number % 5,
+            "per_class": {},
+            "boundary": [7 * (number % 3), number % 4],
+            "every_shift": [11 * (number % 4), number % 3, number % 2],
+        },
         "classification": {
             "first": {"label": int(draw.integers(2))},
             "second": {"label": int(draw.integers(2))},
             "category": int(draw.integers(2)),
+            "every_shift": [1, int(number % 3 > 0), int(number % 7 == 0)],
         },
     }
 
@@ -51,6 +69,18 @@ def test_every_score_is_the_mean_of_its_fraction():
     }
     scores |= {"mASSC": score_label_pairs(records)["mASSC"], "accuracy": classes["accuracy"]}
     scores |= {"consistency": classes["consistency"]}
+    scores |= {
+        f"{shape} {metric.replace('_', ' ')}": found[metric]
+        for shape, found in (("mask", masks), ("box", boxes))
+        for metric in ("flicker", "score_change", "consistent_and_correct")
+    }
+    scores["mASSC boundary"] = score_label_pairs(records)["boundary"]
+    scores |= {  # of sweeps alone, and no score of an evaluator
+        f"{name} every shift{more}": 100 * np.mean([c[place] / c[0] for c in counts if c[0]])
+        for name, section in (("mASSC", "sem_seg"), ("consistency", "classification"))
+        for counts in [[r[section]["every_shift"] for r in records]]
+        for place, more in ((1, ""), (2, " correct"))
+    }
     scores |= {"correct consistency": classes["correct_consistency"]}
     assert scores.keys() == METRICS.keys()
     for name, (section, fraction) in METRICS.items():

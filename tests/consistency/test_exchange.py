@@ -1,0 +1,275 @@
+"""Crops, predictions of another process, records: on disk, without torch and Detectron2."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from consistency.models import answers, bright_things, labels, squares
+from helpers import ROOT, run_without
+from PIL import Image
+
+from aa_detectron.consistency import evaluate_consistency, evaluate_sweep
+from aa_detectron.consistency.cli import main
+from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.manifest import read_manifest
+
+PREDICTOR = """
+import csv, json, sys
+import numpy as np
+import pycocotools.mask as mask_util
+from PIL import Image
+sys.path.insert(0, {tests!r})
+from consistency.models import answers, bright_things, labels
+
+folder = {folder!r}
+manifest = json.load(open(folder + "/manifest.json"))
+results, rows = [], []
+for crop in manifest["images"]:
+    image = np.asarray(Image.open(folder + "/" + crop["file_name"]))
+    assert image.shape == (crop["height"], crop["width"], 3)
+    (found,) = bright_things([image])
+    keys = "boxes", "scores", "classes", "masks"
+    for box, score, label, mask in zip(*(found[key] for key in keys)):
+        x0, y0, x1, y1 = map(float, box)
+        rle = mask_util.encode(np.asfortranarray(mask.astype(np.uint8)))
+        results.append({{
+            "image_id": crop["id"], "category_id": int(label), "score": float(score),
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "segmentation": {{"size": rle["size"], "counts": rle["counts"].decode()}},
+        }})
+    name = crop["file_name"].split("/")[-1]
+    Image.fromarray(labels([image])[0].astype(np.uint8)).save(folder + "/labels/" + name)
+    rows.append([name, int(answers([image])[0].argmax())])
+json.dump(results, open(folder + "/results.json", "w"))
+csv.writer(open(folder + "/classes.csv", "w")).writerows([["file_name", "class"], *rows])
+"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(3):
+        Image.fromarray(squares(number)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predicted(images, tmp_path_factory):
+    """A folder of crops with predictions of all kinds, made without torch and Detectron2."""
+    folder = tmp_path_factory.mktemp("exchange") / "crops"
+    command(["crops", images, "--output", folder, "--pairs-per-image", 2, "--seed", 3])
+    (folder / "labels").mkdir()
+    script = PREDICTOR.format(tests=str(ROOT / "tests"), folder=str(folder))
+    subprocess.run([sys.executable, "-c", script], check=True)
+    return folder
+
+
+def command(words):
+    """The command in a process that can import neither torch nor Detectron2."""
+    words = ["aa-consistency", *map(str, words)]
+    code = f"sys.argv = {words!r}\nfrom aa_detectron.consistency.cli import main\nmain()"
+    return run_without(["torch", "torchvision", "detectron2", "fvcore", "matplotlib"], code)
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["aa-consistency", *map(str, words)])
+    main()
+
+
+KINDS = {
+    "--instances": ("results.json", bright_things),
+    "--label-maps": ("labels", labels),
+    "--classes": ("classes.csv", lambda crops: [int(a.argmax()) for a in answers(crops)]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_records_are_those_of_the_function(images, predicted, tmp_path, kind):
+    name, model = KINDS[kind]
+    options = ["--output", tmp_path / "out.json", "--score-thresh", 0.6]
+    said = command(["score", predicted / "manifest.json", kind, predicted / name, *options])
+    expected = evaluate_consistency(model, images, pairs_per_image=2, seed=3, score_thresh=0.6)
+    report = read_report(tmp_path / "out.json")
+    assert report["pairs"] == expected.records and len(expected.records) == 6
+    assert said.startswith(str(expected)) and "wrote" in said
+
+
+def test_a_sweep(images, tmp_path, monkeypatch):
+    folder = tmp_path / "crops"
+    sweep = ["--max-shift", 16, "--stride", 4]
+    run(monkeypatch, "crops", images, "--output", folder, "--sweep", *sweep)
+    (folder / "labels").mkdir()
+    for path in (folder / "crops").iterdir():
+        (found,) = labels([np.asarray(Image.open(path))])
+        Image.fromarray(found.astype(np.uint8)).save(folder / "labels" / path.name)
+    run(monkeypatch, "score", folder / "manifest.json", "--label-maps", folder / "labels")
+    expected = evaluate_sweep(labels, images, max_shift=16, stride=4)
+    report = read_report(folder / "consistency.json")
+    assert report["pairs"] == expected.records
+    assert report["phase_gaps"]["mASSC"] == expected.phase_gap("mASSC")
+
+
+@pytest.mark.parametrize("name", ["run", "sweep"])
+def test_a_function_of_a_module(images, tmp_path, monkeypatch, capsys, name):
+    (tmp_path / "toy_of_users.py").write_text("def predict(crops):\n    return [3] * len(crops)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run(monkeypatch, name, images, "--model", "toy_of_users:predict", "--max-shift", 4)
+    assert "consistency                    100.00" in capsys.readouterr().out
+    assert read_report("consistency.json")["max_shift"] == 4
+
+
+def test_objects_of_the_images(images, predicted, tmp_path, monkeypatch, capsys):
+    image = {"file_name": "0.png", "height": 160, "width": 200}
+    box = {"id": 1, "image_id": "0.png", "category_id": 1, "bbox": [110, 80, 20, 40]}
+    content = {"images": [image | {"id": f"{i}.png"} for i in range(3)], "annotations": [box]}
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    words = ["--instances", predicted / "results.json", "--truth", tmp_path / "truth.json"]
+    out = ["--output", tmp_path / "out.json"]
+    run(monkeypatch, "score", predicted / "manifest.json", *words, *out)
+    scores = read_report(tmp_path / "out.json")["results"]["consistency_bbox"]
+    assert scores["consistent_and_correct"] == 100
+    assert "box consistent and correct     100.00" in capsys.readouterr().out
+
+
+# -- What goes wrong -----------------------------------------------------------------------------
+
+
+def fails(monkeypatch, *words):
+    with pytest.raises(SystemExit) as error:
+        run(monkeypatch, *words)
+    assert "\n" not in error.value.code
+    return error.value.code
+
+
+def change_results(predicted, tmp_path, change):
+    results = json.loads((predicted / "results.json").read_text())
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(change(results)))
+    return path
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda r: [], "holds no results"),
+        (lambda r: {}, "must hold a list of COCO results"),
+        (lambda r: [*r, 3], "result 36 is 3, without image_id"),
+        (lambda r: [*r, r[0] | {"image_id": 99}], "1 prediction is of crops that the manifest l"),
+        (lambda r: [r[0] | {"score": "high"}], "result 0 has score 'high'"),
+        (lambda r: [r[0] | {"score": float("nan")}], "result 0 has score nan"),
+        (lambda r: [r[0] | {"category_id": -1}], "result 0 has category_id -1"),
+        (lambda r: [r[0] | {"bbox": [1, 2, 3]}], r"result 0 has bbox \[1, 2, 3\]"),
+        (lambda r: [r[0] | {"segmentation": {"size": [1, 1], "counts": "1"}}], "segmentation has"),
+        (
+            lambda r: [r[0], {k: v for k, v in r[1].items() if k != "segmentation"}],
+            "result 1 has n",
+        ),
+    ],
+)
+def test_instances_that_cannot_be_used(predicted, tmp_path, monkeypatch, change, message):
+    path, out = change_results(predicted, tmp_path, change), tmp_path / "out.json"
+    words = ["score", predicted / "manifest.json", "--instances", path, "--output", out]
+    said = fails(monkeypatch, *words)
+    assert str(path) in said
+    assert re.search(message, said), said
+    assert not out.exists()
+
+
+def test_label_maps_that_cannot_be_used(predicted, tmp_path, monkeypatch):
+    folder, out = tmp_path / "labels", tmp_path / "out.json"
+    folder.mkdir()
+    for path in (predicted / "labels").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    words = ["score", predicted / "manifest.json", "--label-maps", folder, "--output", out]
+    (folder / "00000003.png").rename(folder / "x.png")
+    assert "1 prediction is missing: 00000003.png" in fails(monkeypatch, *words)
+    (folder / "00000003.png").write_bytes(b"no image")
+    assert "1 prediction is of no crop: x.png" in fails(monkeypatch, *words)
+    (folder / "x.png").unlink()
+    assert "00000003.png: cannot be read as a label map" in fails(monkeypatch, *words)
+    Image.new("RGB", (168, 128)).save(folder / "00000003.png")
+    assert "is of mode RGB, but must have one channel" in fails(monkeypatch, *words)
+    Image.new("L", (9, 9)).save(folder / "00000003.png")
+    assert "00000003.png: sem_seg has 9x9 pixels" in fails(monkeypatch, *words)
+    assert "is no folder" in fails(monkeypatch, *words[:3], tmp_path / "nowhere")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda rows: rows[:-2], "2 predictions are missing: 00000011.png, 00000012.png"),
+        (lambda rows: [*rows, ["x.png", "1"]], "1 prediction is of no crop: x.png"),
+        (lambda rows: [*rows, rows[1]], "line 14 has 00000001.png again"),
+        (lambda rows: [["name", "class"], *rows[1:]], "without file_name"),
+        (lambda rows: [rows[0], [rows[1][0], "cat"]], "line 2 has class 'cat'"),
+        (lambda rows: [[*rows[0], "score"], [rows[1][0], "1", "nan"]], "line 2 has score 'nan'"),
+        (lambda rows: [], "has columns [], without class"),
+    ],
+)
+def test_classes_that_cannot_be_used(predicted, tmp_path, monkeypatch, change, message):
+    with open(predicted / "classes.csv", newline="") as file:
+        rows = change(list(csv.reader(file)))
+    path, out = tmp_path / "classes.csv", tmp_path / "out.json"
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    words = ["score", predicted / "manifest.json", "--classes", path, "--output", out]
+    assert message in fails(monkeypatch, *words) and not out.exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"version": 2}, "manifest.version is 2, but must be 1"),
+        ({"pairs": []}, "has no pairs"),
+        ({"pairs": [{"first": 1, "second": 99, "pair": 0}]}, "the crop 99, which images lack"),
+        ({"pairs": [{"first": 1, "second": 12, "pair": 0}]}, "crops of two images"),
+        ({"settings": {"kind": "x"}}, "manifest.settings.kind is 'x', but must be 'pairs' or"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used(predicted, tmp_path, monkeypatch, change, message):
+    content = json.loads((predicted / "manifest.json").read_text()) | change
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    words = ["score", tmp_path / "manifest.json", "--instances", predicted / "results.json"]
+    assert message in fails(monkeypatch, *words)
+
+
+def test_crops_are_whole_or_not_there(images, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    for path in images.iterdir():
+        (tmp_path / "in" / path.name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "in" / "z.png").write_bytes(b"no image")
+    words = ["crops", tmp_path / "in", "--output", out]
+    assert "z.png: cannot be read as an image" in fails(monkeypatch, *words)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    with pytest.warns(UserWarning, match=r"z\.png"):
+        run(monkeypatch, *words, "--skip")
+    assert len(read_manifest(out / "manifest.json").crops) == 6
+    assert "exists, but must be a new or empty folder" in fails(monkeypatch, *words)
+    assert "--max-shift must be" in fails(
+        monkeypatch, *words[:3], tmp_path / "b", "--max-shift", -1
+    )
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("json", "is 'json', but must be MODULE:FUNCTION"),
+        ("no_such_module:f", "there is no module no_such_module"),
+        ("json:no_such", "json has no function no_such"),
+    ],
+)
+def test_functions_that_are_not_there(images, monkeypatch, name, message):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert message in fails(monkeypatch, "run", images, "--model", name)
+
+
+def test_python_m():
+    words = [sys.executable, "-m", "aa_detectron.consistency", "--help"]
+    assert "crops" in subprocess.run(words, capture_output=True, text=True, cwd=ROOT).stdout

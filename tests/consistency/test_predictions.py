@@ -1,0 +1,204 @@
+"""Outputs of many libraries; every form gives what the plain dict gives."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pycocotools.mask as mask_util
+import pytest
+import torch
+from consistency.models import bright_things, squares
+from detectron2.structures import Boxes, Instances
+
+from aa_detectron.consistency.predictions import read_prediction
+from aa_detectron.errors import InputError
+
+SIZE = (160, 200)
+PLAIN = bright_things([squares()])[0]
+
+
+def tensors():
+    return {key: torch.as_tensor(value) for key, value in PLAIN.items()}
+
+
+def torchvision_output():
+    found = tensors()
+    masks = found["masks"][:, None].float() * 0.8 + 0.1
+    return {
+        "labels": found["classes"],
+        "masks": masks,
+        **{k: found[k] for k in ("boxes", "scores")},
+    }
+
+
+def detectron2_output():
+    found = tensors()
+    fields = {"pred_classes": found["classes"], "pred_masks": found["masks"]}
+    boxes = Boxes(found["boxes"])
+    return {"instances": Instances(SIZE, pred_boxes=boxes, scores=found["scores"], **fields)}
+
+
+def transformers_output():
+    """Instances or things of a panoptic map; boxes are made of the masks."""
+    ids = (torch.arange(1, 4).view(-1, 1, 1) * tensors()["masks"]).sum(0)
+    segments = [
+        {"id": i + 1, "label_id": int(c), "score": float(s)}
+        for i, (c, s) in enumerate(zip(PLAIN["classes"], PLAIN["scores"], strict=True))
+    ]
+    return {"segmentation": ids, "segments_info": segments}
+
+
+def panoptic_output():
+    found = transformers_output()
+    segments = [
+        {"category_id": s["label_id"], "isthing": True, **s} for s in found["segments_info"]
+    ] + [{"id": 9, "isthing": False, "category_id": 0}]
+    return {"panoptic_seg": (found["segmentation"], segments)}
+
+
+def ultralytics_output():
+    found = tensors()
+    boxes = SimpleNamespace(xyxy=found["boxes"], conf=found["scores"], cls=found["classes"].float())
+    masks = SimpleNamespace(data=found["masks"].float())
+    return SimpleNamespace(boxes=boxes, masks=masks, probs=None, orig_shape=SIZE)
+
+
+def supervision_output():
+    return SimpleNamespace(
+        xyxy=PLAIN["boxes"],
+        mask=PLAIN["masks"],
+        confidence=PLAIN["scores"],
+        class_id=PLAIN["classes"],
+    )
+
+
+def onnx_output():
+    masks = PLAIN["masks"][:, None].astype(np.float32)
+    return [PLAIN["boxes"], PLAIN["classes"], PLAIN["scores"], masks]
+
+
+def rle_output():
+    masks = [mask_util.encode(np.asfortranarray(m.astype(np.uint8))) for m in PLAIN["masks"]]
+    return PLAIN | {"masks": masks}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PLAIN,
+        tensors,
+        torchvision_output,
+        detectron2_output,
+        lambda: detectron2_output()["instances"],
+        transformers_output,
+        panoptic_output,
+        ultralytics_output,
+        supervision_output,
+        onnx_output,
+        lambda: {k: v.tolist() for k, v in PLAIN.items() if k != "masks"},
+        rle_output,
+    ],
+)
+@pytest.mark.parametrize("thresh", [0, 0.6])
+def test_instances_of_every_library(make, thresh):
+    found = read_prediction(make(), SIZE, thresh)
+    kept = np.flatnonzero(PLAIN["scores"] >= thresh)
+    assert len(kept) == (3 if thresh == 0 else 2)
+    assert found["index"].tolist() == kept.tolist()
+    for key in ("boxes", "scores", "classes"):
+        assert np.array_equal(found[key], PLAIN[key][kept]), key
+    if "masks" in found:
+        masks = found["masks"]
+        if isinstance(masks, list):
+            masks = np.array([mask_util.decode(mask) for mask in masks], bool)
+        assert masks.dtype == bool and np.array_equal(masks, PLAIN["masks"][kept])
+
+
+def test_label_maps_of_every_library():
+    labels = np.random.default_rng(0).integers(0, 5, SIZE)
+    scores = torch.nn.functional.one_hot(torch.as_tensor(labels), 5).permute(2, 0, 1).float()
+    for output in (
+        *(labels, labels.astype(np.uint8), torch.as_tensor(labels), scores, scores.numpy()),
+        *({"sem_seg": labels}, {"sem_seg": scores}, {"out": scores[None]}, scores[None]),
+    ):
+        assert np.array_equal(read_prediction(output, SIZE)["sem_seg"], labels)
+
+
+def test_classes_of_every_library():
+    logits = np.array([0.5, 2.5, -1.0], np.float32)
+    probs = SimpleNamespace(data=torch.as_tensor(logits).softmax(0))
+    for output in (
+        *(logits, torch.as_tensor(logits), torch.as_tensor(logits)[None].bfloat16()),
+        *({"logits": logits}, SimpleNamespace(boxes=None, masks=None, probs=probs)),
+    ):
+        found = read_prediction(output, SIZE)["logits"].astype(float)
+        assert np.allclose(np.exp(found) / np.exp(found).sum(), probs.data.numpy())
+    for output in (7, np.int64(7), {"class": 7}, torch.tensor(7)):
+        assert read_prediction(output, SIZE) == {"class": {"label": 7, "score": None}}
+    assert read_prediction({"class": 7, "score": 0.5}, SIZE)["class"]["score"] == 0.5
+
+
+def test_a_model_that_finds_nothing():
+    for output in (
+        {"boxes": [], "scores": [], "classes": []},
+        {"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=int)},
+        {"segmentation": torch.full(SIZE, -1), "segments_info": []},
+        SimpleNamespace(
+            xyxy=np.zeros((0, 4)), mask=None, confidence=np.zeros(0), class_id=np.zeros(0, int)
+        ),
+    ):
+        found = read_prediction(output, SIZE)
+        assert found["boxes"].shape == (0, 4) and len(found["scores"]) == 0
+
+
+def test_instances_and_label_maps_at_once():
+    output = detectron2_output() | {"sem_seg": torch.zeros(3, *SIZE)}
+    assert {"boxes", "masks", "sem_seg"} <= read_prediction(output, SIZE).keys()
+
+
+@pytest.mark.parametrize(
+    "output, message",
+    [
+        ({}, "a prediction is dict with keys none, but must be a dict with boxes"),
+        ({"pred_logits": 1, "foo": 2}, "dict with keys 'pred_logits', 'foo', but must"),
+        (None, "a prediction is None, but must"),
+        ("boxes", "a prediction is 'boxes', but must"),
+        (True, "a prediction is True, but must"),
+        ([], "a prediction is empty list"),
+        (np.zeros((5, 6), np.float32), r"ndarray of shape \(5, 6\) and float32"),
+        ([np.zeros((5, 6), np.float32)], r"list of ndarray of shape \(5, 6\)"),
+        (SimpleNamespace(shapes=3), "SimpleNamespace with attributes shapes"),
+        (PLAIN | {"boxes": PLAIN["boxes"][:2]}, r"boxes are of shape \(2, 4\), but must be of \(3"),
+        (PLAIN | {"boxes": PLAIN["boxes"] * np.nan}, "boxes hold NaN or infinity"),
+        (PLAIN | {"scores": PLAIN["scores"] * np.inf}, "scores hold NaN or infinity"),
+        (PLAIN | {"boxes": PLAIN["boxes"][:, ::-1]}, r"box 0 is \[.*must be x0, y0, x1 >= x0"),
+        (PLAIN | {"classes": PLAIN["classes"][:1]}, r"classes are of shape \(1,\), but must"),
+        (PLAIN | {"classes": PLAIN["classes"] - 1}, "class 0 is -1, but must be an integer from 0"),
+        (PLAIN | {"classes": PLAIN["classes"] + 0.5}, "class 0 is 0.5"),
+        (PLAIN | {"classes": ["cat"] * 3}, "classes: found list of 'cat'.*array of numbers"),
+        (PLAIN | {"masks": PLAIN["masks"][:1]}, "masks are 1, but must be 3"),
+        (PLAIN | {"masks": PLAIN["masks"][:, 1:]}, "masks are of 159x200 pixels.*160x200"),
+        (PLAIN | {"masks": [{"size": [1, 1], "counts": [1]}] * 3}, "mask 0 has size"),
+        ({"instances": 3}, "instances are 3, but must have pred_boxes"),
+        ({"sem_seg": np.zeros((3, 4), int)}, "sem_seg has 3x4 pixels, but must have 160x200"),
+        ({"sem_seg": np.full(SIZE, -1)}, "sem_seg holds the label -1"),
+        ({"sem_seg": np.zeros(SIZE)}, r"sem_seg is ndarray .* must have \(H, W\) integers"),
+        ({"logits": np.array([0, np.nan])}, "logits hold NaN"),
+        ({"logits": np.zeros((3, 4))}, r"logits are ndarray of shape \(3, 4\)"),
+        ({"class": -1}, "class is -1, but must be an integer from 0"),
+        ({"class": "cat"}, "class: found 'cat', but must be an array of numbers"),
+        ({"panoptic_seg": (np.zeros(SIZE, int), None)}, "panoptic_seg is tuple"),
+        ({"segmentation": np.zeros(SIZE, int), "segments_info": [{"id": 1}]}, "without label_id"),
+        (SimpleNamespace(**vars(supervision_output()) | {"class_id": None}), "class_id None"),
+    ],
+)
+def test_what_is_not_recognized(output, message):
+    with pytest.raises(InputError, match=message) as error:
+        read_prediction(output, SIZE)
+    assert "\n" not in str(error.value)
+
+
+def test_masks_of_ultralytics_in_the_size_of_the_network():
+    output = ultralytics_output()
+    output.masks.data = output.masks.data[:, ::2, ::2]
+    with pytest.raises(InputError, match="retina_masks=True"):
+        read_prediction(output, SIZE)
