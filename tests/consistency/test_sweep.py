@@ -77,19 +77,22 @@ def test_every_shift():
     assert all("every_shift" not in record["sem_seg"] for record in result.records[:-1])
 
 
+def tinted(number):
+    """Noise with more and more green, in the end with red."""
+    image = noise(number) // 2
+    image[..., 1 if number < 8 else 0] += np.uint8(2 * number)
+    return image
+
+
 def test_every_shift_of_classes():
-    items = [ImageItem(i, lambda i=i: noise(i), {"class": 1}) for i in range(8)]
+    items = [ImageItem(i, lambda i=i: tinted(i), {"class": 1}) for i in range(9)]
     result = evaluate_sweep(answers, items, max_shift=8, stride=2)
-    scores = {True: [], False: []}
-    for i in range(8):
-        crops = [noise(i)[o:, o:][:152, :192] for o in range(4, 9)]
-        found = {int(a.argmax()) for a in answers(crops)}
-        scores[True].append(found == {1})
-        scores[False].append(len(found) == 1)
+    crops = [[tinted(i)[o:, o:][:152, :192] for o in range(4, 9)] for i in range(9)]
+    found = [{int(a.argmax()) for a in answers(moved)} for moved in crops]
     (same,) = result.curve("consistency every shift")
     (right,) = result.curve("consistency every shift correct")
-    assert same["value"] == 100 * np.mean(scores[False])
-    assert right["value"] == 100 * np.mean(scores[True])
+    assert same["value"] == pytest.approx(100 * np.mean([len(a) == 1 for a in found]))
+    assert right["value"] == pytest.approx(100 * np.mean([a == {1} for a in found]))
     assert 0 < right["value"] < same["value"] < 100
 
 
