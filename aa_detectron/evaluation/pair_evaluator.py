@@ -1,6 +1,5 @@
 """Evaluators of consistency for Detectron2: from pairs to records, scores and a file."""
 
-import itertools
 import logging
 import os
 from typing import Any
