@@ -98,8 +98,9 @@ def _masks(
     if isinstance(masks, Sequence) and all(isinstance(mask, Mapping) for mask in masks):
         return _rles(masks, size, kept)
     # Those that do not count stay on the device.
-    chosen = to_array(masks[kept.tolist()] if hasattr(masks, "shape") else masks, "masks")
-    chosen = chosen if hasattr(masks, "shape") else chosen[kept]
+    is_array, is_all = hasattr(masks, "shape"), len(kept) == number
+    chosen = to_array(masks[kept.tolist()] if is_array and not is_all else masks, "masks")
+    chosen = chosen if is_array or is_all else chosen[kept]
     chosen = chosen[:, 0] if chosen.ndim == 4 and chosen.shape[1] == 1 else chosen
     if chosen.ndim != 3:
         raise InputError(f"masks are {describe(masks)}, but must be (N, height, width)")
