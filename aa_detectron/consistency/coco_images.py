@@ -17,6 +17,7 @@ from aa_detectron.utils.coco_records import (
 )
 
 Size = tuple[int, int]
+AnyPath = str | os.PathLike
 
 
 def read_json(path: str | os.PathLike) -> object:
@@ -69,20 +70,22 @@ def read_coco(
         yield image["id"], file, size, found
 
 
-def _records(content: object, key: str, path) -> list[dict]:
+def _records(content: object, key: str, path: AnyPath) -> list[dict]:
     records = content.get(key) if isinstance(content, dict) else None
     if not isinstance(records, list):
         raise InputError(f"{path}: {key} is {short(records)}, but must be a list: a COCO JSON")
     return records
 
 
-def _require_keys(record: object, keys: tuple[str, ...], place: str, path) -> None:
+def _require_keys(record: object, keys: tuple[str, ...], place: str, path: AnyPath) -> None:
     missing = [key for key in keys if not isinstance(record, dict) or key not in record]
     if missing:
         raise InputError(f"{path}: {place} is {short(record)}, without {missing[0]}")
 
 
-def _truth(annotations: list[dict], size: Size, category_ids: list[int] | None, path) -> dict:
+def _truth(
+    annotations: list[dict], size: Size, category_ids: list[int] | None, path: AnyPath
+) -> dict:
     """Boxes, classes and, where all objects have them, masks; without crowds."""
     boxes, classes, masks = [], [], []
     for annotation in annotations:

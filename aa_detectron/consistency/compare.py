@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Rules:
 
 
 def compare(
-    image_id,
+    image_id: Any,
     number: int,
     offsets: Sequence[Offset],
     size: tuple[int, int],

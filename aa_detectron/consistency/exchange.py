@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from aa_detectron.errors import InputError
@@ -21,7 +22,7 @@ from .compare import Rules, compare
 from .crops import Compared, Group, PairGroups, cut, make_groups
 from .images import ImageItem
 from .manifest import NAME, Crop, Manifest, read_manifest
-from .prediction_files import Predictions
+from .prediction_files import Predictions, Read
 from .predictions import read_prediction
 from .predictors import in_order
 from .records import plain
@@ -150,7 +151,7 @@ def _compare_files(
         )
 
 
-def _read(read, key: int, size: tuple[int, int], rules: Rules) -> dict:
+def _read(read: Read, key: int, size: tuple[int, int], rules: Rules) -> dict:
     output, name = read(key)
     try:
         return read_prediction(output, size, rules.score_thresh)
@@ -158,5 +159,5 @@ def _read(read, key: int, size: tuple[int, int], rules: Rules) -> dict:
         raise InputError(f"{name}: {error}") from None
 
 
-def _no_image():
+def _no_image() -> np.ndarray:
     raise InputError("predictions on disk come without images")

@@ -145,7 +145,7 @@ def _video_items(path: Path, every: int) -> Iterator[ImageItem]:
     return _frames(cv2.VideoCapture(os.fspath(path)), path, every)
 
 
-def _frames(video, path: Path, every: int) -> Iterator[ImageItem]:
+def _frames(video: Any, path: Path, every: int) -> Iterator[ImageItem]:
     number = 0
     try:
         while video.grab():

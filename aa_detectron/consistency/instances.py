@@ -89,7 +89,7 @@ def pair_record(
     return record
 
 
-def counting(scores: Sequence[float], score_thresh: float) -> np.ndarray:
+def counting(scores: Sequence[float] | np.ndarray, score_thresh: float) -> np.ndarray:
     """(N,) bool, whether a score reaches the threshold.
 
     Compared in float32, as models compute: a score of float32 that went through a file, and was

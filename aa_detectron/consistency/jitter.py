@@ -49,7 +49,7 @@ def score_jitter(records: list[dict], task: str) -> dict[str, float]:
         of these.
     """
     shape = {"segm": "mask", "bbox": "box"}[task]
-    scores = {}
+    scores: dict[str, float] = {}
     for name in ("flicker", "score change"):
         key = name.replace(" ", "_")
         found = score_fractions(key, records, METRICS[f"{shape} {name}"].fraction)

@@ -13,7 +13,7 @@ it, with two more entries:
 """
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aa_detectron.errors import InputError
 
@@ -88,7 +88,7 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
     Raises:
         InputError: no such file, or not as its schema says.
     """
-    content = read_json(path)
+    content: Any = read_json(path)
     try:
         check_value(content, SCHEMA, "manifest")
         crops = {

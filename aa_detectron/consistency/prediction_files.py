@@ -184,7 +184,7 @@ def _class_of(row: dict, name: str) -> dict:
     return {"class": int(number)} | ({} if value is None else {"score": value})
 
 
-def _require_none(path, problem: str, names: list[str]) -> None:
+def _require_none(path: str | os.PathLike, problem: str, names: list[str]) -> None:
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         number = "prediction is" if len(names) == 1 else "predictions are"

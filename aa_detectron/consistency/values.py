@@ -1,7 +1,7 @@
 """Values of any library as arrays of NumPy, and in words."""
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def describe(value: Any) -> str:
     return f"{kind} with attributes {_listed(n for n in dir(value) if not n.startswith('_'))}"
 
 
-def _listed(names) -> str:
-    names = list(names)
-    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    shown = ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
     return shown or "none"

@@ -335,3 +335,14 @@ def test_records_survive_json():
     same = {"rectangles": [(4, 4, 14, 14), (0, 0, 3, 3)]}
     result = record(same, {"rectangles": [(4, 4, 14, 13)]})
     assert json.loads(json.dumps(result)) == result
+
+
+@pytest.mark.parametrize("thresh", [0.3, 0.7])
+def test_a_score_at_the_threshold_that_went_through_a_file(thresh):
+    """float32 rounds 0.7 down and 0.3 up; read back in float64 it must count as before."""
+    model = instances([(0, 0, 5, 5)], scores=[thresh], masks=False)
+    again = model | {"scores": np.array(json.loads(json.dumps(model["scores"].tolist())))}
+    assert again["scores"].dtype == np.float64
+    for found in (model, again):
+        record = pair_record(1, 0, OFFSETS, (20, 20), found, found, score_thresh=thresh)
+        assert len(record["bbox"]["first"]) == 1
