@@ -42,7 +42,7 @@ def test_each_process_alone(two_processes):
 def test_scores_in_the_log(caplog):
     logger = logging.getLogger("tests.gathering")
     with caplog.at_level(logging.INFO, logger.name):
-        log_scores(logger, "bbox of shapes (percent)", {"AP": 12.345, "AP50": 50})
+        log_scores(logger, "bbox of shapes (percent)", {"AP": 12.346, "AP50": 50.5})
     title, header, _, row = caplog.messages[0].splitlines()
     assert title == "bbox of shapes (percent):"
-    assert header.split("|")[1].strip() == "AP" and "12.35" in row and "50.00" in row
+    assert header.split("|")[1].strip() == "AP" and "12.35" in row and "50.50" in row
