@@ -78,7 +78,7 @@ def main() -> None:
         time.sleep(coco_cache.MIN_AGE)
         with open(path, encoding="utf-8") as file:
             read = timed(json.load, file)
-        rows = [
+        rows: list[list] = [
             ["read", *read],
             *([n, *timed(check_coco, str(path))] for n in ("check", "check again")),
         ]

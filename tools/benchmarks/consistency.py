@@ -130,7 +130,7 @@ def dense_matches(
     for i in sorted(found, key=lambda i: -scores[i]):
         legal = [j for j in free if classes[i] == other_classes[j] and ious[i, j] > 0]
         best = max(legal, key=lambda j: ious[i, j], default=None)
-        matches[i] = (best, ious.get((i, best), 0.0))
+        matches[i] = (best, 0.0 if best is None else ious[i, best])
         free = [j for j in free if j != best]
     return [matches[i] for i in found]
 

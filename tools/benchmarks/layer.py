@@ -68,6 +68,7 @@ def _dtype(args: argparse.Namespace) -> torch.dtype:
 
 def make_forward(name: str, shape: str, args: argparse.Namespace) -> Callable:
     x = make_input(shape, args)
+    function: Callable
     if name == "apply":
         predictor = AdaptiveBlurPool2d(x.shape[1], args.kernel_size, groups=args.groups)
         predictor.to(args.device, _dtype(args))

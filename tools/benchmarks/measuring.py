@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def parse_arguments(description: str, add: Callable = lambda parser: None) -> ar
 
 
 def measure(
-    functions: dict[str, Callable], *, repeats: int, warmup: int, device: str
+    functions: Mapping[str, Callable], *, repeats: int, warmup: int, device: str
 ) -> dict[str, dict]:
     """Times functions in turns, so that a disturbance of the machine affects all of them.
 
@@ -136,17 +136,18 @@ def write(args: argparse.Namespace, title: str, rows: list[dict], notes: str) ->
     print(table)
     if not args.output:
         return
+    machine = describe_machine(args.device)
     report = {
         "command": shlex.join(["python", *_relative(sys.argv)]),
         "commit": _git("rev-parse", "HEAD")
         + ("+" if _git("status", "--porcelain", "-uno") else ""),
-        "machine": describe_machine(args.device),
+        "machine": machine,
         "notes": notes,
         "rows": rows,
     }
     write_json(f"{args.output}.json", report)
     text = f"# {title}\n\n    {report['command']}\n\nCommit {report['commit']}, "
-    text += ", ".join(f"{key} {value}" for key, value in report["machine"].items())
+    text += ", ".join(f"{key} {value}" for key, value in machine.items())
     with replacing(f"{args.output}.md") as temporary:
         temporary.write_text(f"{text}.\n\n{notes}\n\n{table}\n")
 
