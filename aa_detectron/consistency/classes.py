@@ -3,7 +3,7 @@
 The section "classification" of a record, see :mod:`~aa_detectron.consistency.records`.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -14,9 +14,9 @@ from .shifts import Offset
 
 
 def class_pair_record(
-    image_id,
+    image_id: Any,
     number: int,
-    offsets: Sequence[Offset],
+    offsets: tuple[Offset, Offset],
     size: tuple[int, int],
     first: np.ndarray | dict,
     second: np.ndarray | dict,

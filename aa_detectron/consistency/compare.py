@@ -1,6 +1,5 @@
 """Two plain predictions -> the record of their pair, whatever they hold."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ class Rules:
 def compare(
     image_id: Any,
     number: int,
-    offsets: Sequence[Offset],
+    offsets: tuple[Offset, Offset],
     size: tuple[int, int],
     first: dict,
     second: dict,
@@ -59,7 +58,7 @@ def compare(
     if kinds[0] != kinds[1]:
         raise InputError(f"the first crop got {kinds[0]}, the second {kinds[1]}")
     place, truth = (image_id, number, offsets), truth or {}
-    record = {}
+    record: dict = {}
     for kind in kinds[0]:
         outputs = first, second
         if kind == "boxes":

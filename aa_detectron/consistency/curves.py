@@ -20,7 +20,7 @@ def drop_curve(records: list[dict], section: str, width: float = 4) -> list[dict
         pairs, all three in pixels; "consistency": the metric, "low", "high", in percent; "pairs"}.
     """
     fraction = METRICS[MAIN_METRICS[section]].fraction
-    ranges = {}
+    ranges: dict[int, list[dict]] = {}
     for record in records:
         if section in record and fraction(record) is not None:
             ranges.setdefault(math.ceil(shift_length(record) / width), []).append(record)

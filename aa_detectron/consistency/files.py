@@ -2,9 +2,10 @@
 
 import json
 import math
+import os
 import reprlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aa_detectron.errors import InputError
 
@@ -13,14 +14,14 @@ class Value(NamedTuple):
     """A value of a record that is no container."""
 
     legal: str
-    holds: Callable[[object], bool]
+    holds: Callable[[Any], bool]
 
 
-def _is_natural(value) -> bool:
+def _is_natural(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-def _is_finite(value) -> bool:
+def _is_finite(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
@@ -66,7 +67,7 @@ OPTIONAL = {
 """Of a section, what it may have; what :data:`SECTIONS` demands is checked before."""
 
 
-def read_report(path) -> dict:
+def read_report(path: str | os.PathLike) -> dict:
     """A file that an evaluator of consistency has written.
 
     Returns:
@@ -89,7 +90,7 @@ def read_report(path) -> dict:
     return report
 
 
-def check_record(record, place: str = "record") -> None:
+def check_record(record: Any, place: str = "record") -> None:
     """Raises ValueError for a record that is not as its schema says.
 
     Args:
@@ -107,7 +108,7 @@ def check_record(record, place: str = "record") -> None:
         _check_counts(record["sem_seg"], f"{place}.sem_seg")
 
 
-def check_value(value, schema, place: str) -> None:
+def check_value(value: Any, schema: Any, place: str) -> None:
     """Raises ValueError for a value that is not as a schema of :data:`RECORD`'s kind says."""
     if isinstance(schema, Value):
         _require(schema.holds(value), value, schema.legal, place)
@@ -124,7 +125,7 @@ def check_value(value, schema, place: str) -> None:
             check_value(item, kind, f"{place}[{number}]")
 
 
-def _check_optional(value, schema, place: str) -> None:
+def _check_optional(value: Any, schema: Any, place: str) -> None:
     """Checks those of a schema's keys that are there."""
     if isinstance(schema, list) and isinstance(schema[0], dict) and isinstance(value, list):
         for number, item in enumerate(value):
@@ -152,6 +153,6 @@ def _check_counts(section: dict, place: str) -> None:
         _require(counts[1] <= counts[0], counts[1], legal, f"{place}.per_class.{label}[1]")
 
 
-def _require(holds: bool, found, legal: str, place: str) -> None:
+def _require(holds: bool, found: Any, legal: str, place: str) -> None:
     if not holds:
         raise ValueError(f"{place} is {reprlib.repr(found)}, but must be {legal}")

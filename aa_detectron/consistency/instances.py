@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -42,9 +42,9 @@ class Prediction(TypedDict, total=False):
 
 
 def pair_record(
-    image_id,
+    image_id: Any,
     number: int,
-    offsets: Sequence[Offset],
+    offsets: tuple[Offset, Offset],
     size: tuple[int, int],
     first: Prediction,
     second: Prediction,

@@ -4,8 +4,8 @@ The section "sem_seg" of a record, see :mod:`~aa_detectron.consistency.records`.
 """
 
 import itertools
-from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,9 @@ BOUNDARY = 3
 
 
 def label_pair_record(
-    image_id,
+    image_id: Any,
     number: int,
-    offsets: Sequence[Offset],
+    offsets: tuple[Offset, Offset],
     first: np.ndarray,
     second: np.ndarray,
     counted: np.ndarray | None = None,

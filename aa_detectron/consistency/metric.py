@@ -40,7 +40,7 @@ class ConsistencyMetric:
         self,
         first: Any,
         second: Any,
-        offsets: Sequence[Offset],
+        offsets: tuple[Offset, Offset],
         *,
         size: tuple[int, int] | None = None,
         image_id: Any = None,

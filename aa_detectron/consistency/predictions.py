@@ -59,7 +59,7 @@ def read_prediction(output: Any, size: Size, score_thresh: float = 0.0) -> dict:
 
 def _read_mapping(output: Mapping, size: Size, score_thresh: float) -> dict:
     """Everything that is known of a dict; empty where nothing is."""
-    prediction = {}
+    prediction: dict = {}
     if "instances" in output:
         prediction |= _read_fields(output["instances"], size, score_thresh)
     elif _has(output, "boxes", "scores") and ("classes" in output or "labels" in output):

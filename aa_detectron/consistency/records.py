@@ -44,9 +44,9 @@ the same answer under every shift], and, with ground truth, those with the right
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,7 +69,9 @@ class Metric(NamedTuple):
     fraction: Fraction
 
 
-def start_record(image_id, number: int, offsets, size) -> dict:
+def start_record(
+    image_id: Any, number: int, offsets: Sequence[Sequence[int]], size: Sequence[int]
+) -> dict:
     """A record without sections.
 
     Args:
@@ -86,7 +88,7 @@ def start_record(image_id, number: int, offsets, size) -> dict:
     }
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Python's number for a NumPy scalar, which JSON does not take; everything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
 

@@ -39,7 +39,7 @@ def effective_shift(height: int, width: int, max_shift: int) -> int:
 
 
 def draw_offsets(
-    height: int, width: int, max_shift: int, *, seed: int, image_id, pair: int
+    height: int, width: int, max_shift: int, *, seed: int, image_id: object, pair: int
 ) -> tuple[Offset, Offset]:
     """The two offsets of a pair; a function of the arguments alone.
 

@@ -137,7 +137,7 @@ def _answers(first: dict, second: dict, group: Group, offsets: list[list[int]]) 
         last = group.others[max(group.others)]
         ends = [start + side for start, side in zip(group.reference, group.size, strict=True)]
 
-        def common(labels: np.ndarray, origin=(0, 0)) -> np.ndarray:
+        def common(labels: np.ndarray, origin: Offset = (0, 0)) -> np.ndarray:
             spans = zip(last, ends, origin, strict=True)
             return labels[tuple(slice(start - o, end - o) for start, end, o in spans)]
 
