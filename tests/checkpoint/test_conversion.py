@@ -218,7 +218,8 @@ def test_wrong_shape(which, name, published):
     wrong = resized(published[which], name)
     found = "x".join(map(str, wrong[name].shape))
     expected = "x".join(map(str, published[which][name].shape))
-    refused(wrong, f" 1 weights do not fit, the first: {name} is {found} and", f"be {expected}")
+    differ = f"{name} is {found} in the file and {expected} in the network"
+    refused(wrong, f" 1 weights do not fit, the first: {differ}")
 
 
 @pytest.mark.parametrize("which", ["Zhang 50, size 3", "Zou 18, size 3", "Zou 50, detection"])
