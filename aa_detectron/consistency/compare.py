@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from aa_detectron.errors import InputError
 
 from .classes import class_pair_record
@@ -68,6 +66,6 @@ def compare(
         elif kind == "sem_seg":
             record |= label_pair_record(*place, *(output[kind] for output in outputs))
         else:
-            answers: list[np.ndarray | dict] = [output[kind] for output in outputs]
+            answers = first[kind], second[kind]
             record |= class_pair_record(*place, size, *answers, truth.get("class"))
     return record

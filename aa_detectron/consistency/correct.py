@@ -42,7 +42,7 @@ def add_objects(
         score_thresh: instances with a lower score do not count.
     """
     size, offsets = record["size"], record["offsets"]
-    overlaps = overlap_in_crops(*offsets, size)
+    overlaps = overlap_in_crops(offsets[0], offsets[1], size)
     y, x = np.add(offsets[0], overlaps[0][:2]).tolist()
     visible = Box(y, x, y + overlaps[0].y1 - overlaps[0].y0, x + overlaps[0].x1 - overlaps[0].x0)
     kept = [np.flatnonzero(counting(p["scores"], score_thresh)) for p in predictions]
@@ -58,7 +58,7 @@ def add_objects(
     sides = list(zip(predictions, kept, shapes, strict=True))
     record["bbox"]["objects"] = _objects(categories[counts], part[counts], sides)
     if "segm" in record and "masks" in truth:
-        masks = [
+        masks: list = [
             cut_masks(p.get("masks", ()), index, box)
             for p, index, box in zip(predictions, kept, overlaps, strict=True)
         ]

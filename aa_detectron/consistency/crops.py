@@ -99,6 +99,7 @@ def make_groups(
 def cut(group: Group, offset: Offset) -> np.ndarray:
     """The crop of a group at an offset, with memory of its own."""
     (y, x), (height, width) = offset, group.size
+    assert group.image is not None  # predictions from files are not cut again
     return group.image[y : y + height, x : x + width].copy()
 
 

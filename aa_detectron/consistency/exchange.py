@@ -57,7 +57,7 @@ def write_crops(
     manifest = Manifest({"kind": kind, **options._asdict()}, {}, [])
     with _new_folder(Path(output)) as folder:
         (folder / FOLDER).mkdir()
-        for group in make_groups(items, options, strict=strict):
+        for group in make_groups(items, options.__call__, strict=strict):
             first = _write_crop(group, group.reference, folder, manifest)
             for number, offset in group.others.items():
                 second = _write_crop(group, offset, folder, manifest)

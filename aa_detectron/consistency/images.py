@@ -154,7 +154,7 @@ def _frames(video: Any, path: Path, every: int) -> Iterator[ImageItem]:
                 if not decoded:
                     raise InputError(f"{path}: frame {number} cannot be decoded")
                 image = np.ascontiguousarray(frame[:, :, ::-1])
-                yield ImageItem(number, lambda image=image: image)
+                yield ImageItem(number, partial(np.asarray, image))
             number += 1
     finally:
         video.release()

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -26,19 +26,15 @@ Shapes = list[dict] | np.ndarray
 """COCO RLEs, or (N, 4) boxes (x, y, width, height)."""
 
 
-class Prediction(TypedDict, total=False):
-    """The instances that a model finds in a crop, in pixels of the crop."""
+Prediction = dict[str, Any]
+"""The instances that a model finds in a crop, in pixels of the crop:
 
-    boxes: np.ndarray
-    """(N, 4) x0, y0, x1, y1."""
-    scores: np.ndarray
-    """(N,)."""
-    classes: np.ndarray
-    """(N,) integers."""
-    masks: np.ndarray | Sequence[dict]
-    """(N, height, width) bool, or N COCO RLEs; missing for a model without masks."""
-    index: np.ndarray
-    """(N,) places in the model's output, where these are not 0 to N - 1."""
+* "boxes": (N, 4) x0, y0, x1, y1;
+* "scores": (N,);
+* "classes": (N,) integers;
+* "masks": (N, height, width) bool, or N COCO RLEs; missing for a model without masks;
+* "index": (N,) places in the model's output, if these are not 0 to N - 1.
+"""
 
 
 def pair_record(
@@ -146,10 +142,10 @@ def _transpose(masks: np.ndarray) -> np.ndarray:
     """
     number, height, width = masks.shape
     columns = np.zeros((number, width, height), bool)
-    bounds = zip(columns, masks, masks.any(axis=2), masks.any(axis=1), strict=True)
-    for column, mask, in_rows, in_columns in bounds:
-        if in_rows.any():
-            rows, places = (_span(inside) for inside in (in_rows, in_columns))
+    in_rows, in_columns = np.asarray(masks.any(axis=2)), np.asarray(masks.any(axis=1))
+    for column, mask, *inside in zip(columns, masks, in_rows, in_columns, strict=True):
+        if inside[0].any():
+            rows, places = map(_span, inside)
             column[places, rows] = mask[rows, places].T
     return columns
 
@@ -187,7 +183,7 @@ def box_areas(boxes: np.ndarray) -> np.ndarray:
 def compare_instances(
     crops: Sequence[list[list]],
     shapes: Sequence[Shapes],
-    areas: Callable[[Shapes], np.ndarray],
+    areas: Callable[[Any], np.ndarray],
     match_class: bool,
 ) -> dict:
     """Drops empty shapes and matches the rest: the "segm" or "bbox" of a record.
@@ -279,13 +275,21 @@ def score_pairs(
     scores |= {name: percent(map(fraction, records)) for name, fraction in fractions.items()}
     scores["symmetric"] = percent(map(METRICS[f"{shape} mAISC symmetric"].fraction, records))
     for size, (low, high) in SIZES.items():
-        scores[f"mAISC{size}"] = mean_of(lambda i, low=low, high=high: low <= i["area"] < high)
+        scores[f"mAISC{size}"] = mean_of(partial(_has_area, low, high))
     for category, name in enumerate(class_names or []):
-        scores[f"mAISC-{name}"] = mean_of(lambda i, c=category: i["category"] == c)
+        scores[f"mAISC-{name}"] = mean_of(partial(_has_category, category))
     scores |= score_jitter(records, task)
     if any("objects" in record[task] for record in records):
         scores |= _score_objects(records, METRICS[f"{shape} consistent and correct"].fraction)
     return scores | score_by_shift("mAISC", records, main)
+
+
+def _has_area(low: float, high: float, instance: dict) -> bool:
+    return low <= instance["area"] < high
+
+
+def _has_category(category: int, instance: dict) -> bool:
+    return instance["category"] == category
 
 
 def _score_objects(records: list[dict], fraction: Fraction) -> dict[str, float]:

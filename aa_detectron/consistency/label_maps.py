@@ -4,6 +4,7 @@ The section "sem_seg" of a record, see :mod:`~aa_detectron.consistency.records`.
 """
 
 import itertools
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 

@@ -71,8 +71,8 @@ class ConsistencyMetric:
         if size is None:
             legal = "(height, width) of the crops, where neither masks nor label maps tell it"
             raise InvalidOption("size", size, legal)
-        outputs = [read_prediction(o, size, self.rules.score_thresh) for o in (first, second)]
-        record = compare(image_id, pair, offsets, size, *outputs, self.rules, truth)
+        one, two = (read_prediction(o, size, self.rules.score_thresh) for o in (first, second))
+        record = compare(image_id, pair, offsets, size, one, two, self.rules, truth)
         self._add(record)
         return record
 
@@ -120,7 +120,7 @@ def _size(output: Any) -> tuple[int, int] | None:
         return tuple(image_size)
     for key in ("sem_seg", "out", "masks", "segmentation"):
         value = output.get(key) if hasattr(output, "get") else None
-        if hasattr(value, "shape"):
+        if value is not None and hasattr(value, "shape"):
             return tuple(value.shape[-2:])
         if isinstance(value, list) and value and isinstance(value[0], dict):
             return tuple(value[0]["size"])

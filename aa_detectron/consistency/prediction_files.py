@@ -90,8 +90,8 @@ def _check_result(result: dict, has_masks: bool, name: str) -> None:
 def _instances(results: list[dict], crop: Crop, has_masks: bool) -> dict:
     masks = [to_rle(r["segmentation"], crop.size, r["name"]) for r in results if has_masks]
     boxes = [
-        _corners(*result["bbox"]) if "bbox" in result else _around(mask)
-        for result, mask in zip(results, masks or [None] * len(results), strict=True)
+        _corners(*result["bbox"]) if "bbox" in result else _around(masks[number])
+        for number, result in enumerate(results)
     ]
     prediction = {
         "boxes": np.array(boxes, np.float64).reshape(-1, 4),

@@ -215,8 +215,8 @@ def _read_list(output: Sequence, size: Size, score_thresh: float) -> dict:
     counts = list(map(len, kinds))
     if counts[:3] != [1, 1, 1] or counts[3] > 1 or sum(counts) != len(output):
         return {}
-    columns = [found[0] if found else None for found in kinds]
-    return make_instances(*columns, size, score_thresh)
+    boxes, scores, classes, masks = (found[0] if found else None for found in kinds)
+    return make_instances(boxes, scores, classes, masks, size, score_thresh)
 
 
 READERS: list[tuple[Callable[[Any], bool], Callable[[Any, Size, float], dict]]] = [

@@ -62,7 +62,7 @@ def evaluate_consistency(
             raise InvalidOption(name, value, "an integer from 1")
     options, rules = PairGroups(max_shift, pairs_per_image, seed), Rules(score_thresh, match_class)
     items = show_progress(open_images(images, **source), progress)
-    groups = make_groups(items, options, strict=strict)
+    groups = make_groups(items, options.__call__, strict=strict)
     records = [found.record for found in compare_groups(predict, groups, rules, batch_size)]
     settings = {"kind": "pairs", **options._asdict(), **vars(rules)}
     return ConsistencyResult(in_order(records), settings, class_names)

@@ -117,4 +117,7 @@ def overlap_in_crops(first: Offset, second: Offset, size: tuple[int, int]) -> tu
     right = min(first[1], second[1]) + size[1]
     if bottom <= top or right <= left:
         raise ValueError(f"crops of {size} at {first} and {second} do not overlap")
-    return tuple(Box(top - y, left - x, bottom - y, right - x) for y, x in (first, second))
+    return (
+        Box(top - first[0], left - first[1], bottom - first[0], right - first[1]),
+        Box(top - second[0], left - second[1], bottom - second[0], right - second[1]),
+    )

@@ -5,7 +5,7 @@ random shifts hide that; the curve of a sweep, and its phase gap, show it. The p
 something only where the model does not resize the crops.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,7 +103,7 @@ def evaluate_sweep(
     options = SweepGroups(max_shift, stride, direction)
     rules = Rules(score_thresh, match_class)
     items = show_progress(open_images(images, **source), progress)
-    groups = make_groups(items, options, strict=strict)
+    groups = make_groups(items, options.__call__, strict=strict)
     records = add_every_shift(compare_groups(predict, groups, rules, batch_size))
     settings = {"kind": "sweep", **options._asdict(), **vars(rules)}
     return SweepResult(list(records), settings, class_names, stride)
@@ -137,7 +137,7 @@ def _answers(first: dict, second: dict, group: Group, offsets: list[list[int]]) 
         last = group.others[max(group.others)]
         ends = [start + side for start, side in zip(group.reference, group.size, strict=True)]
 
-        def common(labels: np.ndarray, origin: Offset = (0, 0)) -> np.ndarray:
+        def common(labels: np.ndarray, origin: Sequence[int] = (0, 0)) -> np.ndarray:
             spans = zip(last, ends, origin, strict=True)
             return labels[tuple(slice(start - o, end - o) for start, end, o in spans)]
 

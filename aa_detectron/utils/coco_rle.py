@@ -5,6 +5,7 @@ columns, zeros first, as a list of numbers or as a string.
 """
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ MAX_DIGITS = 7
 """Maximum characters of a run in a string, 5 bits each; a run in an image needs at most 32 bits."""
 
 
-def rle_problem(rle: dict, height: int, width: int) -> str | None:
+def rle_problem(rle: Mapping, height: int, width: int) -> str | None:
     """What is wrong with a mask in run-length encoding, in words that follow its name.
 
     Args:
