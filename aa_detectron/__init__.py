@@ -6,6 +6,8 @@ Without Detectron2, ``aa_detectron.consistency``, ``aa_detectron.layers`` and
 ``aa_detectron.models`` work, and everything else says how to get it.
 """
 
+from typing import NoReturn
+
 from . import compat
 
 __version__ = "0.1.0"
@@ -19,7 +21,7 @@ if compat.has_detectron2():
     from .config import add_aa_config
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> NoReturn:
     if name in __all__:
         compat.require_detectron2(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

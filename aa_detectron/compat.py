@@ -1,10 +1,10 @@
 """The one place that knows how builds of Detectron2 differ.
 
 Upstream's source build and the pure-Python build on the package index (see
-``tools/install_detectron2.py``) are both version 0.6, but the latter has faults that stop or bend
-ordinary training. :func:`apply` fixes each of them where the installed build has it, and leaves
-alone what works. The fixed functions replace the faulty ones in every module loaded so far; modules
-loaded later find only the fixed ones.
+``tools/install_detectron2.py``) are both version 0.6, but the latter has faults that stop or
+distort ordinary training. :func:`apply` fixes each of them where the installed build has it, and
+leaves alone what works. The fixed functions replace the faulty ones in every module loaded so far;
+modules loaded later find only the fixed ones.
 
 Importing this file needs nothing but the standard library.
 """
@@ -13,12 +13,15 @@ import contextlib
 import functools
 import importlib
 import importlib.util
-import random
 import sys
 import types
 import warnings
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _HOW_TO_INSTALL = (
     "needs Detectron2, which is not installed; get it with `make install` in a clone of "
@@ -83,25 +86,25 @@ def describe_build() -> str:
     return f"detectron2 {detectron2.__version__} ({kind}, {projects} projects) in {folder}"
 
 
-# -- Mending -------------------------------------------------------------------------------------
+# -- Fixing --------------------------------------------------------------------------------------
 
 
 def apply() -> list[str]:
-    """Mend the installed Detectron2; a second call finds nothing left to do.
+    """Fixes the installed Detectron2; a second call finds nothing left to do.
 
     Returns:
-        Names of the mends that were needed now, in the order of :data:`MENDS`.
+        Names of the fixes that were needed now, in the order of :data:`FIXES`.
     """
     _import_quietly()
-    return [mend.__name__ for mend in MENDS if mend()]
+    return [fix.__name__ for fix in FIXES if fix()]
 
 
-def mend_load_coco_json() -> bool:
-    """Read COCO annotations as they are written; returns whether the build needed it.
+def fix_load_coco_json() -> bool:
+    """Reads COCO annotations as they are written; returns whether the build needed it.
 
     The pure-Python build converts each of them with ``kwimage``: an extra dependency that raises
     on uncompressed RLE, as real COCO has it for crowds, and may rewrite polygons. During the
-    call we lend it a ``kwimage`` that hands annotations through, which leaves upstream's code.
+    call it gets a ``kwimage`` that hands annotations through, which leaves upstream's code.
     """
     from detectron2.data.datasets import coco
 
@@ -109,10 +112,10 @@ def mend_load_coco_json() -> bool:
     if "kwimage" not in faulty.__code__.co_names:
         return False
     verbatim = types.ModuleType("kwimage", "Hands annotations through unchanged.")
-    verbatim.Segmentation = verbatim.Points = _Verbatim
+    vars(verbatim).update(Segmentation=_Verbatim, Points=_Verbatim)
 
     @functools.wraps(faulty)
-    def load_coco_json(*args, **kwargs):
+    def load_coco_json(*args: object, **kwargs: object) -> list[dict]:
         with _swapped(sys.modules, "kwimage", verbatim):
             return faulty(*args, **kwargs)
 
@@ -120,8 +123,8 @@ def mend_load_coco_json() -> bool:
     return True
 
 
-def mend_exif_orientation() -> bool:
-    """Turn photographs upright as their EXIF tag says; returns whether the build needed it.
+def fix_exif_orientation() -> bool:
+    """Turns photographs upright as their EXIF tag says; returns whether the build needed it.
 
     The pure-Python build has this switched off: such an image then has width and height swapped,
     lies sideways under its annotations, and Detectron2's size check stops the training.
@@ -138,63 +141,9 @@ def mend_exif_orientation() -> bool:
     return True
 
 
-def mend_map_dataset() -> bool:
-    """Let `MapDataset` replace a sample that cannot be used; returns whether the build needed it.
-
-    When the mapper returns None, the pure-Python build draws another index with ``random.sample``
-    from a set, which is a `TypeError` since Python 3.11.
-    """
-    from detectron2.data.common import MapDataset
-
-    try:
-        MapDataset([None, 0], lambda sample: sample)[0]
-        return False
-    except TypeError:
-        pass
-    faulty = MapDataset.__init__
-
-    @functools.wraps(faulty)
-    def __init__(self, dataset, map_func):
-        faulty(self, dataset, map_func)
-        rng = _SetSampler()
-        rng.setstate(self._rng.getstate())
-        self._rng = rng
-
-    MapDataset.__init__ = __init__  # in place: subclasses and isinstance() see no difference
-    return True
-
-
-def mend_training_seed() -> bool:
-    """Let ``cfg.SEED`` seed the order of training; returns whether the build needed it.
-
-    In the pure-Python build a `TrainingSampler` made from a config draws its seed from numpy's
-    global generator, so the order depends on whatever was drawn before. A negative SEED still means
-    a random order, and a sampler given by the caller is left as it is.
-    """
-    from detectron2.config import configurable
-    from detectron2.data import build
-
-    faulty = build.build_detection_train_loader
-    if _passes_seed(faulty.from_config):
-        return False
-
-    @functools.wraps(faulty.from_config)
-    def from_config(cfg, *args, **kwargs):
-        if cfg.SEED < 0:
-            return faulty.from_config(cfg, *args, **kwargs)
-        seeded = functools.partial(build.TrainingSampler, seed=cfg.SEED)
-        with _swapped(vars(build), "TrainingSampler", seeded):
-            return faulty.from_config(cfg, *args, **kwargs)
-
-    _replace(faulty, configurable(from_config=from_config)(faulty.__wrapped__))
-    return True
-
-
-MENDS: tuple[Callable[[], bool], ...] = (
-    mend_load_coco_json,
-    mend_exif_orientation,
-    mend_map_dataset,
-    mend_training_seed,
+FIXES: tuple[Callable[[], bool], ...] = (
+    fix_load_coco_json,
+    fix_exif_orientation,
 )
 
 
@@ -204,22 +153,15 @@ MENDS: tuple[Callable[[], bool], ...] = (
 class _Verbatim:
     """Stands in for ``kwimage.Segmentation`` and ``kwimage.Points``: gives back what it got."""
 
-    def __init__(self, annotation):
+    def __init__(self, annotation: object):
         self._annotation = annotation
 
     @classmethod
-    def coerce(cls, annotation):
+    def coerce(cls, annotation: object) -> "_Verbatim":
         return cls(annotation)
 
-    def to_coco(self, style):
+    def to_coco(self, style: str) -> object:
         return self._annotation
-
-
-class _SetSampler(random.Random):
-    """`random.Random` that samples from a set as well; the draws are those from ``list(set)``."""
-
-    def sample(self, population, k, **kwargs):
-        return super().sample(list(population), k, **kwargs)
 
 
 _ORIENTATION_TAG = 0x0112  # of EXIF; 1, or none, is upright
@@ -234,7 +176,7 @@ _TO_UPRIGHT = {
 }
 
 
-def _upright(image):
+def _upright(image: "Image.Image") -> "Image.Image":
     """The PIL ``image`` turned as its EXIF orientation says; as it is if that is unreadable.
 
     Not `PIL.ImageOps.exif_transpose`, which also rewrites the other tags and fails on broken ones.
@@ -245,27 +187,12 @@ def _upright(image):
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except Exception:  # Pillow raises whatever a damaged tag leads to
         return image
-    turn = _TO_UPRIGHT.get(orientation)
+    turn = _TO_UPRIGHT.get(orientation or 1)
     return image if turn is None else image.transpose(Image.Transpose[turn])
 
 
-def _passes_seed(from_config: Callable) -> bool:
-    """Whether the loader's ``from_config`` gives its `TrainingSampler` a seed.
-
-    Tried on a stand-in that returns its keywords: a real sampler without a seed would draw one
-    from numpy's global generator, and importing us must not change anybody's random numbers.
-    """
-    from detectron2.config import get_cfg
-    from detectron2.data import build
-
-    with _swapped(vars(build), "TrainingSampler", lambda size, **keywords: keywords):
-        cfg = get_cfg()
-        cfg.SEED = 0
-        return "seed" in from_config(cfg, mapper=len, dataset=[{}])["sampler"]
-
-
 @contextlib.contextmanager
-def _swapped(names: MutableMapping, name: str, value):
+def _swapped(names: MutableMapping, name: str, value: object) -> Iterator[None]:
     """``names[name]`` is ``value`` inside the block, and what it was before, or absent, after."""
     before = names.get(name, _ABSENT)
     names[name] = value
@@ -279,7 +206,7 @@ def _swapped(names: MutableMapping, name: str, value):
 
 
 def _replace(old: Callable, new: Callable) -> None:
-    """Let every loaded module that holds ``old``, under whatever name, hold ``new`` instead.
+    """Lets every loaded module that holds ``old``, under whatever name, hold ``new`` instead.
 
     That includes a user's script which took the name from Detectron2 before it imported us.
     """
@@ -291,7 +218,7 @@ def _replace(old: Callable, new: Callable) -> None:
 
 
 def _import_quietly() -> None:
-    """Import what we mend without the noise that these builds make under a recent torch.
+    """Imports what is fixed without the noise that these builds make under a recent torch.
 
     Users can do nothing about it: `torch.jit.script` is deprecated, ``pkg_resources`` as well.
     """

@@ -24,7 +24,7 @@ def add_aa_config(cfg: CfgNode) -> None:
     # Also filter, at stride 1, where a stage is dilated in place of its stride (DC5, DeepLab).
     node.DILATED = True
     # Freeze filters in the stages of MODEL.BACKBONE.FREEZE_AT, too. Off, since a filter that no
-    # checkpoint has brought would stay at its start for ever.
+    # checkpoint has brought would keep its random weights.
     node.FREEZE = False
 
     # The following are for "adaptive" only.
@@ -64,7 +64,8 @@ def _add_deeplab_config(cfg: CfgNode) -> None:
     )
     _add_missing(
         cfg.MODEL.SEM_SEG_HEAD,
-        # "cross_entropy", or "hard_pixel_mining": that of the 20 % of pixels where it is highest.
+        # "cross_entropy", or "hard_pixel_mining": the cross entropy of the 20 % of pixels where it
+        # is highest.
         LOSS_TYPE="hard_pixel_mining",
         # Low-level features of the decoder, finest first: IN_FEATURES without the last.
         PROJECT_FEATURES=["res2"],
@@ -76,7 +77,7 @@ def _add_deeplab_config(cfg: CfgNode) -> None:
         USE_DEPTHWISE_SEPARABLE_CONV=False,
     )
     # Crops for training are drawn again, up to ten times, while a single class covers more than
-    # this share.
+    # this fraction of the crop.
     _add_missing(cfg.INPUT.CROP, SINGLE_CATEGORY_MAX_AREA=1.0)
 
 
@@ -84,17 +85,18 @@ def _add_classifier_config(cfg: CfgNode) -> None:
     node = cfg.MODEL.CLASSIFIER = CfgNode()
     # Of backbones whose OUT_FEATURES have "linear".
     node.NUM_CLASSES = 1000
-    # Share of the target that goes to all classes alike.
+    # Fraction of the target that is spread evenly over all classes.
     node.LABEL_SMOOTHING = 0.0
 
     node = cfg.INPUT.CLASSIFIER = CfgNode()
     # Side of the training crops, in pixels.
     node.TRAIN_SIZE = 224
-    # Range of their area before they are resized, as shares of the image's.
+    # Range of their area before they are resized, as fractions of the image's area.
     node.TRAIN_AREA = (0.08, 1.0)
-    # Shorter side to which images are resized for testing; pairs are cut from that centre.
+    # Shorter side to which images are resized for testing; pairs are cut from its
+    # center.
     node.TEST_RESIZE = 256
-    # Side of the centre crop that is tested, and of the crops of a pair.
+    # Side of the center crop that is tested, and of the crops of a pair.
     node.TEST_SIZE = 224
 
     # Images a batch and process in testing; 1 is Detectron2's.
@@ -109,17 +111,17 @@ def _add_solver_config(cfg: CfgNode) -> None:
         # On several processes: let DDP look for parameters that no loss reaches in an iteration,
         # which takes some time. Without it, such parameters end the training.
         FIND_UNUSED_PARAMETERS=False,
-        # Factor of the learning rate for the backbone's parameters, but for its filters (which
-        # are new where a checkpoint brings the rest), unless MODEL.ANTIALIAS.FREEZE.
+        # Factor of the learning rate for the backbone's parameters except its filters (which are
+        # new where a checkpoint brings the rest); with MODEL.ANTIALIAS.FREEZE for all of them.
         BACKBONE_MULTIPLIER=1.0,
-        # Of LR_SCHEDULER_NAME "WarmupPolyLR": exponent of the falling line, and the share of the
-        # learning rate below which it does not fall.
+        # For LR_SCHEDULER_NAME "WarmupPolyLR": exponent of the falling line, and the fraction of
+        # BASE_LR below which the learning rate does not fall.
         POLY_LR_POWER=0.9,
         POLY_LR_CONSTANT_ENDING=0.0,
     )
 
 
-def _add_missing(node: CfgNode, **defaults) -> None:
+def _add_missing(node: CfgNode, **defaults: object) -> None:
     """Adds the keys that no other extension has added before."""
     for key, value in defaults.items():
         if key not in node:
@@ -130,7 +132,7 @@ def _add_consistency_config(cfg: CfgNode) -> None:
     node = cfg.TEST.CONSISTENCY = CfgNode()
     # Measure consistency under shifts whenever the model is tested.
     node.ENABLED = False
-    # Names of data sets, or folders of images (no labels are needed). Empty: DATASETS.TEST.
+    # Names of datasets, or folders of images (no labels are needed). Empty: DATASETS.TEST.
     node.DATASETS = ()
     # S: offsets of the crops are uniform in {0..S}^2, in pixels of the original image; for small
     # images min(S, min(height, width) // 4). Classifiers: of the resized image, and less than
@@ -151,7 +153,7 @@ def _add_consistency_config(cfg: CfgNode) -> None:
     # Semantic segmentation: only pixels count that have a label, and not the ignore label.
     node.LABELLED_ONLY = False
     # An image of a folder that cannot be read or is too small ends the test. If False, it is left
-    # out, and named in the log. Images of registered data sets always end it.
+    # out, and named in the log. Images of registered datasets always end it.
     node.STRICT = False
     # Detectors: also AP over the worst shift of each image, which takes up to 21 passes an image
     # and annotations in COCO's format.

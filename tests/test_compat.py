@@ -1,28 +1,22 @@
 """Detectron2 as users meet it after ``import aa_detectron``, whatever the build.
 
-These are tests of behaviour: on a build without a fault they pass without the mend.
+These are tests of behavior: on a build without a fault they pass without the fix.
 """
 
 import importlib.util
-import itertools
 import json
-import pickle
 import random
 import subprocess
 import sys
 import types
 from pathlib import Path
 
-import detectron2.data
-import detectron2.data.datasets.coco
 import detectron2.engine
 import numpy as np
 import pytest
-from detectron2.config import get_cfg
-from detectron2.data import MapDataset, build_detection_train_loader
-from detectron2.data.datasets import load_coco_json
+from detectron2.data import detection_utils
+from detectron2.data.datasets import coco, load_coco_json
 from detectron2.data.detection_utils import read_image
-from detectron2.data.samplers import RandomSubsetTrainingSampler, TrainingSampler
 from PIL import Image, ImageOps
 
 from aa_detectron import compat
@@ -131,86 +125,7 @@ def test_image_with_unreadable_exif_stays_as_it_is(monkeypatch):
 
     image = Image.new("L", (2, 1))
     monkeypatch.setattr(Image.Image, "getexif", unreadable)
-    assert detectron2.data.detection_utils._apply_exif_orientation(image) is image
-
-
-# -- Samples that the mapper refuses -------------------------------------------------------------
-
-
-def keep_large(sample):
-    return sample if sample >= 5 else None
-
-
-def test_refused_sample_is_replaced_by_the_draw_of_upstream():
-    dataset = MapDataset(list(range(10)), keep_large)
-    assert [dataset[i] for i in range(5, 10)] == [5, 6, 7, 8, 9]
-    rng, candidates, expected = random.Random(42), set(range(10)), []
-    for index in range(5):
-        while index < 5:
-            candidates.discard(index)
-            index = rng.sample(list(candidates), k=1)[0]
-        expected.append(index)
-    assert [dataset[i] for i in range(5)] == expected
-
-
-def test_map_dataset_survives_the_way_to_a_worker():
-    dataset = pickle.loads(pickle.dumps(MapDataset(list(range(10)), keep_large)))
-    assert dataset[0] >= 5
-
-
-# -- Seed of the training order ------------------------------------------------------------------
-
-
-def seeded_cfg(seed=5, sampler="TrainingSampler"):
-    cfg = get_cfg()
-    cfg.SEED = seed
-    cfg.DATALOADER.SAMPLER_TRAIN = sampler
-    cfg.DATALOADER.NUM_WORKERS = 0
-    cfg.DATALOADER.ASPECT_RATIO_GROUPING = False
-    cfg.SOLVER.IMS_PER_BATCH = 4
-    return cfg
-
-
-def training_order(cfg, length=60, **kwargs):
-    """The first ``length`` sample numbers that a loader of 20 samples yields."""
-    kwargs.setdefault("dataset", list(range(20)))
-    batches = iter(build_detection_train_loader(cfg, mapper=int, **kwargs))
-    return list(itertools.islice(itertools.chain.from_iterable(batches), length))
-
-
-def test_seed_of_the_config_fixes_the_training_order():
-    orders = []
-    for global_seed in (0, 1):
-        np.random.seed(global_seed)
-        orders.append(training_order(seeded_cfg()))
-    expected = list(itertools.islice(TrainingSampler(20, seed=5), 60))
-    assert orders == [expected, expected]
-    assert training_order(seeded_cfg(seed=6)) != expected
-
-
-def test_sampler_type_and_from_config_stay():
-    arguments = build_detection_train_loader.from_config(
-        seeded_cfg(), mapper=int, dataset=list(range(20))
-    )
-    assert type(arguments["sampler"]) is TrainingSampler
-    assert arguments["total_batch_size"] == 4
-    subset = seeded_cfg(sampler="RandomSubsetTrainingSampler")
-    subset.DATALOADER.RANDOM_SUBSET_RATIO = 0.5
-    arguments = build_detection_train_loader.from_config(subset, dataset=list(range(20)))
-    assert type(arguments["sampler"]) is RandomSubsetTrainingSampler
-    assert detectron2.data.build.TrainingSampler is TrainingSampler
-
-
-def test_explicit_sampler_is_left_alone():
-    sampler = TrainingSampler(20, shuffle=False)
-    assert training_order(seeded_cfg(), 20, sampler=sampler) == list(range(20))
-
-
-def test_loader_without_a_config_still_works():
-    loader = build_detection_train_loader(
-        list(range(20)), mapper=int, total_batch_size=5, aspect_ratio_grouping=False
-    )
-    assert len(next(iter(loader))) == 5
+    assert detection_utils._apply_exif_orientation(image) is image
 
 
 # -- Applying ------------------------------------------------------------------------------------
@@ -218,22 +133,19 @@ def test_loader_without_a_config_still_works():
 
 def test_applying_again_changes_nothing_and_draws_no_random_number():
     numpy_state, python_state = repr(np.random.get_state()), random.getstate()
-    before = load_coco_json, build_detection_train_loader, MapDataset.__init__
+    before = coco.load_coco_json, detection_utils._apply_exif_orientation
     assert compat.apply() == []
-    assert before == (load_coco_json, build_detection_train_loader, MapDataset.__init__)
+    assert before == (coco.load_coco_json, detection_utils._apply_exif_orientation)
     assert repr(np.random.get_state()) == numpy_state
     assert random.getstate() == python_state
 
 
-def test_every_module_holds_the_mended_function():
-    assert detectron2.data.datasets.coco.load_coco_json is load_coco_json
-    assert detectron2.data.build.build_detection_train_loader is build_detection_train_loader
-    defaults = detectron2.engine.defaults
-    assert defaults.build_detection_train_loader is build_detection_train_loader
-    assert defaults.create_ddp_model is detectron2.engine.create_ddp_model
+def test_every_module_holds_the_fixed_function():
+    assert coco.load_coco_json is load_coco_json
+    assert detectron2.engine.defaults.create_ddp_model is detectron2.engine.create_ddp_model
 
 
-def test_a_mended_function_reaches_a_script_that_took_the_name_before(monkeypatch):
+def test_a_fixed_function_reaches_a_script_that_took_the_name_before(monkeypatch):
     def old(): ...
     def new(): ...
 

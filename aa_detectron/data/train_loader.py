@@ -14,9 +14,10 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, build_detection_train_loader
 from detectron2.data.build import trivial_batch_collator
+from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from detectron2.utils.serialize import PicklableWrapper
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.utils.keyed_random import keyed_random
@@ -140,12 +141,17 @@ def build_train_loader(cfg: CfgNode, mapper: Callable) -> DataLoader:
         )
     check_same_classes(cfg.DATASETS.TRAIN)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-    with keyed_random(seed, "sampler"):  # samplers without a seed draw a seed from NumPy
-        parts = build_detection_train_loader.from_config(cfg, mapper=mapper)
+    # Not every build of Detectron2 gives this sampler the seed of the config.
+    is_ours = cfg.DATALOADER.SAMPLER_TRAIN == "TrainingSampler" and cfg.SEED >= 0
+    with keyed_random(seed, "sampler"):  # samplers without a seed draw one from NumPy
+        parts = build_detection_train_loader.from_config(
+            cfg, mapper=mapper, sampler=SequentialSampler([]) if is_ours else None
+        )
     images = parts["dataset"]
+    sampler = TrainingSampler(len(images), seed=seed) if is_ours else parts["sampler"]
     is_grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
     groups = aspect_ratio_groups(images) if is_grouped else None
-    batches = TrainingBatches(parts["sampler"], cfg.SOLVER.IMS_PER_BATCH // processes, groups)
+    batches = TrainingBatches(sampler, cfg.SOLVER.IMS_PER_BATCH // processes, groups)
     return DataLoader(
         KeyedDataset(DatasetFromList(images, copy=False), mapper, seed),
         batch_sampler=batches,

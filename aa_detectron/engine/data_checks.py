@@ -10,11 +10,15 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from aa_detectron.config import CLASSIFIER
 from aa_detectron.data.datasets.check import (
     SEM_SEG_KINDS,
+    check_coco_use,
     check_dataset,
     check_images,
     check_source,
 )
+from aa_detectron.data.pairs import get_image_dicts
 from aa_detectron.errors import InputError, InvalidOption
+
+from .proposals import check_proposals
 
 
 class Task(NamedTuple):
@@ -96,7 +100,8 @@ def check_contents(cfg: CfgNode, splits: tuple[str, ...]) -> None:
     Raises:
         InputError, InvalidOption: see :func:`~aa_detectron.data.datasets.check.check_dataset`;
             also for a test set with other classes than those that the model learns, or the same
-            ones in another order.
+            ones in another order; for proposals, see :func:`~.proposals.check_proposals`; for
+            images that the test of consistency needs and that are missing, or share an id.
     """
     for split, name in ((s, n) for s in splits for n in cfg.DATASETS[s]):
         is_train = split == "TRAIN"
@@ -110,6 +115,20 @@ def check_contents(cfg: CfgNode, splits: tuple[str, ...]) -> None:
     for _, name, task in _uses(cfg, splits):
         _check_number(cfg, name, task, _class_names(name, task))
     _check_test_classes(cfg)
+    check_proposals(cfg, splits)
+    if "TEST" in splits:
+        _check_pairs(cfg)
+
+
+def _check_pairs(cfg: CfgNode) -> None:
+    """Checks the datasets and folders of the test of consistency, which comes last."""
+    options = cfg.TEST.CONSISTENCY
+    for name in (options.DATASETS or cfg.DATASETS.TEST) if options.ENABLED else ():
+        get_image_dicts(name)
+        if name in DatasetCatalog:
+            check_images(name)
+        if options.WORST_SHIFT:
+            check_coco_use(name, for_training=False, needs_masks=cfg.MODEL.MASK_ON)
 
 
 def _uses(cfg: CfgNode, splits: tuple[str, ...]) -> Iterator[tuple[str, str, Task]]:
@@ -163,9 +182,9 @@ def _check_test_classes(cfg: CfgNode) -> None:
     """Holds test sets against the first training set, as far as its classes are known."""
     for task in TASKS.get(cfg.MODEL.META_ARCHITECTURE, ()):
         learned = _learned_classes(cfg, task)
-        for name in cfg.DATASETS.TEST if learned else ():
+        for name in cfg.DATASETS.TEST:
             classes = _class_names(name, task)
-            if classes is not None and classes != learned:
+            if learned and classes is not None and classes != learned:
                 pairs = enumerate(zip_longest(learned, classes))
                 number, (ours, theirs) = next((n, p) for n, p in pairs if p[0] != p[1])
                 raise InputError(

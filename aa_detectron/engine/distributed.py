@@ -1,8 +1,8 @@
-"""Training in several processes: what ``DistributedDataParallel`` needs to know and to be told."""
+"""Training in several processes: how ``DistributedDataParallel`` is set up, and its errors."""
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch.distributed
 from detectron2.config import CfgNode
@@ -28,7 +28,9 @@ def ddp_options(cfg: CfgNode) -> Iterator[None]:
         defaults.create_ddp_model = create
 
 
-def _create_ddp_model(create, cfg: CfgNode, model: nn.Module, **kwargs) -> nn.Module:
+def _create_ddp_model(
+    create: Callable, cfg: CfgNode, model: nn.Module, **kwargs: object
+) -> nn.Module:
     if all(parameter.device.type == "cpu" for parameter in model.parameters()):
         kwargs["device_ids"] = None
     kwargs["find_unused_parameters"] = cfg.SOLVER.FIND_UNUSED_PARAMETERS
@@ -57,10 +59,10 @@ def unused_parameters_named(model: nn.Module) -> Iterator[None]:
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Gives every process the buffers of the first, whose are in the checkpoints.
+    """Gives every process the buffers of the first process, which writes the checkpoints.
 
-    BN's running statistics differ between processes after a training: without this, each one would
-    test another network.
+    BN's running statistics differ between processes after training. Without this, each process
+    would test a different network.
     """
     if comm.get_world_size() > 1:
         for buffer in model.buffers():

@@ -2,8 +2,8 @@
 
 import argparse
 import contextlib
+import functools
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from logging.handlers import MemoryHandler
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from aa_detectron.utils.safe_yaml import check_with_bases
 
 from .checks import check_config
 from .data_checks import check_contents
+from .machine import check_writable, end_logs_on_full_disk, explain, explained, whole_files
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -66,11 +67,17 @@ def load_config(
         where = config_file or "command line"
         raise InputError(f"{where}: {' '.join(str(reason).split())}") from error
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        logger.warning("MODEL.DEVICE is %r, but there is no GPU: using the CPU", cfg.MODEL.DEVICE)
+        _warn_of_no_gpu(cfg.MODEL.DEVICE)
         cfg.MODEL.DEVICE = "cpu"
     check_config(cfg, eval_only=eval_only)
     cfg.freeze()
     return cfg
+
+
+@functools.cache
+def _warn_of_no_gpu(device: str) -> None:
+    """Warns once in a process, which may load many configs."""
+    logger.warning("MODEL.DEVICE is %r, but there is no GPU: using the CPU", device)
 
 
 def _check_nodes(cfg: CfgNode, content: dict, path: str, prefix: str = "") -> None:
@@ -129,20 +136,18 @@ def setup(args: argparse.Namespace) -> CfgNode:
     early = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
     with _handling(early):
         cfg = load_config(args.config_file, args.opts, eval_only=args.eval_only)
-    try:
-        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-        reason = None if os.access(cfg.OUTPUT_DIR, os.W_OK | os.X_OK) else "no permission"
-    except OSError as error:
-        reason = error.strerror
-    if reason:
-        raise InputError(f"OUTPUT_DIR: {cfg.OUTPUT_DIR} cannot be written ({reason})")
+    check_writable(cfg.OUTPUT_DIR)
     if args.config_file:  # Detectron2 keeps the file's text in the log
         args.config_file = find_config(args.config_file)
-    default_setup(cfg, args)
+    with explained(cfg.OUTPUT_DIR), whole_files():
+        default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=PACKAGE, abbrev_name="aa")
+    for name in ("detectron2", "fvcore", PACKAGE):
+        end_logs_on_full_disk(name)
     for record in early.buffer:
         logging.getLogger(PACKAGE).handle(record)
-    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_input_error)
+    is_bug = functools.partial(_is_bug, cfg.OUTPUT_DIR)
+    logging.getLogger("detectron2.engine.train_loop").addFilter(is_bug)
     return cfg
 
 
@@ -157,9 +162,10 @@ def _handling(handler: logging.Handler) -> Iterator[None]:
         package.removeHandler(handler)
 
 
-def _is_no_input_error(record: logging.LogRecord) -> bool:
-    """Detectron2 logs every error's traceback; bad input is to end in one line."""
-    return not (record.exc_info and isinstance(record.exc_info[1], InputError | InvalidOption))
+def _is_bug(folder: str, record: logging.LogRecord) -> bool:
+    """Detectron2 logs every error's traceback; what is not a bug is to end in one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, InputError | InvalidOption) and explain(error, folder) is None
 
 
 def main(args: argparse.Namespace) -> dict | None:

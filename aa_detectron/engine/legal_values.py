@@ -70,7 +70,7 @@ def one_of(choices: Collection) -> Rule:
 
 
 def registered(registry: Registry) -> Rule:
-    """A name in a registry, which others may have added to since."""
+    """A name in a registry, which users may have extended."""
 
     def holds(value: object) -> bool:
         return isinstance(value, str) and value in registry
@@ -101,7 +101,7 @@ def increasing_fractions(value: object) -> bool:
 
 def is_device(value: object) -> bool:
     try:
-        torch.device(value)
+        torch.device(value)  # type: ignore[call-overload]
     except (RuntimeError, TypeError):
         return False
     return True
@@ -222,6 +222,8 @@ def check_values(cfg: CfgNode) -> None:
     for key, value in values.items():
         if not all(math.isfinite(x) for x in _numbers(value)):
             raise InvalidOption(key, value, "finite")
+        if isinstance(value, str) and "\0" in value:
+            raise InvalidOption(key, value, "text without NUL")
     for key, rule in RULES.items():
         if key in values and not rule.holds(values[key]):
             raise InvalidOption(key, values[key], rule.legal)

@@ -9,6 +9,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
+from torch import nn
 
 from aa_detectron.utils.keyed_random import seed_generators
 
@@ -21,7 +22,7 @@ class KeyedSteps(HookBase):
     The global generators are seeded before every iteration from (seed, iteration, rank). So what a
     step draws (sampled proposals, dropout) does not depend on earlier ones, nor on evaluations and
     workers in between. The generators' states need not be kept in checkpoints, which only the main
-    process writes, and which may go on on another device.
+    process writes, and which may be resumed on another device.
 
     TorchScript, which has RetinaNet's loss, fuses a function once a process has run it some times,
     which changes its last digits: this is off during the training.
@@ -33,13 +34,13 @@ class KeyedSteps(HookBase):
     def __init__(self, seed: int):
         self.seed = seed
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._fusion = _set_fusion([])
 
-    def before_step(self):
+    def before_step(self) -> None:
         seed_generators(self.seed, "step", self.trainer.iter, comm.get_rank())
 
-    def after_train(self):
+    def after_train(self) -> None:
         _set_fusion(self._fusion)
 
 
@@ -53,7 +54,7 @@ def _set_fusion(strategy: list[tuple[str, int]]) -> list[tuple[str, int]]:
 class LossNormalizer(HookBase):
     """Keeps in checkpoints the running mean by which Detectron2's dense detectors divide losses.
 
-    It is no buffer of the model's. Each process has its own; the main one's is kept, so that a
+    It is not a buffer of the model. Each process has its own; the main one's is kept, so that a
     RetinaNet is resumed exactly in one process only.
     """
 
@@ -61,11 +62,11 @@ class LossNormalizer(HookBase):
         name = "loss_normalizer"
         return {name: getattr(self._model, name)} if hasattr(self._model, name) else {}
 
-    def load_state_dict(self, state: dict):
+    def load_state_dict(self, state: dict) -> None:
         self._model.loss_normalizer = state["loss_normalizer"]
 
     @property
-    def _model(self):
+    def _model(self) -> nn.Module:
         return getattr(self.trainer.model, "module", self.trainer.model)
 
 

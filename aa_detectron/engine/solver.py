@@ -9,6 +9,7 @@ from detectron2.solver import build_lr_scheduler as build_detectron2_lr_schedule
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from fvcore.common.param_scheduler import ParamScheduler
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from aa_detectron.errors import InvalidOption, check_choice
 from aa_detectron.modeling.resnet import FILTERS
@@ -26,7 +27,8 @@ OPTIMIZERS: dict[str, Callable] = {
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """``SOLVER.OPTIMIZER`` with Detectron2's groups of parameters and ``BACKBONE_MULTIPLIER``.
 
-    The factor is for what a checkpoint brings: not for filters, unless they are frozen like it.
+    The factor does not apply to filters, which are new where a checkpoint brings the rest, unless
+    ``MODEL.ANTIALIAS.FREEZE``.
 
     Raises:
         InvalidOption: naming the key.
@@ -71,7 +73,7 @@ class PolyParamScheduler(ParamScheduler):
         return max((1 - where) ** self.power, self.floor)
 
 
-def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer):
+def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
     """Detectron2's schedules and "WarmupPolyLR".
 
     Raises:

@@ -7,7 +7,7 @@ import weakref
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import (
     DatasetEvaluator,
     DatasetEvaluators,
@@ -16,6 +16,8 @@ from detectron2.evaluation import (
 )
 from detectron2.utils import comm
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.checkpoint.final import FinalCheckpoint
@@ -35,6 +37,7 @@ from aa_detectron.evaluation.build import (
 from aa_detectron.modeling.places import warn_of_missing_filters
 
 from .distributed import ddp_options, share_buffers, unused_parameters_named
+from .machine import explained, whole_files
 from .reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_resume
 from .solver import build_lr_scheduler, build_optimizer
 
@@ -46,12 +49,12 @@ class Trainer(DefaultTrainer):
     the same weights, to the last bit, as one that was not, on the same machine and libraries, as
     far as these compute the same twice. It does not depend on ``DATALOADER.NUM_WORKERS`` either.
 
-    Inputs that cannot be read and checkpoints that do not fit are refused in one line, see
+    Inputs that cannot be read and checkpoints that do not fit are rejected in one line, see
     :class:`~aa_detectron.errors.InputError`.
     """
 
     def __init__(self, cfg: CfgNode):
-        with ddp_options(cfg):
+        with ddp_options(cfg), explained(cfg.OUTPUT_DIR):
             super().__init__(cfg)
 
     def run_step(self) -> None:
@@ -65,7 +68,7 @@ class Trainer(DefaultTrainer):
         warn_of_missing_filters(model, cfg)
         return model
 
-    def build_hooks(self):
+    def build_hooks(self) -> list[HookBase]:
         # The hooks keep the checkpointer, so this is the last moment to exchange it.
         self.checkpointer = AACheckpointer.from_config(
             self.cfg, self.model, trainer=weakref.proxy(self)
@@ -74,7 +77,7 @@ class Trainer(DefaultTrainer):
         hooks = [KeyedSteps(seed), LossNormalizer(), *super().build_hooks()]
         return [FinalCheckpoint(self.checkpointer), *hooks] if comm.is_main_process() else hooks
 
-    def resume_or_load(self, resume: bool = True):
+    def resume_or_load(self, resume: bool = True) -> None:
         """Detectron2's; with ``resume``, metrics.json also goes back to the checkpoint.
 
         Raises:
@@ -92,7 +95,7 @@ class Trainer(DefaultTrainer):
         batches = getattr(self.data_loader, "batch_sampler", None)
         if isinstance(batches, TrainingBatches):  # a subclass may have another loader
             batches.start = self.start_iter
-        with self._alone():
+        with self._alone(), explained(self.cfg.OUTPUT_DIR):
             super().train()
         return getattr(self, "_last_eval_results", None)
 
@@ -101,9 +104,9 @@ class Trainer(DefaultTrainer):
             return contextlib.nullcontext()
         return only_training_in(self.cfg.OUTPUT_DIR)
 
-    def after_train(self):
+    def after_train(self) -> None:
         # Detectron2 counts one too many where there was nothing left to train.
-        self.iter = min(self.iter, self.max_iter)
+        self.iter: int = min(self.iter, self.max_iter)
         super().after_train()
 
     @classmethod
@@ -112,16 +115,16 @@ class Trainer(DefaultTrainer):
         return build_optimizer(cfg, model)
 
     @classmethod
-    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer):
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
         """See :func:`aa_detectron.engine.solver.build_lr_scheduler`."""
         return build_lr_scheduler(cfg, optimizer)
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode):
+    def build_train_loader(cls, cfg: CfgNode) -> DataLoader:
         return build_train_loader(cfg, build_mapper(cfg, True))
 
     @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
         check_coco_use(dataset_name, for_training=False, needs_masks=cfg.MODEL.MASK_ON)
         return build_detection_test_loader(
             cfg,
@@ -136,19 +139,22 @@ class Trainer(DefaultTrainer):
         return build_evaluator(cfg, dataset_name)
 
     @classmethod
-    def test(cls, cfg: CfgNode, model: nn.Module, evaluators=None) -> dict:
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
+    ) -> dict:
         """Detectron2's test and, where ``TEST.CONSISTENCY.ENABLED``, :meth:`test_consistency`.
 
         Returns:
-            {task: {metric: value}} of a single ``DATASETS.TEST``; everything else, further data
-            sets or folders, is {data set: {task: {...}}}.
+            {task: {metric: value}} of a single ``DATASETS.TEST``; everything else, further
+            datasets or folders, is {dataset: {task: {...}}}.
         """
         share_buffers(model)
-        results = super().test(cfg, model, evaluators)
-        if not cfg.TEST.CONSISTENCY.ENABLED:
-            return results
-        for name, scores in cls.test_consistency(cfg, model).items():
-            if cfg.DATASETS.TEST == (name,):  # as Detectron2 does for a single data set
+        with explained(cfg.OUTPUT_DIR), whole_files():
+            results = super().test(cfg, model, evaluators)
+            is_wanted = cfg.TEST.CONSISTENCY.ENABLED
+            consistency = cls.test_consistency(cfg, model) if is_wanted else {}
+        for name, scores in consistency.items():
+            if cfg.DATASETS.TEST == (name,):  # as Detectron2 does for a single dataset
                 results.update(scores)
             else:
                 results.setdefault(name, {}).update(scores)
@@ -159,7 +165,7 @@ class Trainer(DefaultTrainer):
         """Consistency under shifts on each of ``TEST.CONSISTENCY.DATASETS``.
 
         Returns:
-            {data set or folder: {"consistency_bbox", "consistency_segm", "consistency_sem_seg",
+            {dataset or folder: {"consistency_bbox", "consistency_segm", "consistency_sem_seg",
             "consistency_classification", and with ``WORST_SHIFT`` "worst_shift_bbox",
             "worst_shift_segm": {metric: number}}}, those that the model has outputs for; empty but
             in the main process.

@@ -7,13 +7,14 @@ import math
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from aa_detectron.errors import InputError
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that takes its place when the block succeeds.
 
     Raises:
@@ -34,7 +35,7 @@ def replacing(path):
 
 
 def name_stem(name: str) -> str:
-    """Part of a file name that stands for the name of a data set or folder, and for no other.
+    """Part of a file name that stands for the name of a dataset or folder, and for no other.
 
     A name that a file may have stays as it is; all others end in a digest.
     """
@@ -45,14 +46,14 @@ def name_stem(name: str) -> str:
     return f"{stem[-100:]}-{digest}".lstrip("-")
 
 
-def write_json(path, content) -> None:
+def write_json(path: str | os.PathLike, content: object) -> None:
     """Writes JSON as :func:`replacing` does; NaN, which JSON lacks, becomes null."""
     text = json.dumps(_without_nan(content), indent=None, separators=(",", ":"))
     with replacing(path) as temporary:
         temporary.write_text(text + "\n")
 
 
-def _without_nan(content):
+def _without_nan(content: object) -> object:
     if isinstance(content, dict):
         return {key: _without_nan(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -9,13 +10,13 @@ import torch
 from .hashing import hash_key
 
 
-def seed_generators(*key) -> None:
+def seed_generators(*key: object) -> None:
     """Seeds the global generators of Python, NumPy and PyTorch, on all devices."""
     _seed(hash_key(*key), torch.manual_seed)
 
 
 @contextlib.contextmanager
-def keyed_random(*key):
+def keyed_random(*key: object) -> Iterator[None]:
     """Inside the block, the CPU's global generators follow from the key; outside, nothing changes.
 
     What is drawn inside leaves no trace: the generators then go on from where they were.
@@ -32,7 +33,7 @@ def keyed_random(*key):
 
 
 @contextlib.contextmanager
-def own_random():
+def own_random() -> Iterator[None]:
     """Inside the block, PyTorch's generator of the CPU follows from where it was outside.
 
     What is drawn inside leaves no trace, and differs from what is drawn after it.
@@ -45,7 +46,7 @@ def own_random():
         torch.set_rng_state(state)
 
 
-def _seed(number: int, seed_torch) -> None:
+def _seed(number: int, seed_torch: Callable[[int], object]) -> None:
     # From the same words, Python and NumPy would draw the same numbers.
     random.seed(number >> 64)
     np.random.seed([number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF])

@@ -6,7 +6,7 @@ from detectron2.config import get_cfg
 from helpers import CONFIGS, DEMO_CONFIG
 
 from aa_detectron import add_aa_config
-from aa_detectron.engine.launch import load_config
+from aa_detectron.engine.launch import _warn_of_no_gpu, load_config
 from aa_detectron.engine.legal_values import RULES, check_values
 from aa_detectron.errors import InputError, InvalidOption
 
@@ -148,3 +148,18 @@ def test_tags_in_a_base_run_no_code(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="base.yaml"):
         load_config("c.yaml")
     assert not (tmp_path / "ran").exists()
+
+
+def test_paths_without_nul(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(f'_BASE_: {DEMO_CONFIG}\nOUTPUT_DIR: "a\\0b"\n')
+    with pytest.raises(InvalidOption, match="OUTPUT_DIR is .*, but must be text without NUL"):
+        load_config(str(path))
+
+
+def test_a_missing_gpu_is_told_once(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    _warn_of_no_gpu.cache_clear()
+    for _ in range(2):
+        assert load_config(str(DEMO_CONFIG), ["MODEL.DEVICE", "cuda"]).MODEL.DEVICE == "cpu"
+    assert len([r for r in caplog.records if "there is no GPU" in r.message]) == 1

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.ndimage import binary_fill_holes
 
-import aa_detectron  # noqa: F401  mends detectron2's loader
+import aa_detectron  # noqa: F401  fixes detectron2's loader
 from aa_detectron.data.datasets.shapes import (
     CLASSES,
     Options,
@@ -273,6 +273,10 @@ def test_tool_makes_reuses_and_replaces(tmp_path, capsys):
     [
         (["--train", "0"], "train is 0"),
         (["--size", "8"], "size is '8x8'"),
+        (["--train", "9" * 20], "train is 9"),
+        (["--size", "100000"], "size is '100000x100000'"),
+        (["--workers", "100000"], "workers is 100000"),
+        (["--root", "a\0b"], "root is 'a"),
         (["--seed", "-1"], "seed is -1"),
         (["--workers", "0"], "workers is 0"),
     ],

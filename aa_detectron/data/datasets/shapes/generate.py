@@ -25,6 +25,9 @@ SOURCES = ["procedural", "photo", "mixed"]
 SPLITS = ["train", "val"]
 FOLDERS = {"scenes": "shapes", "classification": "shapes_classification"}  # by task
 SMALLEST = 32  # px; below, the objects of the small classes are a few pixels
+LARGEST = 4096  # px; an image takes about 24 bytes a pixel while it is drawn
+MOST_WORKERS = 1024
+MOST = 999_999  # images of a split, whose names have six digits
 
 DrawAll = Callable[[Callable[[int], object]], list]
 """Calls a function for the numbers of all images of a split; returns the results in order."""
@@ -46,11 +49,13 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in SPLITS:
-            if getattr(self, name) < 1:
-                raise InvalidOption(name, getattr(self, name), "at least 1 image")
-        if min(self.height, self.width) < SMALLEST:
+            if not 1 <= getattr(self, name) <= MOST:
+                legal = f"at least 1 image and at most {MOST}"
+                raise InvalidOption(name, getattr(self, name), legal)
+        if not SMALLEST <= min(self.height, self.width) <= max(self.height, self.width) <= LARGEST:
             size = f"{self.height}x{self.width}"
-            raise InvalidOption("size", size, f"at least {SMALLEST}x{SMALLEST} px")
+            legal = f"at least {SMALLEST}x{SMALLEST} px and at most {LARGEST}x{LARGEST}"
+            raise InvalidOption("size", size, legal)
         if not 0 <= self.seed < 2**32:
             raise InvalidOption("seed", self.seed, "in 0..2**32-1")
         check_choice("task", self.task, list(FOLDERS))
@@ -184,7 +189,7 @@ def _write_singles(folder: str, options: Options, split: str, draw_all: DrawAll)
 
 def _write_all(folder: str, options: Options, workers: int, progress: bool) -> None:
     write_split = {"scenes": _write_scenes, "classification": _write_singles}[options.task]
-    with _mapper(workers) as map_images:
+    with _mapper(min(workers, max(options.train, options.val))) as map_images:
         for split in SPLITS:
             count = getattr(options, split)
 
@@ -237,7 +242,8 @@ def make_shapes(
     Args:
         root: parent folder, created if missing.
         options: options of the dataset.
-        workers: number of processes, at least 1. It affects only the run time.
+        workers: number of processes, at least 1; capped at the number of images. It affects only
+            the run time.
         force: whether to replace a dataset that has other options.
         progress: whether to show a progress bar on stderr.
 
@@ -245,12 +251,14 @@ def make_shapes(
         False if the same dataset already existed and nothing was done.
 
     Raises:
-        InvalidOption: ``workers`` is below 1.
+        InvalidOption: ``workers`` or ``root`` is illegal.
         InputError: the folder has a dataset with other options and `force` is False; the folder
             has something else; or the folder cannot be written.
     """
-    if workers < 1:
-        raise InvalidOption("workers", workers, "at least 1")
+    if not 1 <= workers <= MOST_WORKERS:
+        raise InvalidOption("workers", workers, f"at least 1 and at most {MOST_WORKERS}")
+    if "\0" in root:
+        raise InvalidOption("root", root, "a path without NUL")
     target = os.path.join(root, FOLDERS[options.task])
     if os.path.lexists(target):
         difference = _existing_difference(target, options)

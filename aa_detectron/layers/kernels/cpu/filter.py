@@ -19,6 +19,7 @@ import llvmlite.binding
 import numpy as np
 import torch
 from numba import carray, cfunc, njit, types
+from numba.core.caching import FunctionCache
 from torch import Tensor
 
 from aa_detectron.layers.blur_pool import axis_mode
@@ -37,11 +38,27 @@ _thread_number: Any = types.ExternalFunction("omp_get_thread_num", types.int32()
 _thread_count: Any = types.ExternalFunction("omp_get_num_threads", types.int32())
 
 
+class _Cache(FunctionCache):
+    """Numba's cache. A loop is compiled again where a file is broken or cannot be written."""
+
+    def load_overload(self, *args: Any) -> Any:
+        try:
+            return super().load_overload(*args)
+        except Exception:  # a broken pickle can end in any of them
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().save_overload(*args)
+
+
 def _compiled(loop: Callable) -> Any:
     # All of fastmath would break pixels that are infinite or not a number.
     compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})(loop)
     with contextlib.suppress(RuntimeError):  # no folder for the cache is writable
-        compiled.enable_caching()
+        compiled._cache = _Cache(loop)
     return compiled
 
 

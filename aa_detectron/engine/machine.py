@@ -1,0 +1,138 @@
+"""What ends a command although nothing is wrong with it: a disk that is full, a killed worker."""
+
+import contextlib
+import errno
+import functools
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from detectron2.utils.file_io import PathManager
+
+from aa_detectron.checkpoint.writing import replacing_checkpoint
+from aa_detectron.errors import InputError, InvalidOption
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of whatever is written, none of which is a bug."""
+_ROOM = 2**16
+"""Bytes without which no training or test can begin: config and log."""
+_WORKER = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) "
+    r"(is killed by signal: [\w ]+|exited unexpectedly)"
+)
+
+
+def explain(error: BaseException | None, folder: str) -> InputError | None:
+    """The error in one line, where it is about the machine and not a bug; else None.
+
+    Args:
+        error: what was raised. Where it was raised while another error was handled, as at the end
+            of a training, that one counts as well.
+        folder: ``OUTPUT_DIR``.
+    """
+    if error is None or isinstance(error, InputError | InvalidOption):
+        return None
+    if isinstance(error, OSError):
+        path = _path_of(error)
+        is_ours = path is not None and Path(folder).resolve() in Path(path).resolve().parents
+        if is_ours or error.errno in _DISK:
+            return InputError(f"{path or folder}: cannot be written ({error.strerror})")
+    worker = _WORKER.search(str(error)) if isinstance(error, RuntimeError) else None
+    if worker:
+        return InputError(
+            f"DATALOADER.NUM_WORKERS: worker {worker[1]} {worker[2]}, mostly for lack of memory; "
+            f"try fewer workers, or more memory (shared memory for a bus error)"
+        )
+    return explain(error.__context__, folder)
+
+
+def _path_of(error: OSError) -> str | None:
+    return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+
+
+@contextlib.contextmanager
+def explained(folder: str) -> Iterator[None]:
+    """Raises errors of the block in the words of :func:`explain`; all others as they are.
+
+    Raises:
+        InputError: what is written in ``folder`` cannot be written, or a worker was killed.
+    """
+    try:
+        yield
+    except Exception as error:
+        line = explain(error, folder)
+        if line is None:
+            raise
+        raise line from error
+
+
+def check_writable(folder: str) -> None:
+    """Raises InputError unless files can be written in ``OUTPUT_DIR``, which is made."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(bytes(_ROOM))
+    except OSError as error:
+        reason = error.strerror
+        raise InputError(f"OUTPUT_DIR: {folder} cannot be written ({reason})") from error
+
+
+@contextlib.contextmanager
+def whole_files() -> Iterator[None]:
+    """Inside the block, the files that Detectron2 writes are whole or not there.
+
+    Its evaluators open their results with ``PathManager``, and write them in place.
+
+    Raises:
+        InputError: such a file cannot be written.
+    """
+    original = PathManager.open
+
+    def open_whole(
+        path: str | os.PathLike, mode: str = "r", *args: object, **kwargs: object
+    ) -> object:
+        if mode in ("w", "wb") and "://" not in os.fspath(path):
+            return _whole(Path(path), mode)
+        return original(path, mode, *args, **kwargs)
+
+    PathManager.open = open_whole
+    try:
+        yield
+    finally:
+        PathManager.open = original
+
+
+@contextlib.contextmanager
+def _whole(path: Path, mode: str) -> Iterator[IO]:
+    with replacing_checkpoint(path) as temporary, open(temporary, mode) as file:
+        yield file
+
+
+def end_logs_on_full_disk(logger_name: str) -> None:
+    """Where a log file cannot be written any more, one line says so, and the command goes on.
+
+    Without this, each message would lead to a traceback.
+
+    Args:
+        logger_name: name of the logger, the files of which are meant.
+    """
+    for handler in logging.getLogger(logger_name).handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.handleError = functools.partial(_end_log, handler)  # type: ignore[method-assign]
+
+
+def _end_log(handler: logging.StreamHandler, record: logging.LogRecord) -> None:
+    error = sys.exc_info()[1]
+    if not isinstance(error, OSError) or error.errno not in _DISK:
+        logging.Handler.handleError(handler, record)
+        return
+    # What the stream still holds goes there when it is closed.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, handler.stream.fileno())
+    os.close(nowhere)
+    print(f"{handler.stream.name}: ends here ({error.strerror})", file=sys.stderr)
