@@ -39,7 +39,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     for split in splits:
         for name in cfg.DATASETS[split]:
             if name not in DatasetCatalog:
-                raise InputError(f"DATASETS.{split}: {name!r} is not a registered data set")
+                raise InputError(f"DATASETS.{split}: {name!r} is not a registered dataset")
     for name in cfg.DATASETS.TEST:
         check_evaluator_type(name)
     check_consistency_config(cfg)
@@ -74,7 +74,7 @@ def check_consistency_config(cfg: CfgNode) -> None:
             raise InvalidOption("INPUT.CLASSIFIER.TEST_SIZE", size, legal)
     for name in options.DATASETS or cfg.DATASETS.TEST:
         if name not in DatasetCatalog and not os.path.isdir(name):
-            legal = "names of registered data sets or folders of images"
+            legal = "names of registered datasets or folders of images"
             raise InvalidOption("TEST.CONSISTENCY.DATASETS", name, legal)
         if options.LABELLED_ONLY and MetadataCatalog.get(name).get("ignore_label") is None:
             legal = f"False for {name}, which has no label maps"

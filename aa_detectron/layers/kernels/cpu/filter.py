@@ -58,7 +58,7 @@ def _compiled(loop: Callable) -> Any:
     # All of fastmath would break pixels that are infinite or not a number.
     compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})(loop)
     with contextlib.suppress(RuntimeError):  # no folder for the cache is writable
-        compiled._cache = _Cache(loop)
+        setattr(compiled, "_cache", _Cache(loop))  # noqa: B010  as enable_caching does
     return compiled
 
 
