@@ -44,7 +44,8 @@ def follow_instances(
     for i in range(1, len(outputs)):
         pair = [as_prediction(output, score_thresh) for output in outputs[i - 1 : i + 1]]
         size = outputs[i].image_size
-        record = pair_record(0, i, offsets[i - 1 : i + 1], size, *pair, score_thresh=score_thresh)
+        both = offsets[i - 1], offsets[i]
+        record = pair_record(0, i, both, size, *pair, score_thresh=score_thresh)
         section = record["segm" if "segm" in record else "bbox"]
         kept = {
             section["second"][old["match"]]["index"]: tracks[old["index"]]
