@@ -18,6 +18,7 @@ from torch import nn
 from yaml import YAMLError
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer, check_has_weights
+from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.config import add_aa_config
 from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
 from aa_detectron.model_zoo import find_config
@@ -131,12 +132,16 @@ def setup(args: argparse.Namespace) -> CfgNode:
         args: of Detectron2's ``default_argument_parser``.
 
     Raises:
-        InputError: also for an output folder that cannot be written.
+        InputError: also for an output folder that cannot be written, or where another training
+            works.
     """
     early = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
     with _handling(early):
         cfg = load_config(args.config_file, args.opts, eval_only=args.eval_only)
     check_writable(cfg.OUTPUT_DIR)
+    if not args.eval_only and comm.is_main_process():
+        with only_training_in(cfg.OUTPUT_DIR):
+            pass  # another training would lose its log and config
     if args.config_file:  # Detectron2 keeps the file's text in the log
         args.config_file = find_config(args.config_file)
     with explained(cfg.OUTPUT_DIR), whole_files():
