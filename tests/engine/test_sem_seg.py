@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from helpers import CONFIGS, config_of, make_small_shapes, small_options
 from PIL import Image
@@ -113,7 +114,7 @@ def test_no_image(tmp_path, shapes, only_pairs):
     with pytest.raises(SystemExit) as stopped:
         main(arguments(tmp_path, *(test if only_pairs else []), eval_only=True))
     message = str(stopped.value.code)
-    assert "holds no image of shapes_sem_seg_val" in message and "\n" not in message
+    assert "found no image in images" in message and str(path) in message and "\n" not in message
 
 
 def test_other_records_have_nothing_to_draw():
@@ -172,7 +173,11 @@ def detectron2_arguments(output, architecture, name):
         "DATASETS.TEST",
         f"('{name}',)",
     ]
-    return arguments(output, *options, config_file="", eval_only=True)
+    args = arguments(output, *options, config_file="", eval_only=True)
+    weights = output / "random.pth"
+    torch.save({"model": Trainer.build_model(config_of(args)).state_dict()}, weights)
+    args.opts += ["MODEL.WEIGHTS", str(weights)]
+    return args
 
 
 def test_detectron2s_semantic_fpn(tmp_path):

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from aa_detectron.data.label_maps import check_labels, read_label_map
+from aa_detectron.data.images import image_size
+from aa_detectron.data.label_maps import check_label_file, check_labels, read_label_map
 from aa_detectron.errors import InputError, InvalidOption
 
 from .cityscapes import check_cityscapes
@@ -200,16 +201,19 @@ def check_some_label_maps(name: str, dicts: list[dict]) -> None:
     """
     metadata = MetadataCatalog.get(name)
     classes, ignore_label = metadata.get("stuff_classes"), metadata.get("ignore_label", 255)
-    files = [d["sem_seg_file_name"] for d in dicts if "sem_seg_file_name" in d]
-    if not classes or not files:
+    labeled = [d for d in dicts if "sem_seg_file_name" in d]
+    if not classes or not labeled:
         return
-    chosen = np.unique(np.linspace(0, len(files) - 1, MAX_LABEL_MAPS).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(labeled) - 1, MAX_LABEL_MAPS).round().astype(int))
     found: set[int] = set()
-    for file_name in (files[i] for i in chosen):
+    for image in (labeled[i] for i in chosen):
+        file_name = image["sem_seg_file_name"]
+        if os.path.isfile(image["file_name"]):  # or the loader says which image is missing
+            check_label_file(file_name, image_size(image["file_name"]))
         labels = read_label_map(file_name)
         check_labels(labels, len(classes), ignore_label, file_name)
         found.update(np.unique(labels).tolist())
-    _warn_of_absent_classes(name, classes, found, ignore_label, len(chosen), len(files))
+    _warn_of_absent_classes(name, classes, found, ignore_label, len(chosen), len(labeled))
 
 
 def _warn_of_absent_classes(

@@ -42,7 +42,11 @@ def data(tmp_path):
 
 def make_run(folder: Path, name: str):
     """A finished run's folder, without results."""
-    cfg = small_config(folder, "DATASETS.TEST", f"('{name}',)", "DATASETS.TRAIN", f"('{name}',)")
+    options = ["DATASETS.TEST", f"('{name}',)", "DATASETS.TRAIN", f"('{name}',)"]
+    if MetadataCatalog.get(name).evaluator_type == "sem_seg":
+        options += ["MODEL.META_ARCHITECTURE", "SemanticSegmentor"]
+        options += ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3"]
+    cfg = small_config(folder, *options)
     cfg.TEST.CONSISTENCY.MAX_SHIFT = 2
     folder.mkdir(exist_ok=True)
     (folder / "config.yaml").write_text(cfg.dump())
