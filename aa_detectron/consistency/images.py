@@ -21,19 +21,16 @@ VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".web
 
 
 class ImageItem(NamedTuple):
-    """An image that is read when it is needed.
-
-    Attributes:
-        image_id: number or string. The offsets of the crops depend on it.
-        read: returns the image, (H, W, 3) uint8 RGB.
-        truth: ground truth, in pixels of the image: "boxes" (N, 4) x0, y0, x1, y1, "classes" (N,)
-            and perhaps "masks" (N, H, W) bool or N COCO RLEs; "sem_seg" (H, W) integers; "class"
-            integer. None where nothing is known.
-    """
+    """An image that is read when it is needed."""
 
     image_id: Any
+    """Number or string. The offsets of the crops depend on it."""
     read: Callable[[], np.ndarray]
+    """Returns the image, (H, W, 3) uint8 RGB."""
     truth: dict | None = None
+    """Ground truth, in pixels of the image: "boxes" (N, 4) x0, y0, x1, y1, "classes" (N,) and
+    perhaps "masks" (N, H, W) bool or N COCO RLEs; "sem_seg" (H, W) integers; "class" integer. None
+    where nothing is known."""
 
 
 def open_images(

@@ -30,7 +30,7 @@ MEASURES: dict[str, Callable[[dict, dict], float]] = {
     "width_ratio": lambda first, second: _log_ratio(first, second, 2),
     "height_ratio": lambda first, second: _log_ratio(first, second, 3),
 }
-"""Of two partners with boxes: distance of the centers in pixels, and |log ratio| of both sides."""
+"""Of two partners with boxes: distance of the centers in pixels, and log ratios of both sides."""
 
 
 def score_jitter(records: list[dict], task: str) -> dict[str, float]:
@@ -42,11 +42,11 @@ def score_jitter(records: list[dict], task: str) -> dict[str, float]:
 
     Returns:
         "flicker": percent of the instances of either crop without a partner, and "score_change":
-        |score change| of partners in points, both as means over pairs with their intervals
+        absolute score change of partners in points, both as means over pairs with their intervals
         ("flicker_low", ...). For boxes, over all partners: "drift" of the centers in pixels, with
         its interval and its 95th percentile "drift95"; "width_ratio" and "height_ratio", the means
-        of |log ratio|; "partners", their number. Records of boxes without the field "box" have none
-        of these.
+        of the absolute log ratio; "partners", their number. Records without the field "box" have
+        none of these.
     """
     shape = {"segm": "mask", "bbox": "box"}[task]
     scores: dict[str, float] = {}

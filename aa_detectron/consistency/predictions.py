@@ -4,7 +4,7 @@ Outputs are recognized by their keys and attributes; no library is imported. Kno
 torchvision, Detectron2, the post-processed outputs of transformers, ultralytics, supervision, raw
 arrays, and lists as ONNX models return them.
 
-A plain prediction holds arrays of NumPy, in pixels of the crop:
+A plain prediction holds arrays of NumPy, in pixels of the crop::
 
     {"boxes": (N, 4) x0 y0 x1 y1, "scores": (N,), "classes": (N,), "index": (N,),
      "masks": (N, height, width) bool or N COCO RLEs},

@@ -140,7 +140,7 @@ def partners(record: dict, task: str) -> list[tuple[dict, dict]]:
 
 
 def score_change(record: dict, task: str) -> float | None:
-    """Mean |score change| of partners, 0 to 1; None without partners."""
+    """Mean absolute score change of partners, 0 to 1; None without partners."""
     scores = [(first["score"], second["score"]) for first, second in partners(record, task)]
     changes = [abs(a - b) for a, b in scores if a is not None and b is not None]
     return math.fsum(changes) / len(changes) if changes else None
