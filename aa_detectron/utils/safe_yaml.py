@@ -56,5 +56,8 @@ def check_with_bases(path: str | os.PathLike, derived: tuple[Path, ...] = ()) ->
         following = file.parent / Path(base).expanduser()
         if following.resolve() in seen:
             raise InputError(f"{path}: _BASE_ leads back to {base}")
-        check_with_bases(following, seen)
+        try:
+            check_with_bases(following, seen)
+        except InputError as error:
+            raise InputError(f"{path}: _BASE_: {error}") from error
     return content

@@ -56,9 +56,8 @@ def register_checked_coco(
         name, json_file, image_root, remedy: see :func:`load_checked_coco`.
     """
     load = functools.partial(load_checked_coco, json_file, image_root, name, remedy)
-    register(
-        name, load, json_file=json_file, image_root=image_root, evaluator_type="coco", **metadata
-    )
+    files = {"json_file": json_file, "image_root": image_root, "remedy": remedy}
+    register(name, load, evaluator_type="coco", **files, **metadata)
 
 
 def load_shapes_sem_seg(json_file: str, image_root: str, sem_seg_root: str) -> list[dict]:

@@ -109,7 +109,8 @@ def check_source(name: str, *, needs_annotations: bool = False) -> CocoFacts | N
     json_file = coco_file(name)
     if not json_file:
         return None
-    facts = check_coco(json_file, needs_annotations=needs_annotations)
+    remedy = metadata.get("remedy", "")  # of the package's own datasets
+    facts = check_coco(json_file, remedy, needs_annotations=needs_annotations)
     classes = metadata.get("thing_classes")
     # Detectron2's panoptic datasets list classes that the file does not have.
     is_listed = classes is not None and metadata.get("evaluator_type") != "coco_panoptic_seg"
