@@ -109,7 +109,8 @@ def _add_solver_config(cfg: CfgNode) -> None:
         # "SGD", which is Detectron2's, or "ADAMW". Other extensions have this key, too.
         OPTIMIZER="SGD",
         # On several processes: let DDP look for parameters that no loss reaches in an iteration,
-        # which takes some time. Without it, such parameters end the training.
+        # which takes some time. Without it, such parameters end the training, except for those of
+        # backbone outputs that no head reads: then DDP looks for them in any case.
         FIND_UNUSED_PARAMETERS=False,
         # Factor of the learning rate for the backbone's parameters except its filters (which are
         # new where a checkpoint brings the rest); with MODEL.ANTIALIAS.FREEZE for all of them.

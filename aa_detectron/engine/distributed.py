@@ -15,7 +15,7 @@ from aa_detectron.errors import InputError
 
 @contextlib.contextmanager
 def ddp_options(cfg: CfgNode) -> Iterator[None]:
-    """Inside the block, a ``DefaultTrainer`` wraps its model with the options of ``cfg``.
+    """Inside the block, a ``DefaultTrainer`` wraps its model with the options that it needs.
 
     Detectron2 passes no option on, and tells DDP the GPU of the process even for a model on the
     CPU, which DDP rejects.
@@ -33,8 +33,25 @@ def _create_ddp_model(
 ) -> nn.Module:
     if all(parameter.device.type == "cpu" for parameter in model.parameters()):
         kwargs["device_ids"] = None
-    kwargs["find_unused_parameters"] = cfg.SOLVER.FIND_UNUSED_PARAMETERS
+    kwargs["find_unused_parameters"] = cfg.SOLVER.FIND_UNUSED_PARAMETERS or bool(unread(model))
     return create(model, **kwargs)
+
+
+def unread(model: nn.Module) -> list[str]:
+    """Names of the backbone's outputs that no head of a Detectron2 model reads.
+
+    No loss reaches the parameters that only such an output has, as those of an FPN level.
+    """
+    backbone = getattr(model, "backbone", None)
+    if backbone is None or not hasattr(backbone, "output_shape"):
+        return []
+    read: set[str] = set()
+    for module in model.modules():
+        for key, value in vars(module).items():
+            if key.endswith("in_features") and isinstance(value, list | tuple):
+                read.update(value)
+    outputs = backbone.output_shape() if read else ()  # others' heads may call it something else
+    return [name for name in outputs if name not in read]
 
 
 @contextlib.contextmanager

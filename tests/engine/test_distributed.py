@@ -10,6 +10,7 @@ import torch
 from helpers import CONFIGS, DEMO_CONFIG, ROOT, make_small_shapes, small_options
 
 from aa_detectron.data.datasets.builtin import register_all_shapes
+from aa_detectron.engine.distributed import unread
 from aa_detectron.engine.launch import evaluate, load_config
 from aa_detectron.engine.trainer import Trainer
 
@@ -62,20 +63,65 @@ def test_two_processes_train_and_test_one_network(shapes, tmp_path, config):
                 assert scores[key] == pytest.approx(value, abs=1e-3), key
 
 
-def test_parameters_that_no_loss_reaches_are_named(shapes, tmp_path):
-    done = train_on_two(
-        shapes,
-        tmp_path,
-        DEMO_CONFIG,
-        "SOLVER.FIND_UNUSED_PARAMETERS",
-        "False",
-        "SOLVER.MAX_ITER",
-        "3",
-    )
-    assert done.returncode != 0
-    (line, *_) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "SOLVER.FIND_UNUSED_PARAMETERS" in line and "fpn_output5" in line
-    assert "Traceback" not in done.stderr
+LEFT_OUT = """
+import sys
+import torch
+from detectron2.engine import DefaultTrainer, defaults
+from detectron2.utils import comm
+from aa_detectron.engine.distributed import ddp_options, unused_parameters_named
+from aa_detectron.config import add_aa_config
+from detectron2.config import get_cfg
+
+rank = int(sys.argv[1])
+torch.distributed.init_process_group(
+    "gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2
+)
+comm.create_local_process_group(2)
+cfg = get_cfg()
+add_aa_config(cfg)
+model = torch.nn.ModuleDict({"used": torch.nn.Linear(1, 1), "left_out": torch.nn.Linear(1, 1)})
+model.forward = model["used"].forward
+with ddp_options(cfg):
+    model = defaults.create_ddp_model(model, broadcast_buffers=False)
+for _ in range(2):
+    with unused_parameters_named(model):
+        model(torch.ones(1, 1)).sum().backward()
+"""
+
+
+def test_parameters_that_no_loss_reaches_are_named(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", LEFT_OUT]
+    ranks = [
+        subprocess.Popen(
+            [*command, str(rank), str(tmp_path / "rendezvous")],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for rank in ranks:
+        last = rank.communicate(timeout=120)[1].strip().splitlines()[-1]
+        assert rank.returncode == 1
+        assert "InputError: SOLVER.FIND_UNUSED_PARAMETERS is False, but must be True" in last
+        assert "left_out.weight, left_out.bias" in last
+
+
+def test_outputs_that_no_head_reads(shapes, tmp_path):
+    register_all_shapes(str(shapes))
+    cfg = load_config(str(DEMO_CONFIG), small_options(tmp_path))
+    assert unread(Trainer.build_model(cfg)) == ["p5", "p6"]
+    more = [
+        "MODEL.RPN.IN_FEATURES",
+        "['p2','p3','p5','p6']",
+        "MODEL.ROI_HEADS.IN_FEATURES",
+        "['p4']",
+    ]
+    more += ["MODEL.ANCHOR_GENERATOR.SIZES", "[[20],[40],[80],[99]]"]
+    cfg = load_config(str(DEMO_CONFIG), [*small_options(tmp_path), *more])
+    assert unread(Trainer.build_model(cfg)) == []
+    classifier = CONFIGS / "Shapes-Classification" / "resnet_R_18_plain.yaml"
+    assert unread(Trainer.build_model(load_config(str(classifier)))) == []
 
 
 def test_one_process_needs_no_wrapper(shapes, tmp_path):
