@@ -44,7 +44,8 @@ def pad_same(x: Tensor, kernel_size: int, padding_mode: str = "reflect") -> Tens
         Padded map, (N, C, H + k - 1, W + k - 1).
     """
     before, after = (kernel_size - 1) // 2, kernel_size // 2
-    rows, columns = (axis_mode(padding_mode, size, after) for size in x.shape[-2:])
+    rows = axis_mode(padding_mode, x.shape[-2], after)
+    columns = axis_mode(padding_mode, x.shape[-1], after)
     if rows == columns:
         return F.pad(x, (before, after, before, after), mode=rows)
     x = F.pad(x, (before, after, 0, 0), mode=columns)
@@ -79,7 +80,7 @@ def blur_pool2d(
         Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype of ``x``.
     """
     channels = x.shape[1]
-    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+    weight = kernel.to(x.dtype).expand(channels, 1, -1, -1)
     padded = pad_same(x, kernel.shape[-1], padding_mode)
     return F.conv2d(padded, weight, stride=stride, groups=channels)
 

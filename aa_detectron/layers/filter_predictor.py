@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .kernels import padded_conv2d
+from .kernels.conv import conv_plain
 from .kernels.reference import is_autocast
 from .norm import get_norm
 
@@ -14,8 +16,9 @@ class FilterPredictor(nn.Conv2d):
     """``norm(conv_kxk(pad(x))) + offset``, at the kept positions only.
 
     The offset, and a norm that does not depend on the map (FrozenBN; BN and SyncBN in eval mode),
-    are folded into the conv, except under autocast. Every call folds them anew: this takes less
-    time than one pass over the logits, and no copy of the weights can become outdated.
+    are folded into the conv, except under autocast and in TorchScript. Every call folds them anew:
+    this takes less time than one pass over the logits, and no copy of the weights can become
+    outdated.
 
     Args:
         channels: number of channels of the input, C.
@@ -53,13 +56,24 @@ class FilterPredictor(nn.Conv2d):
 
     # nn.Conv2d is the base for the names of the weights; nobody calls this as a plain conv.
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:  # type: ignore[override]
+        # TorchScript compiles the first branch only.
+        if torch.jit.is_scripting():
+            logits = conv_plain(x, self.weight, None, self.stride[0], self.padding_mode)
+            return self._normalized(logits, offset)
+        else:
+            return self._predict(x, offset)
+
+    def _predict(self, x: Tensor, offset: Tensor) -> Tensor:
         # Autocast would round an offset that is folded into the conv.
         folded = None if is_autocast(x) else self._folded(offset)
         weight, bias = folded or (self.weight, None)
         logits = padded_conv2d(x, weight, bias, self.stride[0], self.padding_mode)
-        if folded:
-            return logits
-        return (logits if self.norm is None else self.norm(logits)) + offset
+        return logits if folded else self._normalized(logits, offset)
+
+    def _normalized(self, logits: Tensor, offset: Tensor) -> Tensor:
+        if self.norm is not None:
+            logits = self.norm(logits)
+        return logits + offset
 
     def _folded(self, offset: Tensor) -> tuple[Tensor, Tensor] | None:
         """Returns the conv's weight and bias with norm and offset, if the norm can be folded."""

@@ -6,7 +6,7 @@ keep their names, so that ordinary checkpoints load. The filter in the residual 
 the block computes the same as Detectron2's.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -62,12 +62,13 @@ class AAResidualBlock(AntiAliased):
         (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))
     """
 
-    # The other base class of each block below defines these; the kind of conv differs.
-    conv1: Any
-    conv2: Any
-    shortcut: nn.Module | None
-    aa: nn.Module
-    aa_shortcut: nn.Module
+    if TYPE_CHECKING:  # TorchScript rejects a class that has annotations of modules
+        # The other base class of each block below defines these; the kind of conv differs.
+        conv1: Any
+        conv2: Any
+        shortcut: nn.Module | None
+        aa: nn.Module
+        aa_shortcut: nn.Module
 
     def __init__(
         self,
@@ -161,8 +162,6 @@ class AAStem(AntiAliased):
         the map has ceil((ceil(H / 2) - 1) / 2) rows, and as many columns by the same rule.
     """
 
-    aa: nn.Module
-
     def __init__(
         self,
         in_channels: int = 3,
@@ -211,9 +210,9 @@ class AADeepLabStem(AAStem, DeepLabConvs):
     """Stem with three 3x3 convs, the first of stride 2 (Chen et al., ECCV 2018)."""
 
     def convs(self, x: Tensor) -> Tensor:
-        for conv in (self.conv1, self.conv2, self.conv3):
-            x = F.relu_(conv(x))
-        return x
+        x = F.relu_(self.conv1(x))  # TorchScript has no loop over a tuple of modules
+        x = F.relu_(self.conv2(x))
+        return F.relu_(self.conv3(x))
 
 
 def _conv3x3(in_channels: int, out_channels: int, norm: Norm, stride: int = 1) -> Conv2d:

@@ -40,7 +40,8 @@ def filter_map(
     """Pads, filters with one k x k filter per group of channels and location, and downsamples.
 
     Only the kept positions are computed, with sums in float32 (float64 if an argument is float64).
-    Traces and devices without a kernel get plain operators. The result can be differentiated once.
+    Traces, TorchScript and devices without a kernel get plain operators. The result can be
+    differentiated once.
 
     Args:
         x: feature map, (N, C, H, W).
@@ -59,6 +60,14 @@ def filter_map(
     Raises:
         InvalidOption: a shape or value is not one of these.
     """
+    # TorchScript compiles the first branch only, and an early return would not hide the other one.
+    if torch.jit.is_scripting():
+        return filter_plain(x, weights, stride, padding_mode, softmax)
+    else:
+        return _filter_map(x, weights, stride, padding_mode, softmax)
+
+
+def _filter_map(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     if weights.dim() == 5 and weights.shape[3:] == (1, 1):
         weights = weights.expand(*weights.shape[:3], *output_size(x, stride))
     if torch.jit.is_tracing() or not HAS_KERNELS.get(x.device.type, False):

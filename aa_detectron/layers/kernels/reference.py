@@ -1,7 +1,6 @@
 """The filter in plain PyTorch operators: the reference for the kernels, and for exports."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,6 +101,11 @@ def softmax_backward(gradient: Tensor, filters: Tensor, softmax: str) -> Tensor:
     return torch._softmax_backward_data(gradient, filters, 2, filters.dtype)
 
 
+def kernel_side(taps: int) -> int:
+    """Returns the side k of a filter with k * k taps."""
+    return int(math.sqrt(taps))  # TorchScript has no math.isqrt
+
+
 def filter_padded(padded: Tensor, filters: Tensor, stride: int) -> Tensor:
     """Filters a padded map with one k x k filter per group of channels and location.
 
@@ -116,13 +120,13 @@ def filter_padded(padded: Tensor, filters: Tensor, stride: int) -> Tensor:
         Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype of ``padded``. The sums are in
         float32, or in float64 if one of the two tensors is float64.
     """
-    groups, taps = filters.shape[1:3]
-    k = math.isqrt(taps)
+    groups, taps = filters.shape[1], filters.shape[2]
+    k = kernel_side(taps)
     height, width = padded.shape[-2] - k + 1, padded.shape[-1] - k + 1
     dtype = accumulation_dtype(padded, filters)
     grouped, filters = padded.to(dtype).unflatten(1, (groups, -1)), filters.to(dtype)
-    out: Any = 0  # a tensor after the first tap
-    for tap in range(taps):
+    out = grouped[..., :height:stride, :width:stride] * filters[:, :, 0].unsqueeze(2)
+    for tap in range(1, taps):
         i, j = divmod(tap, k)
         window = grouped[..., i : height + i : stride, j : width + j : stride]
         out = out + window * filters[:, :, tap].unsqueeze(2)
@@ -133,5 +137,5 @@ def filter_plain(
     x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
     """Computes :func:`~aa_detectron.layers.kernels.op.filter_map` in plain PyTorch operators."""
-    k = math.isqrt(weights.shape[2])
+    k = kernel_side(weights.shape[2])
     return filter_padded(pad_same(x, k, padding_mode), normalize(weights, softmax), stride)
