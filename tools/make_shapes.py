@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Makes Shapes, the datasets that come with aa_detectron as a program."""
 
-import sys
-
 from aa_detectron.data.datasets.shapes.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

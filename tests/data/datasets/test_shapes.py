@@ -255,14 +255,14 @@ def arguments(root, *more):
 
 
 def test_tool_makes_reuses_and_replaces(tmp_path, capsys):
-    assert cli.main(arguments(tmp_path)) == 0
+    assert cli.run(arguments(tmp_path)) == 0
     first = content(tmp_path / "shapes")
-    assert cli.main(arguments(tmp_path)) == 0
+    assert cli.run(arguments(tmp_path)) == 0
     assert "nothing to do" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"has seed=0 instead of 5; .*--force"):
-        cli.main(arguments(tmp_path, "--seed", "5"))
+        cli.run(arguments(tmp_path, "--seed", "5"))
     assert content(tmp_path / "shapes") == first
-    assert cli.main(arguments(tmp_path, "--seed", "5", "--force")) == 0
+    assert cli.run(arguments(tmp_path, "--seed", "5", "--force")) == 0
     assert content(tmp_path / "shapes").keys() == first.keys()
     assert content(tmp_path / "shapes") != first
     assert os.listdir(tmp_path) == ["shapes"]
@@ -283,7 +283,7 @@ def test_tool_makes_reuses_and_replaces(tmp_path, capsys):
 )
 def test_tool_rejects_options_in_one_line(tmp_path, more, message):
     with pytest.raises(SystemExit, match=message) as error:
-        cli.main(arguments(tmp_path, *more))
+        cli.run(arguments(tmp_path, *more))
     assert "\n" not in error.value.code
     assert not os.listdir(tmp_path)
 
@@ -296,28 +296,28 @@ def test_tool_leaves_a_folder_alone_that_it_does_not_know(tmp_path, text, force)
     if text is not None:
         (tmp_path / "shapes" / "options.json").write_text(text)
     with pytest.raises(SystemExit, match="is not a Shapes dataset"):
-        cli.main(arguments(tmp_path, *force))
+        cli.run(arguments(tmp_path, *force))
     assert (tmp_path / "shapes" / "mine").exists()
 
 
 def test_tool_reports_an_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="error: .*shapes: cannot be written"):
-        cli.main(arguments(tmp_path / "file" / "below"))
+        cli.run(arguments(tmp_path / "file" / "below"))
 
 
 def test_tool_takes_both_kinds_of_size(capsys):
     assert cli.parse_size("96") == (96, 96) and cli.parse_size("96x160") == (96, 160)
     for bad in ("", "x", "1x2x3", "big"):
         with pytest.raises(SystemExit):
-            cli.main(["--size", bad])
+            cli.run(["--size", bad])
     assert "neither a side nor" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("existing", [False, True])
 def test_interruption_leaves_nothing_half_written(tmp_path, monkeypatch, existing):
     if existing:
-        cli.main(arguments(tmp_path))
+        cli.run(arguments(tmp_path))
     before = content(tmp_path)
 
     def interrupt(options, split, index):
@@ -326,7 +326,7 @@ def test_interruption_leaves_nothing_half_written(tmp_path, monkeypatch, existin
         return draw_image(options, split, index)
 
     monkeypatch.setattr(generate, "draw_image", interrupt)
-    assert cli.main(arguments(tmp_path, "--seed", "1", "--force")) == 130
+    assert cli.run(arguments(tmp_path, "--seed", "1", "--force")) == 130
     assert content(tmp_path) == before
     assert os.listdir(tmp_path) == (["shapes"] if existing else [])
 

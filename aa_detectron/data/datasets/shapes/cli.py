@@ -58,14 +58,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command ``aa-make-shapes``, and tools/make_shapes.py.
+def main() -> None:
+    """The command ``aa-make-shapes``, and tools/make_shapes.py."""
+    # Ended politely, clean up as if interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(run())
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Makes what the arguments ask for.
 
     Returns the exit status; ends the process with one line on an error.
     """
     args = build_parser().parse_args(argv)
-    # Ended politely, clean up as if interrupted.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     root = os.path.expanduser(args.root)
     folder = os.path.join(root, FOLDERS[args.task])
     height, width = args.size or (None, None)
@@ -85,4 +90,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
