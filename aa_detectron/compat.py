@@ -1,12 +1,12 @@
 """The one place that knows how builds of Detectron2 differ.
 
 Upstream's source build and the pure-Python build on the package index (see
-``tools/install_detectron2.py``) are both version 0.6, but the latter has faults that stop or
-distort ordinary training. :func:`apply` fixes each of them where the installed build has it, and
-leaves alone what works. The fixed functions replace the faulty ones in every module loaded so far;
-modules loaded later find only the fixed ones.
+``tools/install_detectron2.py``) are both version 0.6. The pure-Python build has faults that stop or
+distort ordinary training. :func:`apply` fixes the faults that the installed build has, and changes
+nothing else. The fixed functions replace the faulty functions in every module loaded so far.
+Modules loaded later find only the fixed functions.
 
-Importing this file needs nothing but the standard library.
+Importing this file needs only the standard library.
 """
 
 import contextlib
@@ -37,20 +37,20 @@ _ABSENT = object()
 
 
 def has_detectron2() -> bool:
-    """Whether Detectron2 is installed; it is not imported."""
+    """Whether Detectron2 is installed. This does not import it."""
     try:
         spec = importlib.util.find_spec("detectron2")
     except ImportError:
         return False
-    # A bare folder of that name (a clone of the repository beside us) is found without an origin.
+    # A plain folder of that name, such as a clone of the repository, is found without an origin.
     return spec is not None and spec.origin is not None
 
 
 def require_detectron2(name: str) -> None:
-    """Raises :class:`ImportError` where Detectron2 is missing, with the ways to get it.
+    """Raises :class:`ImportError` if Detectron2 is missing, with the ways to install it.
 
     Args:
-        name: what needs it.
+        name: name of the module or function that needs Detectron2, for the message.
     """
     if not has_detectron2():
         raise ImportError(f"{name} {_HOW_TO_INSTALL}", name="detectron2")
@@ -59,7 +59,7 @@ def require_detectron2(name: str) -> None:
 def has_compiled_ops() -> bool:
     """Whether ``detectron2._C`` loads (deformable convolution, rotated boxes, fast COCO eval).
 
-    It is loaded, not only looked for: one compiled against another torch is there and fails.
+    The module is loaded, since one that was compiled for another PyTorch exists but fails to load.
     """
     try:
         importlib.import_module("detectron2._C")
@@ -71,13 +71,13 @@ def has_compiled_ops() -> bool:
 def has_projects() -> bool:
     """Whether ``detectron2.projects`` holds its projects (DeepLab, PointRend, Panoptic-DeepLab).
 
-    Every build has the package, but in the pure-Python one it is empty.
+    Every build has the package, but it is empty in the pure-Python build.
     """
     return importlib.util.find_spec("detectron2.projects.deeplab") is not None
 
 
 def describe_build() -> str:
-    """The Detectron2 in use in one line: version, kind, projects or not, folder."""
+    """One line about the installed Detectron2: version, kind, whether it has projects, folder."""
     import detectron2
 
     kind = "with compiled ops" if has_compiled_ops() else "pure Python"
@@ -90,21 +90,21 @@ def describe_build() -> str:
 
 
 def apply() -> list[str]:
-    """Fixes the installed Detectron2; a second call finds nothing left to do.
+    """Fixes the installed Detectron2; a second call changes nothing.
 
     Returns:
-        Names of the fixes that were needed now, in the order of :data:`FIXES`.
+        Names of the fixes that this call applied, in the order of :data:`FIXES`.
     """
     _import_quietly()
     return [fix.__name__ for fix in FIXES if fix()]
 
 
 def fix_load_coco_json() -> bool:
-    """Reads COCO annotations as they are written; returns whether the build needed it.
+    """Reads COCO annotations without changing them; returns whether the build needed the fix.
 
-    The pure-Python build converts each of them with ``kwimage``: an extra dependency that raises
-    on uncompressed RLE, as real COCO has it for crowds, and may rewrite polygons. During the
-    call it gets a ``kwimage`` that hands annotations through, which leaves upstream's code.
+    The pure-Python build converts each annotation with ``kwimage``. This extra dependency raises on
+    uncompressed RLE, which COCO uses for crowds, and may rewrite polygons. The fix replaces
+    ``kwimage`` during the call by a module that returns annotations unchanged.
     """
     from detectron2.data.datasets import coco
 
@@ -124,10 +124,10 @@ def fix_load_coco_json() -> bool:
 
 
 def fix_exif_orientation() -> bool:
-    """Turns photographs upright as their EXIF tag says; returns whether the build needed it.
+    """Turns images upright by their EXIF tag; returns whether the build needed the fix.
 
-    The pure-Python build has this switched off: such an image then has width and height swapped,
-    lies sideways under its annotations, and Detectron2's size check stops the training.
+    The pure-Python build ignores the tag. The width and height of such an image are then swapped,
+    the annotations do not fit it, and Detectron2's size check stops the training.
     """
     from detectron2.data import detection_utils
     from PIL import Image
@@ -151,7 +151,7 @@ FIXES: tuple[Callable[[], bool], ...] = (
 
 
 class _Verbatim:
-    """Stands in for ``kwimage.Segmentation`` and ``kwimage.Points``: gives back what it got."""
+    """Replaces ``kwimage.Segmentation`` and ``kwimage.Points``; returns annotations unchanged."""
 
     def __init__(self, annotation: object):
         self._annotation = annotation
@@ -164,7 +164,7 @@ class _Verbatim:
         return self._annotation
 
 
-_ORIENTATION_TAG = 0x0112  # of EXIF; 1, or none, is upright
+_ORIENTATION_TAG = 0x0112  # EXIF tag; an image with value 1 or without the tag is upright
 _TO_UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -177,15 +177,15 @@ _TO_UPRIGHT = {
 
 
 def _upright(image: "Image.Image") -> "Image.Image":
-    """The PIL ``image`` turned as its EXIF orientation says; as it is if that is unreadable.
+    """Turns a PIL image upright by its EXIF tag; an image with an unreadable tag is unchanged.
 
-    Not `PIL.ImageOps.exif_transpose`, which also rewrites the other tags and fails on broken ones.
+    ``PIL.ImageOps.exif_transpose`` also rewrites the other tags, and fails on broken tags.
     """
     from PIL import Image
 
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
-    except Exception:  # Pillow raises whatever a damaged tag leads to
+    except Exception:  # a damaged tag can raise any exception
         return image
     turn = _TO_UPRIGHT.get(orientation or 1)
     return image if turn is None else image.transpose(Image.Transpose[turn])
@@ -193,7 +193,7 @@ def _upright(image: "Image.Image") -> "Image.Image":
 
 @contextlib.contextmanager
 def _swapped(names: MutableMapping, name: str, value: object) -> Iterator[None]:
-    """``names[name]`` is ``value`` inside the block, and what it was before, or absent, after."""
+    """Sets ``names[name]`` to ``value`` inside the block; afterwards the entry is as before."""
     before = names.get(name, _ABSENT)
     names[name] = value
     try:
@@ -206,27 +206,27 @@ def _swapped(names: MutableMapping, name: str, value: object) -> Iterator[None]:
 
 
 def _replace(old: Callable, new: Callable) -> None:
-    """Lets every loaded module that holds ``old``, under whatever name, hold ``new`` instead.
+    """Replaces ``old`` by ``new`` in every loaded module, under any name.
 
-    That includes a user's script which took the name from Detectron2 before it imported us.
+    This includes a user's script that imported the name from Detectron2 before this package.
     """
     for module in list(sys.modules.values()):
-        if type(module) is types.ModuleType:  # a lazy module would be loaded by looking into it
+        if type(module) is types.ModuleType:  # reading a lazy module would load it
             for name, value in list(vars(module).items()):
                 if value is old:
                     setattr(module, name, new)
 
 
 def _import_quietly() -> None:
-    """Imports what is fixed without the noise that these builds make under a recent torch.
+    """Imports the modules to fix without the deprecation warnings of a recent PyTorch.
 
-    Users can do nothing about it: `torch.jit.script` is deprecated, ``pkg_resources`` as well.
+    Users cannot act on these warnings, which are about ``torch.jit.script`` and ``pkg_resources``.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         for name in ("data", "engine", "evaluation", "modeling"):
             importlib.import_module(f"detectron2.{name}")
-    # model_zoo is imported later, if at all: it is slow, and fails without pkg_resources.
+    # model_zoo is not imported here, since it is slow and fails without pkg_resources.
     warnings.filterwarnings(
         "ignore", "pkg_resources is deprecated", UserWarning, r"detectron2\.model_zoo"
     )

@@ -14,29 +14,31 @@ def add_aa_config(cfg: CfgNode) -> None:
     # "none" (Detectron2's own ResNet), "blur" (fixed, LPF), "adaptive", or any filter registered
     # in aa_detectron.layers.LOWPASS_REGISTRY.
     node.NAME = "adaptive"
-    # Side of the filter. blur: 2 to 7; adaptive: 3, 5, 7, ...
+    # Side of the filter in pixels: 2 to 7 for "blur"; 3, 5, 7, ... for "adaptive".
     node.KERNEL_SIZE = 3
     # "reflect", "replicate" or "zeros".
     node.PADDING_MODE = "reflect"
-    # Max pooling of the stem, of stride 1, before its filter: 3 (the size of the pool that is
-    # replaced), or 2 as published, which moves the grid by one pixel of the input.
+    # Size of the stem's max pooling, which has stride 1 and precedes the filter. 3 is the size of
+    # the pooling that is replaced; 2 is as published and moves the grid by one pixel of the input.
     node.STEM_POOL_SIZE = 3
-    # Also filter, at stride 1, where a stage is dilated in place of its stride (DC5, DeepLab).
+    # Also filter, at stride 1, where a stage has dilation in place of its stride (DC5, DeepLab).
     node.DILATED = True
-    # Freeze filters in the stages of MODEL.BACKBONE.FREEZE_AT, too. Off, since a filter that no
-    # checkpoint has brought would keep its random weights.
+    # Also freeze the filters in the stages of MODEL.BACKBONE.FREEZE_AT. The default is False, since
+    # a filter that is not in the checkpoint would keep its random weights.
     node.FREEZE = False
 
-    # The following are for "adaptive" only.
-    # Channel groups with a filter of their own; divides the channels of every filtered map.
+    # The following keys are for "adaptive" only.
+    # Number of channel groups, each with its own filter. It divides the number of channels of every
+    # filtered feature map.
     node.GROUPS = 8
     # "spatial_channel" (a filter per location and group), "spatial" (per location), "channel"
     # (per image and group) or "image" (per image).
     node.ADAPTIVITY = "spatial_channel"
-    # "group": each group's filter sums to 1. "all": all groups' together, as in the authors' code.
+    # "group": each group's filter sums to 1. "all": the filters of all groups together sum to 1, as
+    # in the authors' code.
     node.SOFTMAX = "group"
-    # Norm in the predictor: "BN", "SyncBN", "FrozenBN", "GN" or "". Not MODEL.RESNETS.NORM, whose
-    # default FrozenBN is meant for weights that a checkpoint brings.
+    # Norm in the predictor: "BN", "SyncBN", "FrozenBN", "GN" or "". It differs from
+    # MODEL.RESNETS.NORM, whose default FrozenBN is meant for weights from a checkpoint.
     node.NORM = "BN"
     # "binomial": the filter starts as the blur of the same size. "kaiming": as published.
     node.INIT = "binomial"
@@ -48,42 +50,42 @@ def add_aa_config(cfg: CfgNode) -> None:
 
 
 def _add_deeplab_config(cfg: CfgNode) -> None:
-    """DeepLab v3+: names, meanings and defaults of Detectron2's DeepLab project.
+    """Adds the keys of DeepLab v3+, with the defaults of Detectron2's DeepLab project.
 
-    So it makes no difference whether, or in which order, that project adds its config, too.
+    That project may add its own config as well, before or after this function.
     """
     _add_missing(
         cfg.MODEL.RESNETS,
-        # These three are read by build_aa_resnet_deeplab_backbone alone. RES4_DILATION 2 with
-        # RES5_DILATION 4 is output stride 8; 1 with 2 is output stride 16.
+        # Only build_aa_resnet_deeplab_backbone reads these three keys. RES4_DILATION 2 with
+        # RES5_DILATION 4 gives output stride 8; 1 with 2 gives output stride 16.
         RES4_DILATION=1,
-        # Factors of res5's dilation, one for each block.
+        # Factors of the dilation in res5, one for each block.
         RES5_MULTI_GRID=[1, 2, 4],
         # "basic" (7x7 conv) or "deeplab" (three 3x3 convs).
         STEM_TYPE="deeplab",
     )
     _add_missing(
         cfg.MODEL.SEM_SEG_HEAD,
-        # "cross_entropy", or "hard_pixel_mining": the cross entropy of the 20 % of pixels where it
-        # is highest.
+        # "cross_entropy", or "hard_pixel_mining": the cross entropy of the 20 % of pixels with the
+        # highest cross entropy.
         LOSS_TYPE="hard_pixel_mining",
-        # Low-level features of the decoder, finest first: IN_FEATURES without the last.
+        # Low-level feature maps of the decoder, finest first: IN_FEATURES without the last.
         PROJECT_FEATURES=["res2"],
-        # Channels that a 1x1 conv leaves of each.
+        # Number of channels of each low-level feature map after its 1x1 conv.
         PROJECT_CHANNELS=[48],
         ASPP_CHANNELS=256,
         ASPP_DILATIONS=[6, 12, 18],
         ASPP_DROPOUT=0.1,
         USE_DEPTHWISE_SEPARABLE_CONV=False,
     )
-    # Crops for training are drawn again, up to ten times, while a single class covers more than
-    # this fraction of the crop.
+    # Maximum fraction of a training crop that a single class may cover. A crop above it is drawn
+    # again, up to ten times.
     _add_missing(cfg.INPUT.CROP, SINGLE_CATEGORY_MAX_AREA=1.0)
 
 
 def _add_classifier_config(cfg: CfgNode) -> None:
     node = cfg.MODEL.CLASSIFIER = CfgNode()
-    # Of backbones whose OUT_FEATURES have "linear".
+    # Number of classes of backbones whose OUT_FEATURES have "linear".
     node.NUM_CLASSES = 1000
     # Fraction of the target that is spread evenly over all classes.
     node.LABEL_SMOOTHING = 0.0
@@ -91,39 +93,40 @@ def _add_classifier_config(cfg: CfgNode) -> None:
     node = cfg.INPUT.CLASSIFIER = CfgNode()
     # Side of the training crops, in pixels.
     node.TRAIN_SIZE = 224
-    # Range of their area before they are resized, as fractions of the image's area.
+    # Range of the area of the training crops before resizing, as fractions of the image's area.
     node.TRAIN_AREA = (0.08, 1.0)
-    # Shorter side to which images are resized for testing; pairs are cut from its
-    # center.
+    # Shorter side of test images after resizing, in pixels. Pairs are cut from the center of the
+    # resized image.
     node.TEST_RESIZE = 256
-    # Side of the center crop that is tested, and of the crops of a pair.
+    # Side of the center crop for testing and of the crops of a pair, in pixels.
     node.TEST_SIZE = 224
 
-    # Images a batch and process in testing; 1 is Detectron2's.
+    # Number of test images per batch and process. Detectron2 uses 1.
     _add_missing(cfg.TEST, IMS_PER_BATCH=1)
 
 
 def _add_solver_config(cfg: CfgNode) -> None:
     _add_missing(
         cfg.SOLVER,
-        # "SGD", which is Detectron2's, or "ADAMW". Other extensions have this key, too.
+        # "SGD", which Detectron2 uses, or "ADAMW". Other extensions have this key, too.
         OPTIMIZER="SGD",
-        # On several processes: let DDP look for parameters that no loss reaches in an iteration,
-        # which takes some time. Without it, such parameters end the training, except for those of
-        # backbone outputs that no head reads: then DDP looks for them in any case.
+        # Training in several processes: let DDP look for parameters that no loss reaches in an
+        # iteration, which takes some time. If False, such parameters end the training. DDP always
+        # looks for them if the backbone has outputs that no head reads.
         FIND_UNUSED_PARAMETERS=False,
-        # Factor of the learning rate for the backbone's parameters except its filters (which are
-        # new where a checkpoint brings the rest); with MODEL.ANTIALIAS.FREEZE for all of them.
+        # Factor of the learning rate for the backbone's parameters. It does not apply to the
+        # filters, which are new if a checkpoint has the other weights. With MODEL.ANTIALIAS.FREEZE,
+        # it applies to the filters as well.
         BACKBONE_MULTIPLIER=1.0,
-        # For LR_SCHEDULER_NAME "WarmupPolyLR": exponent of the falling line, and the fraction of
-        # BASE_LR below which the learning rate does not fall.
+        # LR_SCHEDULER_NAME "WarmupPolyLR": exponent of the decay, and the lowest learning rate as a
+        # fraction of BASE_LR.
         POLY_LR_POWER=0.9,
         POLY_LR_CONSTANT_ENDING=0.0,
     )
 
 
 def _add_missing(node: CfgNode, **defaults: object) -> None:
-    """Adds the keys that no other extension has added before."""
+    """Adds the keys that no other extension has added."""
     for key, value in defaults.items():
         if key not in node:
             node[key] = value
@@ -133,29 +136,28 @@ def _add_consistency_config(cfg: CfgNode) -> None:
     node = cfg.TEST.CONSISTENCY = CfgNode()
     # Measure consistency under shifts whenever the model is tested.
     node.ENABLED = False
-    # Names of datasets, or folders of images (no labels are needed). Empty: DATASETS.TEST.
+    # Names of datasets, or folders of images without labels. If empty, DATASETS.TEST is used.
     node.DATASETS = ()
-    # S: offsets of the crops are uniform in {0..S}^2, in pixels of the original image; for small
-    # images min(S, min(height, width) // 4). Classifiers: of the resized image, and less than
-    # TEST_RESIZE - TEST_SIZE.
+    # S: offsets of the crops are uniform in {0..S}^2, in pixels of the original image. Small images
+    # have min(S, min(height, width) // 4). For classifiers, offsets are in pixels of the resized
+    # image, and S is less than TEST_RESIZE - TEST_SIZE.
     node.MAX_SHIFT = 32
-    # Pairs of crops from each image.
+    # Number of pairs of crops per image.
     node.PAIRS_PER_IMAGE = 1
-    # Pairs in one batch. Images of different sizes are padded to a common one, as everywhere in
-    # Detectron2, which changes the last digits of the outputs.
+    # Number of pairs per batch. As everywhere in Detectron2, images of different sizes are padded
+    # to a common size, which changes the last digits of the outputs.
     node.PAIRS_PER_BATCH = 1
-    # Key of the generator of the offsets; independent of SEED, so that models are compared on the
-    # same pairs.
+    # Seed of the offsets. It is independent of SEED, so that models are compared on the same pairs.
     node.SEED = 0
-    # Instances below this score do not count.
+    # Minimum score of an instance that counts.
     node.SCORE_THRESH = 0.5
     # Only instances of the same class can match.
     node.MATCH_CLASS = True
-    # Semantic segmentation: only pixels count that have a label, and not the ignore label.
+    # Semantic segmentation: only pixels with a label other than the ignore label count.
     node.LABELLED_ONLY = False
-    # An image of a folder that cannot be read or is too small ends the test. If False, it is left
-    # out, and named in the log. Images of registered datasets always end it.
+    # An image of a folder that cannot be read or is too small ends the test. If False, the image is
+    # left out and named in the log. Such an image of a registered dataset always ends the test.
     node.STRICT = False
-    # Detectors: also AP over the worst shift of each image, which takes up to 21 passes an image
-    # and annotations in COCO's format.
+    # Detectors: also measure AP over the worst shift of each image. This takes up to 21 passes per
+    # image, and annotations in COCO's format.
     node.WORST_SHIFT = False
