@@ -1,4 +1,4 @@
-"""What is checked before anything is built: the config against itself and against the catalogs."""
+"""Checks of the config, alone and against the catalogs, before anything is built."""
 
 import os
 
@@ -15,17 +15,17 @@ from .legal_values import check_values
 
 
 def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
-    """Rejects a config that could only fail, or mislead, later on.
+    """Rejects a config that would fail, or give misleading results, later on.
 
-    Folders of class folders that ``DATASETS`` names are registered, see :func:`register_folders`.
+    Folders of class folders in ``DATASETS`` are registered, see :func:`register_folders`.
 
     Args:
         cfg: the whole config.
-        eval_only: the datasets of the training do not count.
+        eval_only: whether the training datasets are left unchecked.
 
     Raises:
         InputError: a dataset that is not registered, or has no evaluator.
-        InvalidOption: an illegal value, naming the key.
+        InvalidOption: an illegal value; the message names the key.
     """
     check_values(cfg)
     if not (eval_only or cfg.DATASETS.TRAIN):
@@ -47,9 +47,10 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
 
 
 def register_folders(cfg: CfgNode) -> None:
-    """Registers folders of class folders that ``DATASETS`` names, under their paths.
+    """Registers the folders of class folders in ``DATASETS`` under their paths.
 
-    All have the classes of the training's, registered or a folder, in its order.
+    All of them have the classes of the training dataset, in the same order. The training dataset is
+    a registered dataset or such a folder.
 
     Raises:
         InputError: a folder without class folders.
@@ -65,7 +66,7 @@ def register_folders(cfg: CfgNode) -> None:
 
 
 def check_consistency_config(cfg: CfgNode) -> None:
-    """Raises InvalidOption for a value of ``TEST.CONSISTENCY`` that could not be used."""
+    """Raises InvalidOption for a value of ``TEST.CONSISTENCY`` that cannot be used."""
     options = cfg.TEST.CONSISTENCY
     if options.ENABLED and cfg.MODEL.META_ARCHITECTURE == CLASSIFIER:
         resize, size = cfg.INPUT.CLASSIFIER.TEST_RESIZE, cfg.INPUT.CLASSIFIER.TEST_SIZE

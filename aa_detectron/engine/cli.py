@@ -1,4 +1,4 @@
-"""Trains and evaluates like Detectron2's tools/train_net.py, with the same arguments."""
+"""Training and evaluation with the arguments of Detectron2's tools/train_net.py."""
 
 from detectron2.engine import default_argument_parser, launch
 
@@ -8,7 +8,7 @@ from .launch import main as train_or_evaluate
 
 
 def main() -> None:
-    """The command ``aa-train``, and tools/train_net.py."""
+    """Runs the command ``aa-train``, which is also tools/train_net.py."""
     args = default_argument_parser().parse_args()
     with exit_on_bad_input():
         launch(

@@ -1,4 +1,4 @@
-"""Datasets against the model, and test sets against training sets, before anything is built."""
+"""Checks of datasets against the model and the training sets, before anything is built."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -25,13 +25,13 @@ class Task(NamedTuple):
     """What a part of a model learns."""
 
     needs: str
-    """In words: a dataset with ..."""
+    """Words that follow "a dataset with"."""
     lacking: tuple[str, ...]
-    """Values of ``evaluator_type`` that do not have it; others may."""
+    """Values of ``evaluator_type`` whose datasets lack it; other datasets may have it."""
     classes: str
-    """The metadata's list of class names."""
+    """Name of the list of class names in the metadata."""
     number: str | None
-    """The config key with their number."""
+    """Config key of the number of classes."""
 
 
 _ONLY_CLASSES = ("classification", "imagenet_vid")
@@ -64,22 +64,22 @@ TASKS: dict[str, tuple[Task, ...]] = {
         ),
     ),
 }
-"""By meta-architecture; nothing is known about others."""
+"""Tasks by meta-architecture; nothing is known about other meta-architectures."""
 
 VID_CLASSIFIER = 1000
-"""Classes of the classifiers that are tested on ImageNet-VID, those of ImageNet-1k."""
+"""Number of classes of ImageNet-1k, which classifiers need for a test on ImageNet-VID."""
 
 
 def check_kinds(cfg: CfgNode, splits: tuple[str, ...]) -> None:
-    """Checks from their metadata alone that the datasets of ``DATASETS`` are for the model.
+    """Checks by their metadata alone that the datasets in ``DATASETS`` fit the model.
 
     Args:
         cfg: the whole config.
         splits: "TRAIN", "TEST" or both.
 
     Raises:
-        InvalidOption: a dataset of another kind, or with another number of classes or another
-            ignore label than the model's.
+        InvalidOption: a dataset of another kind, or a number of classes or an ignore label that
+            differs from the model's.
     """
     for split, name, task in _uses(cfg, splits):
         kind = MetadataCatalog.get(name).get("evaluator_type")
@@ -92,16 +92,16 @@ def check_kinds(cfg: CfgNode, splits: tuple[str, ...]) -> None:
 
 
 def check_contents(cfg: CfgNode, splits: tuple[str, ...]) -> None:
-    """Reads the datasets' files, and holds them against the model and against each other.
+    """Reads the files of the datasets, and checks them against the model and each other.
 
     Args:
         cfg, splits: see :func:`check_kinds`.
 
     Raises:
         InputError, InvalidOption: see :func:`~aa_detectron.data.datasets.check.check_dataset`;
-            also for a test set with other classes than those that the model learns, or the same
-            ones in another order; for proposals, see :func:`~.proposals.check_proposals`; for
-            images that the test of consistency needs and that are missing, or share an id.
+            also for a test set whose classes, or their order, differ from the classes that the
+            model learns. Proposals: see :func:`~.proposals.check_proposals`. Test of consistency:
+            images that are missing or have the same id.
     """
     for split, name in ((s, n) for s in splits for n in cfg.DATASETS[s]):
         is_train = split == "TRAIN"
@@ -121,7 +121,7 @@ def check_contents(cfg: CfgNode, splits: tuple[str, ...]) -> None:
 
 
 def _check_pairs(cfg: CfgNode) -> None:
-    """Checks the datasets and folders of the test of consistency, which comes last."""
+    """Checks the datasets and folders of the test of consistency, which runs last."""
     options = cfg.TEST.CONSISTENCY
     for name in (options.DATASETS or cfg.DATASETS.TEST) if options.ENABLED else ():
         get_image_dicts(name)
@@ -132,7 +132,7 @@ def _check_pairs(cfg: CfgNode) -> None:
 
 
 def _uses(cfg: CfgNode, splits: tuple[str, ...]) -> Iterator[tuple[str, str, Task]]:
-    """(split, dataset, what the model does with it)."""
+    """Yields (split, dataset, task of the model)."""
     for split in splits:
         for name in cfg.DATASETS[split]:
             for task in TASKS.get(cfg.MODEL.META_ARCHITECTURE, ()):
@@ -140,7 +140,7 @@ def _uses(cfg: CfgNode, splits: tuple[str, ...]) -> Iterator[tuple[str, str, Tas
 
 
 def _class_names(name: str, task: Task) -> list[str] | None:
-    """As the files have them, in the order of the model's outputs; None where nobody knows."""
+    """Class names in the files, in the order of the model's outputs; None if they are unknown."""
     facts = check_source(name) if task.classes == "thing_classes" else None
     classes = facts.classes if facts else MetadataCatalog.get(name).get(task.classes)
     return None if classes is None or _is_vid(name) else list(classes)
@@ -172,14 +172,14 @@ def _check_ignore_label(cfg: CfgNode, name: str) -> None:
 
 def _check_keypoints(cfg: CfgNode) -> None:
     sigmas, number = cfg.TEST.KEYPOINT_OKS_SIGMAS, cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS
-    standard = 17  # of COCO, for which pycocotools has the values
+    standard = 17  # keypoints of COCO, the only ones for which pycocotools has sigmas
     if cfg.MODEL.KEYPOINT_ON and cfg.DATASETS.TEST and (len(sigmas) or standard) != number:
         legal = f"{number} numbers, as many as MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS"
         raise InvalidOption("TEST.KEYPOINT_OKS_SIGMAS", sigmas, legal)
 
 
 def _check_test_classes(cfg: CfgNode) -> None:
-    """Holds test sets against the first training set, as far as its classes are known."""
+    """Checks test sets against the first training set, if its classes are known."""
     for task in TASKS.get(cfg.MODEL.META_ARCHITECTURE, ()):
         learned = _learned_classes(cfg, task)
         for name in cfg.DATASETS.TEST:
@@ -199,5 +199,5 @@ def _learned_classes(cfg: CfgNode, task: Task) -> list[str] | None:
             try:
                 return _class_names(name, task)
             except InputError:
-                return None  # a model is tested where its training set is not
+                return None  # the test may run on a machine without the training set
     return None

@@ -1,4 +1,4 @@
-"""Training in several processes: how ``DistributedDataParallel`` is set up, and its errors."""
+"""Training in several processes: options and errors of ``DistributedDataParallel``."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ from aa_detectron.errors import InputError
 def ddp_options(cfg: CfgNode) -> Iterator[None]:
     """Inside the block, a ``DefaultTrainer`` wraps its model with the options that it needs.
 
-    Detectron2 passes no option on, and tells DDP the GPU of the process even for a model on the
+    Detectron2 passes no options to DDP. It also passes the GPU of the process for a model on the
     CPU, which DDP rejects.
     """
     create = defaults.create_ddp_model
@@ -40,7 +40,7 @@ def _create_ddp_model(
 def unread(model: nn.Module) -> list[str]:
     """Names of the backbone's outputs that no head of a Detectron2 model reads.
 
-    No loss reaches the parameters that only such an output has, as those of an FPN level.
+    No loss reaches the parameters that only such an output uses, for example in an FPN level.
     """
     backbone = getattr(model, "backbone", None)
     if backbone is None or not hasattr(backbone, "output_shape"):
@@ -50,7 +50,7 @@ def unread(model: nn.Module) -> list[str]:
         for key, value in vars(module).items():
             if key.endswith("in_features") and isinstance(value, list | tuple):
                 read.update(value)
-    outputs = backbone.output_shape() if read else ()  # others' heads may call it something else
+    outputs = backbone.output_shape() if read else ()  # other packages' heads may use another name
     return [name for name in outputs if name not in read]
 
 
@@ -59,7 +59,7 @@ def unused_parameters_named(model: nn.Module) -> Iterator[None]:
     """Turns DDP's error about parameters that no loss reaches into one line with their names.
 
     Raises:
-        InputError: naming the parameters, and the key to set.
+        InputError: parameters that no loss reaches; the message names them and the key to set.
     """
     try:
         yield
@@ -78,8 +78,8 @@ def unused_parameters_named(model: nn.Module) -> Iterator[None]:
 def share_buffers(model: nn.Module) -> None:
     """Gives every process the buffers of the first process, which writes the checkpoints.
 
-    BN's running statistics differ between processes after training. Without this, each process
-    would test a different network.
+    The running statistics of BN differ between processes after training. Without this function,
+    each process would test a different network.
     """
     if comm.get_world_size() > 1:
         for buffer in model.buffers():

@@ -1,4 +1,4 @@
-"""From a config file and options to a trained or evaluated model."""
+"""Training and evaluation of a model from a config file and options."""
 
 import argparse
 import contextlib
@@ -37,22 +37,22 @@ CONFIG_ERRORS = (
     *(AssertionError, AttributeError, LookupError, OSError, RecursionError, TypeError),
     *(ValueError, YAMLError),
 )
-"""Of fvcore and yacs, for files, keys and values that cannot be used."""
+"""Errors of fvcore and yacs about files, keys and values that cannot be used."""
 
 
 def load_config(
     config_file: str | None = None, opts: Iterable[str] = (), *, eval_only: bool = False
 ) -> CfgNode:
-    """The frozen config of a file and options, checked; see :func:`.checks.check_config`.
+    """Builds a frozen config that :func:`.checks.check_config` has checked.
 
     Args:
-        config_file: a path, or a name in the model zoo (:mod:`aa_detectron.model_zoo`); None for
-            the defaults.
-        opts: KEY VALUE KEY VALUE ..., which overrule the file.
-        eval_only: the datasets of the training do not count.
+        config_file: path, or name in the model zoo (:mod:`aa_detectron.model_zoo`); None for the
+            defaults.
+        opts: list KEY VALUE KEY VALUE ..., which overrides the file.
+        eval_only: whether the training datasets are left unchecked.
 
     Raises:
-        InputError, InvalidOption: a file, key, value or dataset that is not there.
+        InputError, InvalidOption: a file, key or dataset that does not exist, or an illegal value.
     """
     cfg = get_cfg()
     add_aa_config(cfg)
@@ -63,7 +63,7 @@ def load_config(
             cfg.merge_from_file(path)
         cfg.merge_from_list(list(opts))
     except CONFIG_ERRORS as error:
-        # The text of a KeyError is the representation of its message.
+        # str() of a KeyError puts its message in quotes.
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         where = config_file or "command line"
         raise InputError(f"{where}: {' '.join(str(reason).split())}") from error
@@ -77,12 +77,12 @@ def load_config(
 
 @functools.cache
 def _warn_of_no_gpu(device: str) -> None:
-    """Warns once in a process, which may load many configs."""
+    """Warns once per process, since a process may load many configs."""
     logger.warning("MODEL.DEVICE is %r, but there is no GPU: using the CPU", device)
 
 
 def _check_nodes(cfg: CfgNode, content: dict, path: str, prefix: str = "") -> None:
-    """Raises InputError where ``content`` has a value in place of a node of ``cfg``."""
+    """Raises InputError if ``content`` has a value in place of a node of ``cfg``."""
     for key, value in content.items():
         node = cfg.get(key)
         if isinstance(node, CfgNode):
@@ -101,15 +101,15 @@ class LoadedModel(NamedTuple):
 def load_model(
     config_file: str, weights: str | None = None, opts: Iterable[str] = ()
 ) -> LoadedModel:
-    """A trained model, ready to predict.
+    """Loads a trained model that is ready to predict.
 
     Args:
         config_file, opts: see :func:`load_config`.
-        weights: a checkpoint, every weight of which must have its place; None for
+        weights: checkpoint, every weight of which must belong to the model; None for
             ``MODEL.WEIGHTS`` of the config.
 
     Raises:
-        InputError, InvalidOption: a file, key or value that is not there or does not fit.
+        InputError, InvalidOption: a file, key or value that does not exist or does not fit.
     """
     weights_option = [] if weights is None else ["MODEL.WEIGHTS", str(weights)]
     cfg = load_config(config_file, [*opts, *weights_option], eval_only=True)
@@ -117,7 +117,7 @@ def load_model(
 
 
 def _build_and_load(cfg: CfgNode, *, resume: bool = False) -> nn.Module:
-    """The model with all of its weights: of ``MODEL.WEIGHTS``, or the last checkpoint's."""
+    """Builds the model with all weights from ``MODEL.WEIGHTS`` or from the last checkpoint."""
     model = Trainer.build_model(cfg)
     checkpointer = AACheckpointer.from_config(cfg, model, strict=True)
     check_has_weights(checkpointer, cfg.MODEL.WEIGHTS, resume=resume)
@@ -126,14 +126,13 @@ def _build_and_load(cfg: CfgNode, *, resume: bool = False) -> nn.Module:
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """:func:`load_config`; starts the loggers, of this package too, and seeds.
+    """Loads the config with :func:`load_config`, starts the loggers and seeds the generators.
 
     Args:
-        args: of Detectron2's ``default_argument_parser``.
+        args: arguments from Detectron2's ``default_argument_parser``.
 
     Raises:
-        InputError: also for an output folder that cannot be written, or where another training
-            works.
+        InputError: also for an output folder that cannot be written, or that another training uses.
     """
     early = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
     with _handling(early):
@@ -141,8 +140,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
     check_writable(cfg.OUTPUT_DIR)
     if not args.eval_only and comm.is_main_process():
         with only_training_in(cfg.OUTPUT_DIR):
-            pass  # another training would lose its log and config
-    if args.config_file:  # Detectron2 keeps the file's text in the log
+            pass  # otherwise the log and config of another training would be lost
+    if args.config_file:  # Detectron2 writes the file's text to the log
         args.config_file = find_config(args.config_file)
     with explained(cfg.OUTPUT_DIR), whole_files():
         default_setup(cfg, args)
@@ -158,7 +157,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
 
 @contextlib.contextmanager
 def _handling(handler: logging.Handler) -> Iterator[None]:
-    """Inside the block, what this package logs goes to ``handler``, too."""
+    """Inside the block, the log messages of this package also go to ``handler``."""
     package = logging.getLogger(PACKAGE)
     package.addHandler(handler)
     try:
@@ -168,13 +167,13 @@ def _handling(handler: logging.Handler) -> Iterator[None]:
 
 
 def _is_bug(folder: str, record: logging.LogRecord) -> bool:
-    """Detectron2 logs every error's traceback; what is not a bug is to end in one line."""
+    """Detectron2 logs the traceback of every error; only a bug should have one."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, InputError | InvalidOption) and explain(error, folder) is None
 
 
 def main(args: argparse.Namespace) -> dict | None:
-    """Trains, or evaluates with ``--eval-only``; what tools/train_net.py runs in each process."""
+    """Trains, or evaluates with ``--eval-only``; tools/train_net.py runs this in each process."""
     with exit_on_bad_input():
         cfg = setup(args)
         check_contents(cfg, ("TEST",) if args.eval_only else ("TRAIN", "TEST"))
@@ -186,7 +185,7 @@ def main(args: argparse.Namespace) -> dict | None:
 
 
 def evaluate(cfg: CfgNode, *, resume: bool = False) -> dict:
-    """Tests the model of ``MODEL.WEIGHTS``, or of the last checkpoint with ``resume``."""
+    """Tests the model with ``MODEL.WEIGHTS`` or, with ``resume``, with the last checkpoint."""
     results = Trainer.test(cfg, _build_and_load(cfg, resume=resume))
     if comm.is_main_process():
         verify_results(cfg, results)

@@ -1,7 +1,8 @@
-"""The legal values of config keys, Detectron2's and ours, in one table.
+"""The legal values of config keys, both Detectron2's and this package's, in one table.
 
-It has the keys whose illegal values would otherwise end in a traceback, or train without a word.
-Values that depend on datasets are in :mod:`.checks`, those that one module alone knows stay there.
+The table has the keys whose illegal values would otherwise end in a traceback, or train silently.
+:mod:`.checks` has the values that depend on datasets. A value that only one module knows is checked
+in that module.
 """
 
 import math
@@ -25,21 +26,21 @@ from fvcore.common.registry import Registry
 
 from aa_detectron.errors import InvalidOption
 
-LARGEST_SEED = 2**32 - 1  # of NumPy
+LARGEST_SEED = 2**32 - 1  # largest seed that NumPy accepts
 FORMATS = ("BGR", "RGB", "L", "YUV-BT.601")
 NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N", "LN")
 
 
 class Rule(NamedTuple):
-    """What a value must be."""
+    """A condition for the value of a key."""
 
     legal: str
-    """In words, behind "must be"."""
+    """Words that follow "must be"."""
     holds: Callable[[object], bool]
 
 
 def number(low: float = -math.inf, high: float = math.inf, *, above: float = -math.inf) -> Rule:
-    """A finite number from ``low`` to ``high``, and more than ``above``."""
+    """A finite number from ``low`` to ``high`` that is greater than ``above``."""
     bounds = [
         *([f"at least {low}"] if low > -math.inf else []),
         *([f"above {above}"] if above > -math.inf else []),
@@ -70,7 +71,7 @@ def one_of(choices: Collection) -> Rule:
 
 
 def registered(registry: Registry) -> Rule:
-    """A name in a registry, which users may have extended."""
+    """A name in a registry, which users may extend."""
 
     def holds(value: object) -> bool:
         return isinstance(value, str) and value in registry
@@ -79,7 +80,7 @@ def registered(registry: Registry) -> Rule:
 
 
 def each(rule: Rule, *, least: int = 0) -> Rule:
-    """A list, every member of which keeps ``rule``."""
+    """A list of at least ``least`` members, each of which meets ``rule``."""
     legal = f"a list of {least} or more, each {rule.legal}"
     return Rule(
         legal,
@@ -209,14 +210,14 @@ RULES: dict[str, Rule] = {
     "TEST.EVAL_PERIOD": integer(0),
     "TEST.IMS_PER_BATCH": integer(1),
 }
-"""By key; keys that a config lacks are passed over."""
+"""Rules by key; keys that a config lacks are skipped."""
 
 
 def check_values(cfg: CfgNode) -> None:
-    """Rejects illegal values, and numbers anywhere that are not finite.
+    """Rejects illegal values, and numbers that are not finite under any key.
 
     Raises:
-        InvalidOption: naming the first such key, the value found and the legal ones.
+        InvalidOption: an illegal value; the message names the key, the value and the legal values.
     """
     values = dict(_leaves(cfg))
     for key, value in values.items():
@@ -247,7 +248,7 @@ def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _numbers(value: object) -> Iterator[float]:
-    """All floats in a value, of lists in lists as well."""
+    """All floats in a value, including nested lists."""
     if isinstance(value, float):
         yield value
     elif isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What ends a command although nothing is wrong with it: a disk that is full, a killed worker."""
+"""Errors of the machine that end a correct command: a full disk, a killed worker."""
 
 import contextlib
 import errno
@@ -18,9 +18,9 @@ from aa_detectron.checkpoint.writing import replacing_checkpoint
 from aa_detectron.errors import InputError, InvalidOption
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-"""Errors of whatever is written, none of which is a bug."""
+"""Errors of writing, none of which is a bug."""
 _ROOM = 2**16
-"""Bytes without which no training or test can begin: config and log."""
+"""Bytes that every training or test needs at its start, for config and log."""
 _WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) "
     r"(is killed by signal: [\w ]+|exited unexpectedly)"
@@ -28,12 +28,12 @@ _WORKER = re.compile(
 
 
 def explain(error: BaseException | None, folder: str) -> InputError | None:
-    """The error in one line, where it is about the machine and not a bug; else None.
+    """Explains an error of the machine in one line; None for any other error.
 
     Args:
-        error: what was raised. Where it was raised while another error was handled, as at the end
-            of a training, that one counts as well.
-        folder: ``OUTPUT_DIR``.
+        error: exception. If it was raised while another exception was handled, as at the end of a
+            training, the other exception counts as well.
+        folder: value of ``OUTPUT_DIR``.
     """
     if error is None or isinstance(error, InputError | InvalidOption):
         return None
@@ -57,10 +57,10 @@ def _path_of(error: OSError) -> str | None:
 
 @contextlib.contextmanager
 def explained(folder: str) -> Iterator[None]:
-    """Raises errors of the block in the words of :func:`explain`; all others as they are.
+    """Raises errors of the machine in the words of :func:`explain`, other errors unchanged.
 
     Raises:
-        InputError: what is written in ``folder`` cannot be written, or a worker was killed.
+        InputError: a file in ``folder`` cannot be written, or a worker was killed.
     """
     try:
         yield
@@ -72,7 +72,7 @@ def explained(folder: str) -> Iterator[None]:
 
 
 def check_writable(folder: str) -> None:
-    """Raises InputError unless files can be written in ``OUTPUT_DIR``, which is made."""
+    """Makes ``OUTPUT_DIR``; raises InputError unless files can be written there."""
     try:
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
@@ -84,12 +84,12 @@ def check_writable(folder: str) -> None:
 
 @contextlib.contextmanager
 def whole_files() -> Iterator[None]:
-    """Inside the block, the files that Detectron2 writes are whole or not there.
+    """Inside the block, each file that Detectron2 writes is complete or does not exist.
 
-    Its evaluators open their results with ``PathManager``, and write them in place.
+    Without this, its evaluators open their results with ``PathManager`` and write them in place.
 
     Raises:
-        InputError: such a file cannot be written.
+        InputError: a file that cannot be written.
     """
     original = PathManager.open
 
@@ -114,12 +114,12 @@ def _whole(path: Path, mode: str) -> Iterator[IO]:
 
 
 def end_logs_on_full_disk(logger_name: str) -> None:
-    """Where a log file cannot be written any more, one line says so, and the command goes on.
+    """Lets a command continue, after one warning, when its log file can no longer be written.
 
-    Without this, each message would lead to a traceback.
+    Without this, each message would print a traceback.
 
     Args:
-        logger_name: name of the logger, the files of which are meant.
+        logger_name: name of the logger that writes the files.
     """
     for handler in logging.getLogger(logger_name).handlers:
         if isinstance(handler, logging.StreamHandler):
@@ -131,7 +131,7 @@ def _end_log(handler: logging.StreamHandler, record: logging.LogRecord) -> None:
     if not isinstance(error, OSError) or error.errno not in _DISK:
         logging.Handler.handleError(handler, record)
         return
-    # What the stream still holds goes there when it is closed.
+    # Closing the stream writes its buffer to the new target.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, handler.stream.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Precomputed proposals, ``MODEL.LOAD_PROPOSALS``: files that Detectron2 unpickles as they are."""
+"""Checks of precomputed proposals (``MODEL.LOAD_PROPOSALS``), which Detectron2 unpickles."""
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -10,7 +10,7 @@ from aa_detectron.errors import InputError, InvalidOption
 
 
 class _ProposalUnpickler(ArrayUnpickler):
-    """Lets :class:`BoxMode` through, which Detectron2's files may have, and which runs nothing."""
+    """Also accepts :class:`BoxMode`, which Detectron2's files may contain and which runs no code."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) == ("detectron2.structures.boxes", "BoxMode"):
@@ -19,15 +19,15 @@ class _ProposalUnpickler(ArrayUnpickler):
 
 
 def check_proposals(cfg: CfgNode, splits: tuple[str, ...]) -> None:
-    """Reads the files of ``DATASETS.PROPOSAL_FILES_*`` without running what they hold.
+    """Reads the files in ``DATASETS.PROPOSAL_FILES_*`` without running code in them.
 
     Args:
         cfg: the whole config.
         splits: "TRAIN", "TEST" or both.
 
     Raises:
-        InvalidOption: not one file for each dataset.
-        InputError: a file that cannot be read, needs more than arrays, or lacks an image.
+        InvalidOption: a number of files that differs from the number of datasets.
+        InputError: a file that cannot be read, contains more than arrays, or lacks an image.
     """
     if not cfg.MODEL.LOAD_PROPOSALS:
         return
@@ -45,11 +45,11 @@ def _read(path: str) -> dict[str, object]:
     try:
         with open(path, "rb") as file:
             content = _ProposalUnpickler(file, encoding="latin1").load()
-    except Exception as error:  # a broken pickle can end in any of them
+    except Exception as error:  # a broken pickle can raise any exception
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as proposals ({reason})") from error
     if isinstance(content, dict):
-        old_names = {"indexes": "ids", "scores": "objectness_logits"}  # of Detectron
+        old_names = {"indexes": "ids", "scores": "objectness_logits"}  # keys of Detectron's files
         content = {old_names.get(key, key): value for key, value in content.items()}
         _check_lists(content, path)
         return content

@@ -1,4 +1,4 @@
-"""What makes a training that was interrupted equal to one that was not."""
+"""Hooks that make a resumed training equal to an uninterrupted training."""
 
 import json
 import logging
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 class KeyedSteps(HookBase):
-    """Makes an iteration a function of the state that checkpoints keep.
+    """Makes an iteration a function of the state in the checkpoint.
 
-    The global generators are seeded before every iteration from (seed, iteration, rank). So what a
-    step draws (sampled proposals, dropout) does not depend on earlier ones, nor on evaluations and
-    workers in between. The generators' states need not be kept in checkpoints, which only the main
-    process writes, and which may be resumed on another device.
+    The global generators are seeded before every iteration from (seed, iteration, rank). So the
+    random numbers of a step (sampled proposals, dropout) do not depend on earlier steps,
+    evaluations or workers. Checkpoints need not contain the states of the generators. Only the main process
+    writes checkpoints, and a training may be resumed on another device.
 
-    TorchScript, which has RetinaNet's loss, fuses a function once a process has run it some times,
-    which changes its last digits: this is off during the training.
+    TorchScript, which runs RetinaNet's loss, fuses a function after a few calls in a process. This
+    changes the last digits of its results, so fusion is off during the training.
 
     Args:
         seed: any integer.
@@ -45,17 +45,17 @@ class KeyedSteps(HookBase):
 
 
 def _set_fusion(strategy: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Returns the strategy so far."""
+    """Sets the fusion strategy; returns the previous strategy."""
     with warnings.catch_warnings():  # deprecated, like TorchScript as a whole
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.set_fusion_strategy(strategy)
 
 
 class LossNormalizer(HookBase):
-    """Keeps in checkpoints the running mean by which Detectron2's dense detectors divide losses.
+    """Saves the running mean by which Detectron2's dense detectors divide their losses.
 
-    It is not a buffer of the model. Each process has its own; the main one's is kept, so that a
-    RetinaNet is resumed exactly in one process only.
+    The mean is not a buffer of the model. Each process has its own mean, and checkpoints contain
+    the mean of the main process. So a RetinaNet is resumed exactly only in a single process.
     """
 
     def state_dict(self) -> dict:
@@ -71,7 +71,7 @@ class LossNormalizer(HookBase):
 
 
 def warn_of_inexact_resume(cfg: CfgNode) -> None:
-    """Says which parts of a config keep a resumed training from equalling one without a break."""
+    """Warns of the parts of a config that prevent an exact resume."""
     exact = "the weights will not equal those of a training without a break"
     if cfg.SEED < 0:
         logger.warning(f"SEED is {cfg.SEED}, so the data come in another order: {exact}")
@@ -80,10 +80,10 @@ def warn_of_inexact_resume(cfg: CfgNode) -> None:
 
 
 def forget_metrics(path: str, start: int) -> None:
-    """Takes out of a metrics.json what will be written again by a training that goes on.
+    """Removes the lines from a metrics.json that a resumed training will write again.
 
-    These are the lines of the iteration ``start`` and later ones, and a line cut off in the middle.
-    The file is changed in place, for whoever has it open for appending.
+    These are the lines from iteration ``start`` on, and a truncated line. The file is changed in
+    place, since it may be open for appending.
     """
     if not os.path.isfile(path):
         return
@@ -93,7 +93,7 @@ def forget_metrics(path: str, start: int) -> None:
         first_gone = is_kept.index(False) if False in is_kept else len(lines)
         file.seek(sum(map(len, lines[:first_gone])))
         file.truncate()
-        # Detectron2 may write the line of an evaluation behind that of a later iteration.
+        # Detectron2 may write the line of an evaluation after the line of a later iteration.
         rest = zip(lines[first_gone:], is_kept[first_gone:], strict=True)
         file.write(b"".join(line for line, kept in rest if kept))
 

@@ -21,17 +21,17 @@ OPTIMIZERS: dict[str, Callable] = {
     ),
     "ADAMW": lambda solver: (torch.optim.AdamW, {}),
 }
-"""By ``SOLVER.OPTIMIZER``: the class, and the arguments that no other one has."""
+"""Class and specific arguments of each ``SOLVER.OPTIMIZER``."""
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """``SOLVER.OPTIMIZER`` with Detectron2's groups of parameters and ``BACKBONE_MULTIPLIER``.
+    """Builds ``SOLVER.OPTIMIZER`` with Detectron2's parameter groups and ``BACKBONE_MULTIPLIER``.
 
-    The factor does not apply to filters, which are new where a checkpoint brings the rest, unless
-    ``MODEL.ANTIALIAS.FREEZE``.
+    The multiplier does not apply to filters, which are new if a checkpoint has the other weights,
+    unless ``MODEL.ANTIALIAS.FREEZE`` is set.
 
     Raises:
-        InvalidOption: naming the key.
+        InvalidOption: an illegal value; the message names the key.
     """
     solver = cfg.SOLVER
     check_choice("SOLVER.OPTIMIZER", solver.OPTIMIZER, tuple(OPTIMIZERS))
@@ -40,10 +40,10 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
     def lr_factor(name: str) -> float:
         *path, last = name.split(".")
-        # Filters are new where a checkpoint has brought the rest.
+        # Filters are new if a checkpoint has the other weights.
         is_new = not set(FILTERS).isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE
         slow = name.startswith("backbone.") and not is_new
-        # Detectron2's own argument for biases would drop the other factor.
+        # Detectron2's own argument for biases would replace the factor of the backbone.
         bias = solver.BIAS_LR_FACTOR if last == "bias" else 1.0
         return bias * (solver.BACKBONE_MULTIPLIER if slow else 1.0)
 
@@ -60,7 +60,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
 
 class PolyParamScheduler(ParamScheduler):
-    """(1 - where) ** power, but not below ``floor``; ``where``, 0 to 1, is the training's progress.
+    """max((1 - where) ** power, ``floor``); ``where`` is the training's progress, 0 to 1.
 
     Source: Chen et al., DeepLab, TPAMI 2018, section 4.1.
     """
@@ -74,10 +74,10 @@ class PolyParamScheduler(ParamScheduler):
 
 
 def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
-    """Detectron2's schedules and "WarmupPolyLR".
+    """Builds one of Detectron2's schedules or "WarmupPolyLR".
 
     Raises:
-        InvalidOption: naming the key.
+        InvalidOption: an illegal value; the message names the key.
     """
     solver = cfg.SOLVER
     if solver.LR_SCHEDULER_NAME != "WarmupPolyLR":

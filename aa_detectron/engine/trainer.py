@@ -45,11 +45,11 @@ from .solver import build_lr_scheduler, build_optimizer
 class Trainer(DefaultTrainer):
     """Detectron2's trainer, whose :meth:`test` also measures consistency.
 
-    A training follows from its config: with a ``SEED``, one that was killed and resumed ends with
-    the same weights, to the last bit, as one that was not, on the same machine and libraries, as
-    far as these compute the same twice. It does not depend on ``DATALOADER.NUM_WORKERS`` either.
+    With a ``SEED``, killing a training and resuming it gives bit-identical weights. This holds on
+    the same machine with the same libraries, if their operations are deterministic. The weights do
+    not depend on ``DATALOADER.NUM_WORKERS``.
 
-    Inputs that cannot be read and checkpoints that do not fit are rejected in one line, see
+    Unreadable inputs and checkpoints that do not fit are rejected with a message of one line, see
     :class:`~aa_detectron.errors.InputError`.
     """
 
@@ -63,13 +63,13 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """Detectron2's; a warning tells of filters that the model should have and has not."""
+        """Builds the model as Detectron2 does; warns if it lacks the filters of the config."""
         model = super().build_model(cfg)
         warn_of_missing_filters(model, cfg)
         return model
 
     def build_hooks(self) -> list[HookBase]:
-        # The hooks keep the checkpointer, so this is the last moment to exchange it.
+        # The hooks keep the checkpointer, so it must be replaced before they are built.
         self.checkpointer = AACheckpointer.from_config(
             self.cfg, self.model, trainer=weakref.proxy(self)
         )
@@ -78,7 +78,9 @@ class Trainer(DefaultTrainer):
         return [FinalCheckpoint(self.checkpointer), *hooks] if comm.is_main_process() else hooks
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Detectron2's; with ``resume``, metrics.json also goes back to the checkpoint.
+        """Resumes or loads as Detectron2 does; ``resume`` also cuts metrics.json.
+
+        With ``resume``, metrics.json keeps only the lines from before the checkpoint.
 
         Raises:
             InputError: the checkpoint does not fit, or another training runs in ``OUTPUT_DIR``.
@@ -91,9 +93,9 @@ class Trainer(DefaultTrainer):
             warn_of_inexact_resume(self.cfg)
 
     def train(self) -> dict | None:
-        """Trains; returns the results of the last test, None where none was made."""
+        """Trains; returns the results of the last test, None without a test."""
         batches = getattr(self.data_loader, "batch_sampler", None)
-        if isinstance(batches, TrainingBatches):  # a subclass may have another loader
+        if isinstance(batches, TrainingBatches):  # a subclass may use another loader
             batches.start = self.start_iter
         with self._alone(), explained(self.cfg.OUTPUT_DIR):
             super().train()
@@ -105,7 +107,7 @@ class Trainer(DefaultTrainer):
         return only_training_in(self.cfg.OUTPUT_DIR)
 
     def after_train(self) -> None:
-        # Detectron2 counts one too many where there was nothing left to train.
+        # Detectron2 counts one iteration too many if nothing was left to train.
         self.iter: int = min(self.iter, self.max_iter)
         super().after_train()
 
@@ -142,11 +144,11 @@ class Trainer(DefaultTrainer):
     def test(
         cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
     ) -> dict:
-        """Detectron2's test and, where ``TEST.CONSISTENCY.ENABLED``, :meth:`test_consistency`.
+        """Runs Detectron2's test and, if ``TEST.CONSISTENCY.ENABLED``, :meth:`test_consistency`.
 
         Returns:
-            {task: {metric: value}} of a single ``DATASETS.TEST``; everything else, further
-            datasets or folders, is {dataset: {task: {...}}}.
+            {task: {metric: value}} for a single dataset in ``DATASETS.TEST``; {dataset: {task:
+            {metric: value}}} for several datasets, and for other datasets or folders.
         """
         share_buffers(model)
         with explained(cfg.OUTPUT_DIR), whole_files():
@@ -162,20 +164,20 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test_consistency(cls, cfg: CfgNode, model: nn.Module) -> dict:
-        """Consistency under shifts on each of ``TEST.CONSISTENCY.DATASETS``.
+        """Measures consistency under shifts on each of ``TEST.CONSISTENCY.DATASETS``.
 
         Returns:
             {dataset or folder: {"consistency_bbox", "consistency_segm", "consistency_sem_seg",
             "consistency_classification", and with ``WORST_SHIFT`` "worst_shift_bbox",
-            "worst_shift_segm": {metric: number}}}, those that the model has outputs for; empty but
+            "worst_shift_segm": {metric: number}}} for the outputs that the model has; empty except
             in the main process.
 
         Raises:
-            InputError: the model has no such outputs.
+            InputError: the model has none of these outputs.
         """
         results = {}
         for name in cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST:
-            loader = build_shifted_pair_loader(cfg, name)  # sets class names, too
+            loader = build_shifted_pair_loader(cfg, name)  # also sets the class names
             evaluators = DatasetEvaluators(build_consistency_evaluators(cfg, name))
             results[name] = inference_on_dataset(model, loader, evaluators)
             if cfg.TEST.CONSISTENCY.WORST_SHIFT:
