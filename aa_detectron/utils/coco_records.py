@@ -1,6 +1,6 @@
 """Checks of a single record of a COCO file.
 
-A check returns the problem in words that follow the record's name, or None.
+A check returns the problem, in words that follow the record's name, or None.
 """
 
 import math
@@ -35,7 +35,7 @@ def annotation_problem(annotation: dict, size: tuple[int, int]) -> str | None:
     """Checks what Detectron2 reads in an annotation, with or without masks.
 
     Args:
-        annotation: COCO annotation with "bbox"; the other keys are optional.
+        annotation: COCO annotation with "bbox"; its other keys are optional.
         size: (height, width) of the image in pixels.
     """
     problem = bbox_problem(annotation["bbox"], size)

@@ -15,7 +15,7 @@ MAX_DIGITS = 7
 
 
 def rle_problem(rle: Mapping, height: int, width: int) -> str | None:
-    """What is wrong with a mask in run-length encoding, in words that follow its name.
+    """Checks a mask in run-length encoding.
 
     Args:
         rle: {"size": [height, width], "counts": runs as a list, a string or bytes}.
@@ -23,7 +23,7 @@ def rle_problem(rle: Mapping, height: int, width: int) -> str | None:
         width: width of the image in pixels.
 
     Returns:
-        None where pycocotools can decode the mask.
+        the problem, in words that follow the mask's name; None if pycocotools can decode it.
     """
     size: Any = rle.get("size")
     counts = rle.get("counts")
@@ -50,7 +50,7 @@ def rle_problem(rle: Mapping, height: int, width: int) -> str | None:
 
 
 def decode_runs(text: str | bytes) -> np.ndarray | None:
-    """The runs in an encoded string, (N,) int64; None for a string that is no encoding.
+    """Decodes the runs in a string to (N,) int64; None for a string that is no encoding.
 
     Each number is split into groups of 5 bits, the lowest first; a sixth bit says that another
     group follows. From the fourth run on, a number is the difference from the run two before.

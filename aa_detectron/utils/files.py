@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Writing of files that are complete or do not exist."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ from aa_detectron.errors import InputError
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside ``path`` that takes its place when the block succeeds.
+    """Yields a temporary path beside ``path``, which replaces ``path`` if the block succeeds.
 
     Raises:
         InputError: the folder cannot be made or written.
@@ -35,9 +35,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def name_stem(name: str) -> str:
-    """Part of a file name that stands for the name of a dataset or folder, and for no other.
+    """Unique part of a file name for the name of a dataset or folder.
 
-    A name that a file may have stays as it is; all others end in a digest.
+    A name that is legal in a file name is unchanged; every other name ends in a digest.
     """
     stem = re.sub(r"[^\w.-]+", "_", name.strip("./"))
     if name and stem == name:

@@ -1,10 +1,10 @@
-"""Finding the images in a folder, without the files that systems and tools leave there."""
+"""Search for the images in a folder, without the hidden files of systems and tools."""
 
 import os
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Suffixes of the files that count as images when a folder is searched."""
+"""Suffixes of files that count as images in the search of a folder."""
 _NOT_DATA = ("$RECYCLE.BIN", "@eaDir", "__MACOSX", "__pycache__", "lost+found")
 """Folders of systems and tools whose names do not start with a dot."""
 
@@ -20,7 +20,7 @@ def is_image(name: str) -> bool:
 
 
 def list_folder(folder: str) -> tuple[list[str], list[str]]:
-    """Sorted names of the folders and of the files in a folder, without the hidden ones.
+    """Sorted names of the visible folders, and of the visible files, in a folder.
 
     Raises:
         OSError: the folder cannot be read.

@@ -1,4 +1,4 @@
-"""Random numbers that follow from a key, not from what was drawn before."""
+"""Random numbers that depend on a key, not on earlier random numbers."""
 
 import contextlib
 import random
@@ -17,12 +17,12 @@ def seed_generators(*key: object) -> None:
 
 @contextlib.contextmanager
 def keyed_random(*key: object) -> Iterator[None]:
-    """Inside the block, the CPU's global generators follow from the key; outside, nothing changes.
+    """Inside the block, the global generators of the CPU are seeded by the key.
 
-    What is drawn inside leaves no trace: the generators then go on from where they were.
+    After the block, the generators have the states from before the block.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    # Unlike torch.manual_seed, this leaves other devices alone.
+    # Unlike torch.manual_seed, this does not seed other devices.
     _seed(hash_key(*key), torch.default_generator.manual_seed)
     try:
         yield
@@ -34,9 +34,10 @@ def keyed_random(*key: object) -> Iterator[None]:
 
 @contextlib.contextmanager
 def own_random() -> Iterator[None]:
-    """Inside the block, PyTorch's generator of the CPU follows from where it was outside.
+    """Inside the block, PyTorch's CPU generator is seeded from its state before the block.
 
-    What is drawn inside leaves no trace, and differs from what is drawn after it.
+    After the block, the generator has the state from before the block. Random numbers inside the
+    block differ from the random numbers after it.
     """
     state = torch.get_rng_state()
     try:
@@ -47,7 +48,7 @@ def own_random() -> Iterator[None]:
 
 
 def _seed(number: int, seed_torch: Callable[[int], object]) -> None:
-    # From the same words, Python and NumPy would draw the same numbers.
+    # With the same seed, Python and NumPy would draw the same numbers.
     random.seed(number >> 64)
     np.random.seed([number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF])
     seed_torch(number % 2**63)

@@ -1,4 +1,4 @@
-"""What Pillow raises and how it reads wide values, for every reader of images."""
+"""Errors of Pillow, and conversion of 16-bit images, for every reader of images."""
 
 import struct
 
@@ -17,15 +17,15 @@ WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
 def unreadable(file_name: str, kind: str, error: Exception) -> InputError:
-    """The error for a file that Pillow cannot read."""
+    """Builds the error for a file that Pillow cannot read."""
     reason = str(error).replace(f": '{file_name}'", "") or type(error).__name__
     return InputError(f"{file_name}: cannot be read as {kind} ({reason})")
 
 
 def to_8_bits(image: Image.Image, file_name: str) -> Image.Image:
-    """The image; a 16-bit image is converted to mode "L".
+    """Converts a 16-bit image to mode "L"; any other image is unchanged.
 
-    Pillow's own conversion clips larger values at 255, which makes them white.
+    Pillow's own conversion clips values above 255, so they become white.
 
     Raises:
         InputError: the values have 32 bits, so their range is not known.

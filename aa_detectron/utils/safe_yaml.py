@@ -1,4 +1,4 @@
-"""YAML files of strangers: mappings only, without tags that run code, with their ``_BASE_``."""
+"""Untrusted YAML files: mappings without tags that run code, and their ``_BASE_`` files."""
 
 import os
 import reprlib
@@ -10,11 +10,10 @@ from aa_detectron.errors import InputError
 
 
 def read_mapping(path: str | os.PathLike) -> dict:
-    """The content of a YAML file.
+    """Reads a YAML file that holds a mapping.
 
     Raises:
-        InputError: a file that cannot be read, is not YAML, has a tag of Python, or does not hold
-            a mapping.
+        InputError: a file that cannot be read, is not YAML, has a Python tag, or holds no mapping.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -30,19 +29,19 @@ def read_mapping(path: str | os.PathLike) -> dict:
 
 
 def check_with_bases(path: str | os.PathLike, derived: tuple[Path, ...] = ()) -> dict:
-    """Reads a config file, and every file that ``_BASE_`` in it names, as :func:`read_mapping`.
+    """Reads a config file and all of its ``_BASE_`` files with :func:`read_mapping`.
 
-    Detectron2 would run the code of tags while it merges the file.
+    Detectron2 would run the code in tags when it merges the file.
 
     Args:
-        path: the config file.
-        derived: the files from which ``_BASE_`` has led here.
+        path: config file.
+        derived: files whose ``_BASE_`` led to ``path``.
 
     Returns:
-        The content of the file itself.
+        content of the file itself, without its ``_BASE_`` files.
 
     Raises:
-        InputError: also for a ``_BASE_`` that is no file name, or leads back to a file.
+        InputError: also for a ``_BASE_`` that is no file name, or that forms a cycle.
     """
     file = Path(path).expanduser()
     content = read_mapping(file)
