@@ -10,7 +10,7 @@ from aa_detectron.errors import InputError, InvalidOption
 
 
 class _ProposalUnpickler(ArrayUnpickler):
-    """Also accepts :class:`BoxMode`, which Detectron2's files may contain and which runs no code."""
+    """Also accepts :class:`BoxMode`, a class in Detectron2's files that runs no code."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) == ("detectron2.structures.boxes", "BoxMode"):

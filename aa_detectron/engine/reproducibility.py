@@ -21,8 +21,8 @@ class KeyedSteps(HookBase):
 
     The global generators are seeded before every iteration from (seed, iteration, rank). So the
     random numbers of a step (sampled proposals, dropout) do not depend on earlier steps,
-    evaluations or workers. Checkpoints need not contain the states of the generators. Only the main process
-    writes checkpoints, and a training may be resumed on another device.
+    evaluations or workers. Checkpoints need not contain the states of the generators.
+    Only the main process writes checkpoints, and a training may be resumed on another device.
 
     TorchScript, which runs RetinaNet's loss, fuses a function after a few calls in a process. This
     changes the last digits of its results, so fusion is off during the training.
