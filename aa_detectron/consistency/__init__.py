@@ -1,6 +1,6 @@
 """Consistency under shifts: crops, records of pairs, scores.
 
-A library of its own on NumPy, SciPy, pycocotools and Pillow: it imports neither PyTorch nor
+A separate library that needs NumPy, SciPy, pycocotools and Pillow. It imports neither PyTorch nor
 Detectron2.
 """
 

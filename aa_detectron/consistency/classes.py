@@ -24,19 +24,19 @@ def class_pair_record(
 ) -> dict:
     """Compares the logits of the two crops of a pair.
 
-    Of classes with equal logits the one of lowest index is predicted.
+    Among classes with equal logits, the class with the lowest index is predicted.
 
     Args:
-        image_id: number or string.
-        number: pair number within the image.
-        offsets: ((y, x), (y, x)) of the crops.
-        size: (height, width) of both crops.
-        first, second: (classes,) logits; or, where a model gives no logits, {"label": class,
-            "score": its probability or None}.
-        category: right class; None where it is not known.
+        image_id: id of the image, a number or string.
+        number: number of the pair within the image.
+        offsets: offsets ((y, x), (y, x)) of the two crops in the image.
+        size: size (height, width) of both crops in pixels.
+        first, second: logits (classes,) of each crop; for a model without logits, {"label": class,
+            "score": probability of the class or None}.
+        category: right class; None if it is unknown.
 
     Returns:
-        the record with its section.
+        record with the section "classification".
     """
     section = {"first": _predict(first), "second": _predict(second), "category": plain(category)}
     return start_record(image_id, number, offsets, size) | {"classification": section}
@@ -50,17 +50,17 @@ def _predict(logits: np.ndarray | dict) -> dict:
 
 
 def score_class_pairs(records: list[dict]) -> dict[str, float]:
-    """All scores from the records, in percent (NaN where no pair counts).
+    """Computes all scores from the records, in percent (NaN if no pair counts).
 
     * consistency: fraction of pairs whose crops get the same label, with its interval and counts,
       see :func:`~aa_detectron.consistency.intervals.score_fractions`;
-    * correct_consistency: among the pairs in which at least one crop gets the right label, the
-      fraction in which both do, as in the code of Zou et al.; with correct_low, correct_high,
-      correct_pairs;
+    * correct_consistency: fraction of pairs in which both crops get the right label, among the
+      pairs in which at least one crop does, as in the code of Zou et al.; with correct_low,
+      correct_high, correct_pairs;
     * accuracy: fraction of crops that get the right label;
     * names with a hyphen: consistency per distance between the two crops.
 
-    The second and third are left out where no right label is known.
+    correct_consistency and accuracy are left out if no right label is known.
     """
     consistent, correctly_consistent, correct = (
         METRICS[name].fraction for name in ("consistency", "correct consistency", "accuracy")

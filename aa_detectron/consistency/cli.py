@@ -135,7 +135,7 @@ def rules_of(args: argparse.Namespace) -> dict:
 
 
 def options_of(args: argparse.Namespace) -> dict:
-    """Options that pairs and sweeps share."""
+    """Options that pairs and sweeps have in common."""
     source = {"folder": args.folder, "every": args.every, "truth": args.truth}
     return {"batch_size": args.batch_size, "strict": not args.skip, **rules_of(args), **source}
 
@@ -148,10 +148,10 @@ def report(result: ConsistencyResult, path: str | os.PathLike) -> None:
 
 
 def find_function(name: str) -> Predict:
-    """The function of MODULE:FUNCTION, from the current folder or what is installed.
+    """Finds MODULE:FUNCTION in the current folder or in an installed package.
 
     Raises:
-        InputError: there is no such function.
+        InputError: a function that does not exist.
     """
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
@@ -161,7 +161,7 @@ def find_function(name: str) -> Predict:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a module that the user's own module needs
+            raise  # the user's module exists, but a module that it imports does not
         raise InputError(f"--model {name}: there is no module {error.name}") from None
     function: Callable | None = getattr(module, function_name, None)
     if not callable(function):
@@ -170,7 +170,7 @@ def find_function(name: str) -> Predict:
 
 
 def main() -> None:
-    """The command ``aa-consistency``, and ``python -m aa_detectron.consistency``."""
+    """Runs ``aa-consistency``, which is also ``python -m aa_detectron.consistency``."""
     args = build_parser().parse_args()
     with exit_on_bad_input():
         args.run(args)

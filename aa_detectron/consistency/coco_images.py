@@ -21,10 +21,10 @@ AnyPath = str | os.PathLike
 
 
 def read_json(path: str | os.PathLike) -> object:
-    """The content of a JSON file.
+    """Reads a JSON file.
 
     Raises:
-        InputError: a file that is missing or no JSON.
+        InputError: a file that is missing or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -39,16 +39,16 @@ def read_coco(
     truth: bool,
     category_ids: list[int] | None,
 ) -> Iterator[tuple[object, Path, Size, dict | None]]:
-    """(image id, file, (height, width), ground truth) of every image.
+    """Reads (image id, file, (height, width), ground truth) of every image.
 
     Args:
-        path: of the JSON.
-        folder: of the images; None for the folder of the JSON.
-        truth: read the objects; otherwise the ground truth is None.
-        category_ids: category id of each class; None where category ids are the classes.
+        path: path of the JSON.
+        folder: folder of the images; None for the folder of the JSON.
+        truth: whether the objects are read; otherwise the ground truth is None.
+        category_ids: category id of each class; None if category ids are the classes.
 
     Raises:
-        InputError: names the record, what was found and what is legal.
+        InputError: an illegal record; the message names the record, its value and the legal values.
     """
     content = read_json(path)
     images = _records(content, "images", path)
@@ -86,7 +86,7 @@ def _require_keys(record: object, keys: tuple[str, ...], place: str, path: AnyPa
 def _truth(
     annotations: list[dict], size: Size, category_ids: list[int] | None, path: AnyPath
 ) -> dict:
-    """Boxes, classes and, where all objects have them, masks; without crowds."""
+    """Boxes, classes and, if all objects have them, masks; without crowds."""
     boxes, classes, masks = [], [], []
     for annotation in annotations:
         name = f"{path}: annotation {short(annotation.get('id'))}"
@@ -114,15 +114,15 @@ def _class(category: object, category_ids: list[int] | None, name: str) -> int:
 
 
 def to_rle(segmentation: list | dict, size: Size, name: str) -> dict:
-    """A mask as a COCO RLE.
+    """Converts a mask to a COCO RLE.
 
     Args:
-        segmentation: polygons, or RLE with its runs as a list or as COCO's string.
-        size: (height, width) of its image.
-        name: what it belongs to; for the message.
+        segmentation: polygons, or an RLE with runs as a list or as COCO's string.
+        size: size (height, width) of the image in pixels.
+        name: name of the mask's owner, for the message.
 
     Raises:
-        InputError: a mask that pycocotools could not decode.
+        InputError: a mask that pycocotools cannot decode.
     """
     problem = segmentation_problem(segmentation, size)
     if problem:

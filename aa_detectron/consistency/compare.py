@@ -1,4 +1,4 @@
-"""Two plain predictions -> the record of their pair, whatever they hold."""
+"""Comparison of two plain predictions of any kind: the record of their pair."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +12,16 @@ from .label_maps import label_pair_record
 from .shifts import Offset
 
 KINDS = ("boxes", "sem_seg", "logits", "class")
-"""The key of a plain prediction that stands for each kind of output."""
+"""Key of a plain prediction that identifies each kind of output."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How instances are compared.
+    """Rules for the comparison of instances.
 
     Attributes:
-        score_thresh: instances with a lower score do not count.
-        match_class: only instances of the same class can match.
+        score_thresh: minimum score of an instance that counts.
+        match_class: whether only instances of the same class can match.
     """
 
     score_thresh: float = 0.5
@@ -38,19 +38,19 @@ def compare(
     rules: Rules,
     truth: dict | None = None,
 ) -> dict:
-    """The record of a pair, with a section for everything that the predictions hold.
+    """Makes the record of a pair, with a section for each kind of output in the predictions.
 
     Args:
-        image_id: number or string.
-        number: pair number within the image.
-        offsets: ((y, x), (y, x)) of the crops.
-        size: (height, width) of both crops.
-        first, second: see :mod:`~aa_detectron.consistency.predictions`.
-        rules: of instances.
+        image_id: id of the image, a number or string.
+        number: number of the pair within the image.
+        offsets: offsets ((y, x), (y, x)) of the two crops in the image.
+        size: size (height, width) of both crops in pixels.
+        first, second: plain predictions, see :mod:`~aa_detectron.consistency.predictions`.
+        rules: rules for the comparison of instances.
         truth: ground truth of the image, see :class:`~aa_detectron.consistency.images.ImageItem`.
 
     Raises:
-        InputError: the two hold different kinds of output.
+        InputError: the two predictions hold different kinds of output.
     """
     kinds = [[kind for kind in KINDS if kind in p] for p in (first, second)]
     if kinds[0] != kinds[1]:

@@ -1,9 +1,10 @@
-"""Consistent and correct: of the objects that a crop finds, those that both crops find.
+"""Consistent and correct: the fraction of found objects that both crops find.
 
 The field "objects" of a record's sections, see :mod:`~aa_detectron.consistency.records`. An object
-counts if the overlap of the crops holds at least half of its area. A crop finds it if an instance
-of the right class, at or above the score threshold, has IoU of at least 0.5 with that part. In
-order of falling score, each instance finds one object at most, and each object is found once.
+counts if the overlap of the crops holds at least half of the object's area. A crop finds an object
+if an instance of the right class, at or above the score threshold, has an IoU of at least 0.5 with
+the object's part in the overlap. In order of falling score, each instance finds one object at most,
+and each object is found once.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from .shifts import Box, overlap_in_crops
 FOUND_IOU = 0.5
 """Lowest IoU at which an instance finds an object."""
 VISIBLE = 0.5
-"""Fraction of its area that the overlap must hold of an object that counts."""
+"""Minimum fraction of a counting object's area inside the overlap."""
 
 
 def add_objects(
@@ -35,11 +36,11 @@ def add_objects(
     """Adds "objects" to the sections of a record of instances.
 
     Args:
-        record: the record of a pair.
-        predictions: of the two crops.
-        truth: "boxes" (N, 4) x0, y0, x1, y1 and "classes" (N,); perhaps "masks", N COCO RLEs or
-            (N, height, width) bool. In pixels of the image.
-        score_thresh: instances with a lower score do not count.
+        record: record of a pair.
+        predictions: plain predictions for the two crops.
+        truth: ground truth in pixels of the image: "boxes" (N, 4) x0, y0, x1, y1, "classes" (N,),
+            and optional "masks", N COCO RLEs or (N, height, width) bool.
+        score_thresh: minimum score of an instance that counts.
     """
     size, offsets = record["size"], record["offsets"]
     overlaps = overlap_in_crops(offsets[0], offsets[1], size)
@@ -93,7 +94,7 @@ def _objects(categories: np.ndarray, parts: Shapes, sides: Sequence[tuple]) -> l
 def _found(
     categories: np.ndarray, parts: Shapes, classes: np.ndarray, scores: np.ndarray, shapes: Shapes
 ) -> set[int | None]:
-    """Places of the objects that a crop's instances find."""
+    """Indices of the objects that a crop's instances find."""
     if not len(shapes) or not len(parts):
         return set()
     ious = mask_util.iou(shapes, parts, [0] * len(parts))

@@ -1,4 +1,4 @@
-"""The crops of images, their predictions, and the records: one crop in memory at a time."""
+"""Crops of images, their predictions and their records, with one crop in memory at a time."""
 
 import itertools
 import warnings
@@ -16,25 +16,25 @@ from .shifts import Offset, crop_size, draw_offsets
 from .values import describe
 
 Predict = Callable[[list[np.ndarray]], Sequence[Any]]
-"""Takes crops, each (H, W, 3) uint8 RGB, and returns as many predictions."""
+"""Function from crops, each (H, W, 3) uint8 RGB, to as many predictions."""
 
 
 class Group(NamedTuple):
-    """Crops of an image; the first is compared with every other one."""
+    """Crops of an image; the first crop is compared with every other crop."""
 
     item: ImageItem
     image: np.ndarray | None
-    """(H, W, 3) uint8 RGB; None where only the predictions are known."""
+    """Image (H, W, 3) uint8 RGB; None if only the predictions are known."""
     size: tuple[int, int]
-    """(height, width) of all crops."""
+    """Size (height, width) of all crops in pixels."""
     reference: Offset
-    """Of the first crop."""
+    """Offset of the first crop."""
     others: dict[int, Offset]
-    """Of the other crops, by their numbers of pairs."""
+    """Offsets of the other crops by pair number."""
 
 
 class Compared(NamedTuple):
-    """A record, and the plain predictions from which it was made."""
+    """A record and the two plain predictions that it compares."""
 
     record: dict
     first: dict
@@ -46,7 +46,7 @@ MakeGroups = Callable[[ImageItem, np.ndarray], Iterable[Group]]
 
 
 class PairGroups(NamedTuple):
-    """The groups of random pairs, as in :mod:`~aa_detectron.consistency.shifts`."""
+    """Groups of random pairs, see :mod:`~aa_detectron.consistency.shifts`."""
 
     max_shift: int = 32
     pairs_per_image: int = 1
@@ -68,12 +68,12 @@ def make_groups(
     """Reads the images in turn and yields their groups.
 
     Args:
-        items: the images.
-        make: image -> groups; raises ValueError for one that is too small.
-        strict: raise for an image that cannot be used; otherwise leave it out with a warning.
+        items: images.
+        make: function from an image to its groups; raises ValueError if the image is too small.
+        strict: whether an unusable image raises; otherwise it is left out with a warning.
 
     Raises:
-        InputError: names the image; or two images have one id, or there is no image.
+        InputError: an unusable image, two images with the same id, or no image at all.
     """
     seen: set[str] = set()
     for item in items:
@@ -97,7 +97,7 @@ def make_groups(
 
 
 def cut(group: Group, offset: Offset) -> np.ndarray:
-    """The crop of a group at an offset, with memory of its own."""
+    """Copies the crop of a group at an offset."""
     (y, x), (height, width) = offset, group.size
     assert group.image is not None  # predictions from files are not cut again
     return group.image[y : y + height, x : x + width].copy()
@@ -109,13 +109,13 @@ def compare_groups(
     """Predicts every crop once and compares the first of each group with the others.
 
     Args:
-        predict: the model.
-        groups: of the crops.
-        rules: of instances.
-        batch_size: crops in a call of ``predict``.
+        predict: model as a function.
+        groups: groups of crops.
+        rules: rules for the comparison of instances.
+        batch_size: maximum number of crops in a call of ``predict``.
 
     Raises:
-        InputError: a prediction that cannot be used; names the crop.
+        InputError: a prediction that cannot be used; the message names the crop.
     """
     if batch_size < 1:
         raise InvalidOption("batch_size", batch_size, "an integer from 1")

@@ -1,4 +1,4 @@
-"""Consistency by shift length: how it drops as the crops move apart."""
+"""Consistency by shift length: its drop as the crops move apart."""
 
 import math
 
@@ -7,17 +7,18 @@ from .records import MAIN_METRICS, METRICS, Fraction, shift_length
 
 
 def drop_curve(records: list[dict], section: str, width: float = 4) -> list[dict]:
-    """The main metric of a section by shift length.
+    """Computes the main metric of a section by shift length.
 
     Args:
-        records: records of the pairs. Those without the section do not count.
-        section: one of :data:`~aa_detectron.consistency.records.MAIN_METRICS`.
-        width: width of the ranges of shift length, in pixels. The first is above 0 and up to
+        records: records of the pairs. Records without the section do not count.
+        section: key of :data:`~aa_detectron.consistency.records.MAIN_METRICS`.
+        width: width of the ranges of shift length in pixels. The first range is above 0 and up to
             ``width``.
 
     Returns:
-        for each range that has pairs, in order, {"from" (excluded), "to", "length": mean of its
-        pairs, all three in pixels; "consistency": the metric, "low", "high", in percent; "pairs"}.
+        for each range with pairs, in order, {"from" (excluded), "to" and "length", the mean shift
+        length of its pairs, all in pixels; "consistency", the metric, with "low" and "high", all in
+        percent; "pairs", the number of pairs}.
     """
     fraction = METRICS[MAIN_METRICS[section]].fraction
     ranges: dict[int, list[dict]] = {}
@@ -37,6 +38,6 @@ def _point(records: list[dict], fraction: Fraction) -> dict[str, float]:
 
 
 def drop_curves(records: list[dict]) -> dict[str, list[dict]]:
-    """:func:`drop_curve` for every section that the records have, {section: curve}."""
+    """Curves of :func:`drop_curve` for every section of the records, {section: curve}."""
     curves = {section: drop_curve(records, section) for section in MAIN_METRICS}
     return {section: curve for section, curve in curves.items() if curve}

@@ -1,8 +1,8 @@
 """Crops and predictions on disk, for systems in any language.
 
-:func:`write_crops` writes crops as PNG with a manifest. Any system predicts on them, and
-:func:`score_predictions` makes of its files the records that
-:func:`~aa_detectron.consistency.predictors.evaluate_consistency` makes of the same outputs.
+:func:`write_crops` writes crops as PNG with a manifest. Any system can predict on them.
+:func:`score_predictions` makes records from the system's files. They equal the records that
+:func:`~aa_detectron.consistency.predictors.evaluate_consistency` makes from the same outputs.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from .results import ConsistencyResult, SweepResult
 from .sweep import SweepGroups, add_every_shift
 
 FOLDER = "crops"
-"""Where the crops are, beside the manifest."""
+"""Folder of the crops, beside the manifest."""
 
 
 def write_crops(
@@ -42,16 +42,16 @@ def write_crops(
 ) -> Manifest:
     """Writes the crops of images and their manifest.
 
-    The folder appears when everything is written; until then, what there is stands beside it.
+    The folder appears when it is complete. Until then, a temporary folder beside it has the files.
 
     Args:
-        items: the images.
-        output: a folder that does not exist, or is empty.
-        options: which crops.
-        strict: as in :func:`~aa_detectron.consistency.predictors.evaluate_consistency`.
+        items: images.
+        output: folder that does not exist or is empty.
+        options: choice of the crops.
+        strict: see :func:`~aa_detectron.consistency.predictors.evaluate_consistency`.
 
     Raises:
-        InputError: an image that cannot be used, a folder that has files or cannot be written.
+        InputError: an unusable image, or a folder that has files or cannot be written.
     """
     kind = "sweep" if isinstance(options, SweepGroups) else "pairs"
     manifest = Manifest({"kind": kind, **options._asdict()}, {}, [])
@@ -78,14 +78,14 @@ def _write_crop(group: Group, offset: tuple[int, int], folder: Path, manifest: M
 
 @contextlib.contextmanager
 def _new_folder(output: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of ``output`` when the block succeeds."""
+    """Yields a temporary folder that replaces ``output`` if the block succeeds."""
     folder = None
     try:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise InputError(f"{output}: exists, but must be a new or empty folder")
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-        folder.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        folder.chmod(0o755)  # only the owner can read mkdtemp's folders
         yield folder
         folder.replace(output)
     except OSError as error:
@@ -103,18 +103,18 @@ def score_predictions(
     match_class: bool = True,
     truth: Mapping[str, dict | None] | None = None,
 ) -> ConsistencyResult:
-    """Records and scores of predictions that another program has written.
+    """Makes records and scores from predictions that another program has written.
 
     Args:
-        manifest_path: of :func:`write_crops`.
-        predictions: opens a kind of files, see
+        manifest_path: path of the manifest from :func:`write_crops`.
+        predictions: reader of one kind of files, see
             :mod:`~aa_detectron.consistency.prediction_files`.
-        score_thresh, match_class: as in
+        score_thresh, match_class: see
             :func:`~aa_detectron.consistency.predictors.evaluate_consistency`.
-        truth: ground truth of the images, by the ``str`` of their ids.
+        truth: ground truth of the images by the ``str`` of the image id.
 
     Raises:
-        InputError: a manifest or predictions that cannot be used; names the file and the crop.
+        InputError: an unusable manifest or prediction; the message names the file and the crop.
     """
     manifest = read_manifest(manifest_path)
     rules = Rules(score_thresh, match_class)

@@ -1,4 +1,4 @@
-"""Files of records, read back: every value that a score could be computed from is checked."""
+"""Reading of record files, with a check of every value that affects a score."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from aa_detectron.errors import InputError
 
 
 class Value(NamedTuple):
-    """A value of a record that is no container."""
+    """Rule for a value of a record that is not a container."""
 
     legal: str
     holds: Callable[[Any], bool]
@@ -54,8 +54,11 @@ SECTIONS = {
         "category": NATURAL_OR_NULL,
     },
 }
-"""Schema of a record, see :mod:`~aa_detectron.consistency.records`: an object has at least these
-keys, a list any number of one kind, a tuple one of each."""
+"""Schema of a record, see :mod:`~aa_detectron.consistency.records`.
+
+A dict has at least the keys of its schema. A list has any number of members of one kind. A tuple
+has one member of each kind.
+"""
 BOX = {"box": (NUMBER,) * 4}
 OBJECTS = [{"category": NATURAL, "found": (BOOL, BOOL)}]
 OPTIONAL = {
@@ -64,17 +67,17 @@ OPTIONAL = {
     "sem_seg": {"boundary": (NATURAL, NATURAL), "every_shift": [NATURAL]},
     "classification": {"every_shift": [NATURAL]},
 }
-"""Of a section, what it may have; what :data:`SECTIONS` demands is checked before."""
+"""Optional keys of each section; :data:`SECTIONS` has the required keys, checked before."""
 
 
 def read_report(path: str | os.PathLike) -> dict:
-    """A file that an evaluator of consistency has written.
+    """Reads a file that an evaluator of consistency has written.
 
     Returns:
         {"pairs": records, ...}
 
     Raises:
-        InputError: the file cannot be read, or a record has not what its section needs.
+        InputError: the file cannot be read, or a record lacks a value that its section needs.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -91,11 +94,11 @@ def read_report(path: str | os.PathLike) -> dict:
 
 
 def check_record(record: Any, place: str = "record") -> None:
-    """Raises ValueError for a record that is not as its schema says.
+    """Raises ValueError for a record that does not match its schema.
 
     Args:
-        record: a record.
-        place: where it is; for the message.
+        record: record of a pair.
+        place: location of the record, for the message.
     """
     check_value(record, RECORD, place)
     for name, schema in SECTIONS.items():
@@ -109,7 +112,7 @@ def check_record(record: Any, place: str = "record") -> None:
 
 
 def check_value(value: Any, schema: Any, place: str) -> None:
-    """Raises ValueError for a value that is not as a schema of :data:`RECORD`'s kind says."""
+    """Raises ValueError for a value that does not match a schema such as :data:`RECORD`."""
     if isinstance(schema, Value):
         _require(schema.holds(value), value, schema.legal, place)
     elif isinstance(schema, dict):
@@ -126,7 +129,7 @@ def check_value(value: Any, schema: Any, place: str) -> None:
 
 
 def _check_optional(value: Any, schema: Any, place: str) -> None:
-    """Checks those of a schema's keys that are there."""
+    """Checks the keys of a schema that the value has."""
     if isinstance(schema, list) and isinstance(schema[0], dict) and isinstance(value, list):
         for number, item in enumerate(value):
             _check_optional(item, schema[0], f"{place}[{number}]")

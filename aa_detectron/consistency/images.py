@@ -1,4 +1,4 @@
-"""Images from arrays, files, folders, COCO files and videos, read when they are needed."""
+"""Images from arrays, files, folders, COCO files and videos, read on demand."""
 
 import itertools
 import os
@@ -21,16 +21,16 @@ VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".web
 
 
 class ImageItem(NamedTuple):
-    """An image that is read when it is needed."""
+    """An image that is read on demand."""
 
     image_id: Any
-    """Number or string. The offsets of the crops depend on it."""
+    """Image id, a number or string; the offsets of the crops depend on it."""
     read: Callable[[], np.ndarray]
-    """Returns the image, (H, W, 3) uint8 RGB."""
+    """Function that returns the image, (H, W, 3) uint8 RGB."""
     truth: dict | None = None
-    """Ground truth, in pixels of the image: "boxes" (N, 4) x0, y0, x1, y1, "classes" (N,) and
-    perhaps "masks" (N, H, W) bool or N COCO RLEs; "sem_seg" (H, W) integers; "class" integer. None
-    where nothing is known."""
+    """Ground truth in pixels of the image: "boxes" (N, 4) x0, y0, x1, y1, "classes" (N,) and
+    optional "masks" (N, H, W) bool or N COCO RLEs; "sem_seg" (H, W) integers; "class" integer. None
+    if no ground truth is known."""
 
 
 def open_images(
@@ -41,23 +41,23 @@ def open_images(
     category_ids: list[int] | None = None,
     every: int = 1,
 ) -> Iterable[ImageItem]:
-    """Items of anything that holds images.
+    """Opens any source of images.
 
     Args:
-        images: a folder, which is searched with its subfolders; a COCO JSON; a video; or an
-            iterable of arrays (H, W, 3) uint8 RGB, of paths and of :class:`ImageItem`.
-        folder: of the images of a COCO JSON; None for the folder of the JSON.
-        truth: read the objects of a COCO JSON. Crowds are left out.
-        category_ids: category id in a COCO JSON of each of the model's classes; None where the
-            model returns category ids.
-        every: of a video, every n-th frame.
+        images: folder, which is searched with its subfolders; COCO JSON; video; or iterable of
+            arrays (H, W, 3) uint8 RGB, of paths and of :class:`ImageItem`.
+        folder: folder of the images of a COCO JSON; None for the folder of the JSON.
+        truth: whether the objects of a COCO JSON are read. Crowds are left out.
+        category_ids: category id of each class of the model in a COCO JSON; None if the model
+            returns category ids.
+        every: step between the frames that are read from a video.
 
     Returns:
-        items whose ids are: of a folder, the path below it with forward slashes; of a COCO JSON,
-        its image ids; of a video, the numbers of the frames; else the path, or the place from 0.
+        items. Their ids are relative paths with forward slashes for a folder, image ids for a COCO
+        JSON, frame numbers for a video, and paths or positions from 0 for an iterable.
 
     Raises:
-        InputError: nothing that holds images.
+        InputError: a source without images.
     """
     if not isinstance(images, str | os.PathLike):
         items = map(_item, itertools.count(), images)
@@ -79,15 +79,15 @@ def open_images(
 
 
 def read_image(file_name: str | os.PathLike, size: tuple[int, int] | None = None) -> np.ndarray:
-    """An image as (H, W, 3) uint8 RGB, upright as its EXIF tag says, without its alpha channel.
+    """Reads an image as (H, W, 3) uint8 RGB, upright by its EXIF tag, without alpha channel.
 
     Args:
-        file_name: a file that Pillow reads. Of grey images of 16 bits the upper 8 bits are taken.
-        size: (height, width) that it must have; None for any.
+        file_name: file that Pillow can read. 16-bit gray images are reduced to their upper 8 bits.
+        size: required size (height, width) in pixels; None for any size.
 
     Raises:
-        InputError: a file that is missing, truncated or no image, of values that do not fit 8 bits
-            or of another size.
+        InputError: a file that is missing, truncated or not an image, has another size, or has
+            values that do not fit 8 bits.
     """
     name = os.fspath(file_name)
     try:
@@ -111,10 +111,10 @@ def _item(number: int, image: Any) -> ImageItem:
 
 
 def check_image(image: Any, image_id: Any) -> np.ndarray:
-    """The image.
+    """Returns the image unchanged if it is legal.
 
     Raises:
-        InputError: anything but (H, W, 3) uint8.
+        InputError: anything except an array (H, W, 3) uint8.
     """
     is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8
     if not is_array or image.ndim != 3 or image.shape[2] != 3:
@@ -131,7 +131,7 @@ def _folder_items(folder: Path) -> list[ImageItem]:
 
 
 def _video_items(path: Path, every: int) -> Iterator[ImageItem]:
-    """The frames are read in turn, so only the current one is in memory."""
+    """Yields the frames in turn, with only the current frame in memory."""
     if every < 1:
         raise InvalidOption("every", every, "an integer from 1")
     try:

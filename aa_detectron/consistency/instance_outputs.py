@@ -1,4 +1,4 @@
-"""Instances that any library gives as columns or as segments -> a plain prediction."""
+"""Conversion of instances of any library, as columns or segments, to a plain prediction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,20 +24,20 @@ def make_instances(
     score_thresh: float,
     index: Any = None,
 ) -> Prediction:
-    """Checks the columns of instances, and keeps those whose score reaches the threshold.
+    """Checks the columns of instances, and keeps the instances that reach the threshold.
 
     Args:
-        boxes: (N, 4) x0, y0, x1, y1 in pixels of the crop.
-        scores: (N,).
-        classes: (N,) whole numbers from 0, of any type.
-        masks: (N, height, width) or (N, 1, height, width), bool, integers or probabilities; N COCO
-            RLEs; or None.
-        size: (height, width) of the crop.
-        score_thresh: lowest score.
-        index: (N,) places in the model's output; None for 0 to N - 1.
+        boxes: boxes (N, 4) x0, y0, x1, y1 in pixels of the crop.
+        scores: scores (N,).
+        classes: classes (N,), whole numbers from 0 of any type.
+        masks: masks (N, height, width) or (N, 1, height, width), bool, integers or probabilities;
+            N COCO RLEs; or None.
+        size: size (height, width) of the crop in pixels.
+        score_thresh: minimum score of an instance.
+        index: positions (N,) in the model's output; None for 0 to N - 1.
 
     Raises:
-        InputError: names the column, what was found and what is legal.
+        InputError: an illegal column; the message names the column, its value and the legal values.
     """
     scores = _column(scores, "scores")
     number = len(scores)
@@ -97,7 +97,7 @@ def _masks(
         raise InputError(f"masks are {len(masks)}, but must be {number}, as many as scores")
     if isinstance(masks, Sequence) and all(isinstance(mask, Mapping) for mask in masks):
         return _rles(masks, size, kept)
-    # Those that do not count stay on the device.
+    # Masks of instances below the threshold are not copied from the device.
     is_array, is_all = hasattr(masks, "shape"), len(kept) == number
     chosen = to_array(masks[kept.tolist()] if is_array and not is_all else masks, "masks")
     chosen = chosen if is_array or is_all else chosen[kept]
@@ -129,14 +129,15 @@ def make_segments(
     size: tuple[int, int],
     score_thresh: float,
 ) -> Prediction:
-    """Instances from a map of segments, with boxes around their pixels.
+    """Makes instances from a map of segments, with boxes around the pixels of each segment.
 
     Args:
-        segmentation: (height, width) ids; or (N, height, width) masks, as ``segments``.
-        segments: of each segment "id", "score" and its class.
-        class_key: where a segment has its class.
-        size: (height, width) of the crop.
-        score_thresh: lowest score.
+        segmentation: segment ids (height, width), or masks (N, height, width) in the order of
+            ``segments``.
+        segments: dict of each segment with "id", "score" and the class.
+        class_key: key of the class in a segment's dict.
+        size: size (height, width) of the crop in pixels.
+        score_thresh: minimum score of a segment.
 
     Raises:
         InputError: a segment without a key, or a map of another size.
@@ -159,7 +160,7 @@ def make_segments(
 
 
 def _boxes_around(masks: np.ndarray) -> np.ndarray:
-    """(N, 4) x0, y0, x1, y1, ends excluded; zeros for a mask without pixels."""
+    """Boxes (N, 4) x0, y0, x1, y1, ends excluded; zeros for a mask without pixels."""
     boxes = np.zeros((len(masks), 4))
     for box, mask in zip(boxes, masks, strict=True):
         rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))

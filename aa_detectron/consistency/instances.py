@@ -20,7 +20,7 @@ from .records import METRICS, THRESHOLDS, Fraction, consistent_fraction, start_r
 from .shifts import Box, Offset, overlap_in_crops
 
 SIZES = {"s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, math.inf)}
-"""COCO's: small below 32^2 pixels, large from 96^2 on."""
+"""COCO's area ranges: small is below 32^2 pixels, large is from 96^2 pixels on."""
 
 Shapes = list[dict] | np.ndarray
 """COCO RLEs, or (N, 4) boxes (x, y, width, height)."""
@@ -51,19 +51,19 @@ def pair_record(
     """Compares the instances of the two crops of a pair inside their overlap.
 
     Args:
-        image_id: number or string.
-        number: pair number within the image.
-        offsets: ((y, x), (y, x)) of the crops.
-        size: (height, width) of both crops.
-        first, second: what a model returned for each crop.
-        score_thresh: instances with a lower score do not count.
-        match_class: only instances of the same class can match.
+        image_id: id of the image, a number or string.
+        number: number of the pair within the image.
+        offsets: offsets ((y, x), (y, x)) of the two crops in the image.
+        size: size (height, width) of both crops in pixels.
+        first, second: predictions for each crop.
+        score_thresh: minimum score of an instance that counts.
+        match_class: whether only instances of the same class can match.
 
     Returns:
-        the record with its sections.
+        record with the sections "bbox" and, for a model with masks, "segm".
 
     Raises:
-        InvalidOption: a prediction whose fields are not equally many, or masks of another size.
+        InvalidOption: a prediction with fields of unequal lengths, or with masks of another size.
     """
     predictions, overlaps = (first, second), overlap_in_crops(*offsets, size)
     for prediction in predictions:
@@ -86,17 +86,17 @@ def pair_record(
 
 
 def counting(scores: Sequence[float] | np.ndarray, score_thresh: float) -> np.ndarray:
-    """(N,) bool, whether a score reaches the threshold.
+    """Which scores reach the threshold, (N,) bool.
 
-    Compared in float32, as models compute: a score of float32 that went through a file, and was
-    read back in float64, counts as before.
+    The comparison is in float32, as in models. So a float32 score that is read from a file as
+    float64 gives the same result.
     """
     return np.asarray(scores, np.float32) >= np.float32(score_thresh)
 
 
 def _check(prediction: Prediction, keys: list[str], size: tuple[int, int]) -> None:
     number = len(prediction["scores"])
-    if not number:  # then some models leave the masks out
+    if not number:  # some models leave out the masks if there are no instances
         return
     for key in keys:
         found = len(prediction.get(key, ()))
@@ -110,24 +110,24 @@ def _check(prediction: Prediction, keys: list[str], size: tuple[int, int]) -> No
 
 
 def _columns(prediction: Prediction, kept: np.ndarray) -> list[list]:
-    """Index in the model's output, category and score of those that count, as lists."""
+    """Index in the model's output, category and score of the instances that count, as lists."""
     index = np.asarray(prediction.get("index", np.arange(len(prediction["scores"]))))
     columns = index, np.asarray(prediction["classes"]), np.asarray(prediction["scores"])
     return [column[kept].tolist() for column in columns]
 
 
 def cut_masks(masks: np.ndarray | Sequence[dict], index: np.ndarray, box: Box) -> list[dict]:
-    """Masks of a crop inside a box, as COCO RLEs.
+    """Cuts masks of a crop to a box; returns COCO RLEs.
 
     Args:
-        masks: (N, height, width) or N COCO RLEs.
-        index: (M,) places of the masks to cut, in order.
+        masks: masks (N, height, width) or N COCO RLEs.
+        index: indices (M,) of the masks to cut, in order.
         box: region of the crop.
     """
     if not len(index):
         return []
     if isinstance(masks, np.ndarray):
-        is_all = len(index) == len(masks)  # then nothing is copied
+        is_all = len(index) == len(masks)  # all masks are used, so none is copied
         pixels = masks[(slice(None) if is_all else index, *box.slices)]
     else:
         pixels = np.stack([mask_util.decode(masks[i])[box.slices] for i in index])
@@ -136,7 +136,7 @@ def cut_masks(masks: np.ndarray | Sequence[dict], index: np.ndarray, box: Box) -
 
 
 def _transpose(masks: np.ndarray) -> np.ndarray:
-    """(N, width, height) of (N, height, width) bool: column by column, as pycocotools wants it.
+    """Transposes masks (N, height, width) bool to (N, width, height), which pycocotools needs.
 
     Copying across rows is slow, so only the rectangle around the pixels of each mask is copied.
     """
@@ -151,19 +151,19 @@ def _transpose(masks: np.ndarray) -> np.ndarray:
 
 
 def _span(inside: np.ndarray) -> slice:
-    """From the first to the last that is True."""
+    """Slice from the first to the last True value."""
     return slice(int(inside.argmax()), len(inside) - int(inside[::-1].argmax()))
 
 
 def clip_boxes(boxes: np.ndarray, box: Box) -> np.ndarray:
-    """Boxes inside a box.
+    """Clips boxes to a box.
 
     Args:
-        boxes: (N, 4) x0, y0, x1, y1.
-        box: region.
+        boxes: boxes (N, 4) x0, y0, x1, y1.
+        box: region of the crop.
 
     Returns:
-        (N, 4) float64, x, y, width, height, from the corner of ``box``.
+        boxes (N, 4) float64 x, y, width, height, relative to the top left corner of ``box``.
     """
     corners = boxes.astype(np.float64) - [box.x0, box.y0, box.x0, box.y0]
     corners = np.clip(corners, 0, [box.x1 - box.x0, box.y1 - box.y0] * 2)
@@ -171,12 +171,12 @@ def clip_boxes(boxes: np.ndarray, box: Box) -> np.ndarray:
 
 
 def mask_areas(masks: list[dict]) -> np.ndarray:
-    """(N,) float64 pixels of COCO RLEs."""
+    """Areas (N,) float64 of COCO RLEs in pixels."""
     return np.array([mask_util.area(mask) for mask in masks], np.float64)
 
 
 def box_areas(boxes: np.ndarray) -> np.ndarray:
-    """(N,) square pixels of boxes (x, y, width, height)."""
+    """Areas (N,) of boxes (x, y, width, height) in square pixels."""
     return boxes[:, 2] * boxes[:, 3]
 
 
@@ -186,13 +186,13 @@ def compare_instances(
     areas: Callable[[Any], np.ndarray],
     match_class: bool,
 ) -> dict:
-    """Drops empty shapes and matches the rest: the "segm" or "bbox" of a record.
+    """Makes the section "segm" or "bbox" of a record: drops empty shapes and matches the others.
 
     Args:
-        crops: for each crop, the columns index, category and score of its instances.
-        shapes: for each crop, the shapes of its instances inside the overlap.
-        areas: of shapes.
-        match_class: only instances of the same class can match.
+        crops: columns index, category and score of the instances, for each crop.
+        shapes: shapes of the instances inside the overlap, for each crop.
+        areas: function that returns the areas of shapes.
+        match_class: whether only instances of the same class can match.
     """
     (first, first_shapes), (second, second_shapes) = (
         _non_empty(crop, shape, areas(shape)) for crop, shape in zip(crops, shapes, strict=True)
@@ -223,17 +223,17 @@ def _non_empty(columns: list[list], shapes: Shapes, areas: np.ndarray) -> tuple[
 
 
 def match_instances(scores: np.ndarray, ious: np.ndarray) -> list[int | None]:
-    """In order of falling score each instance takes the still free one of highest IoU.
+    """Matches each instance, in order of falling score, with the free instance of highest IoU.
 
-    The IoU that counts as consistent plays no part in it: one matching serves every threshold.
-    What does not overlap at all is not matched. Among equals the first comes first.
+    The matching does not depend on the IoU threshold of the metric, so one matching serves every
+    threshold. Instances with an IoU of 0 are not matched. Ties go to the lower index.
 
     Args:
-        scores: (N,) of the first crop's instances.
-        ious: (N, M), 0 where a match is not allowed.
+        scores: scores (N,) of the first crop's instances.
+        ious: IoUs (N, M) of the two crops' instances, 0 if a match is not allowed.
 
     Returns:
-        for each of the N its match's index, or None.
+        index of the match for each of the N instances, or None.
     """
     free = np.ones(ious.shape[1], bool)
     matches: list[int | None] = [None] * len(scores)
@@ -248,21 +248,24 @@ def match_instances(scores: np.ndarray, ious: np.ndarray) -> list[int | None]:
 def score_pairs(
     records: list[dict], task: str, class_names: Sequence[str] | None = None
 ) -> dict[str, float]:
-    """All scores of a task from its records, in percent (NaN where no pair counts).
+    """Computes all scores of a task from the records, in percent (NaN if no pair counts).
 
-    mAISC is the mean over the pairs in which M(b) is not empty, at IoU > 0.9, with the 95 %
-    bootstrap interval over images; mAISC50 and mAISC75 at 0.5 and 0.75; mAISCs, m, l count only
-    instances of COCO's small, medium and large areas; "symmetric" is the mean of
-    :func:`~aa_detectron.consistency.records.symmetric_fraction` over the pairs in which either is
-    not empty; "pairs" and "empty" count the pairs in the mean and those left out. Names with a
-    hyphen are per class and per distance between the two crops. Jitter and flicker are those of
-    :func:`~aa_detectron.consistency.jitter.score_jitter`. "consistent_and_correct", with _low and
-    _high, is there where the records have "objects", see :mod:`.correct`.
+    * mAISC: mean of AISC at IoU > 0.9 over the pairs in which M(b) is not empty, with the 95 %
+      bootstrap interval over images;
+    * mAISC50, mAISC75: the same mean at IoU > 0.5 and 0.75;
+    * mAISCs, mAISCm, mAISCl: the same mean over instances of COCO's small, medium and large areas;
+    * symmetric: mean of :func:`~aa_detectron.consistency.records.symmetric_fraction` over the pairs
+      in which M(b) or M(c) is not empty;
+    * pairs, empty: number of pairs in the mean, and number of pairs left out;
+    * names with a hyphen: mAISC per class and per distance between the two crops;
+    * jitter and flicker: see :func:`~aa_detectron.consistency.jitter.score_jitter`;
+    * consistent_and_correct, with _low and _high: see :mod:`.correct`; only if the records have
+      "objects".
 
     Args:
-        records: see :mod:`~aa_detectron.consistency.records`.
+        records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
         task: "segm" or "bbox".
-        class_names: names of the categories; None leaves out the scores per class.
+        class_names: names of the categories; None for no scores per class.
     """
     shape = {"segm": "mask", "bbox": "box"}[task]
     fractions = {name: METRICS[f"{shape} {name}"].fraction for name in THRESHOLDS}

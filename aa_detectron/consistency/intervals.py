@@ -9,26 +9,26 @@ from scipy.stats import bootstrap
 from .records import Fraction, shift_length
 
 SHIFT_LENGTHS = (4, 8, 16, 32, math.inf)
-"""Upper ends, in pixels, of the ranges of the distance between the two offsets."""
+"""Upper ends of the ranges of the distance between the two offsets, in pixels."""
 
 
 def percent(fractions: Iterable[float | None]) -> float:
-    """Mean of fractions, 0 to 1, in percent, None left out; NaN without any."""
+    """Mean of fractions, 0 to 1, in percent, without None; NaN if there are none."""
     counted = [fraction for fraction in fractions if fraction is not None]
     return 100 * math.fsum(counted) / len(counted) if counted else math.nan
 
 
 def score_fractions(name: str, records: list[dict], fraction: Fraction) -> dict[str, float]:
-    """Mean of a fraction over pairs, its interval, and the counts of pairs.
+    """Computes the mean of a fraction over pairs, its interval, and the counts of pairs.
 
     Args:
-        name: metric name.
+        name: name of the metric.
         records: records of the pairs.
-        fraction: see :data:`~aa_detectron.consistency.records.METRICS`.
+        fraction: function of a record, see :data:`~aa_detectron.consistency.records.METRICS`.
 
     Returns:
-        {name, "low" and "high": the 95 % bootstrap interval over images, in percent;
-        "pairs" in the mean, "empty" that do not count}.
+        {name: mean, "low" and "high": 95 % bootstrap interval over images, all in percent;
+        "pairs": number of pairs in the mean, "empty": number of pairs that do not count}.
     """
     fractions = [fraction(record) for record in records]
     image_ids = [r["image_id"] for r, f in zip(records, fractions, strict=True) if f is not None]
@@ -43,7 +43,7 @@ def score_fractions(name: str, records: list[dict], fraction: Fraction) -> dict[
 
 
 def score_by_shift(name: str, records: list[dict], fraction: Fraction) -> dict[str, float]:
-    """The same mean for every range of :data:`SHIFT_LENGTHS`: {"<name>-shift-<end>": percent}."""
+    """Mean of a fraction per range of :data:`SHIFT_LENGTHS`: {"<name>-shift-<end>": percent}."""
     scores = {}
     shortest = 0.0
     for longest in SHIFT_LENGTHS:
@@ -56,13 +56,13 @@ def score_by_shift(name: str, records: list[dict], fraction: Fraction) -> dict[s
 def bootstrap_interval(
     values: Sequence[float], image_ids: Sequence, *, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile interval of the mean over pairs, by resampling images.
+    """Computes the 95 % percentile interval of the mean over pairs, by resampling images.
 
     The pairs of an image are not independent, so whole images are drawn.
 
     Args:
-        values: one number per pair.
-        image_ids: image of each pair; its ``str`` counts.
+        values: value of each pair.
+        image_ids: image id of each pair; its ``str`` counts.
         resamples: number of resamples.
         seed: seed of the resampling.
 

@@ -1,7 +1,7 @@
-"""Jitter: how much instances change that both crops of a pair show.
+"""Jitter: change of the instances that both crops of a pair show.
 
 Partners are matched instances with IoU > 0.5, see
-:func:`~aa_detectron.consistency.records.partners`. All numbers come from records.
+:func:`~aa_detectron.consistency.records.partners`. All scores are computed from records.
 """
 
 import math
@@ -30,23 +30,23 @@ MEASURES: dict[str, Callable[[dict, dict], float]] = {
     "width_ratio": lambda first, second: _log_ratio(first, second, 2),
     "height_ratio": lambda first, second: _log_ratio(first, second, 3),
 }
-"""Of two partners with boxes: distance of the centers in pixels, and log ratios of both sides."""
+"""Changes between the boxes of partners: center distance in pixels, log ratios of both sides."""
 
 
 def score_jitter(records: list[dict], task: str) -> dict[str, float]:
-    """Jitter and flicker of a task, NaN where nothing counts.
+    """Computes jitter and flicker of a task, NaN if nothing counts.
 
     Args:
-        records: see :mod:`~aa_detectron.consistency.records`.
+        records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
         task: "segm" or "bbox".
 
     Returns:
-        "flicker": percent of the instances of either crop without a partner, and "score_change":
-        absolute score change of partners in points, both as means over pairs with their intervals
-        ("flicker_low", ...). For boxes, over all partners: "drift" of the centers in pixels, with
-        its interval and its 95th percentile "drift95"; "width_ratio" and "height_ratio", the means
-        of the absolute log ratio; "partners", their number. Records without the field "box" have
-        none of these.
+        "flicker", the percentage of both crops' instances without a partner, and "score_change",
+        the absolute score change of partners in points. Both are means over pairs, with intervals
+        ("flicker_low", ...). For boxes, also the means over all partners: "drift" of the centers in
+        pixels, with its interval and its 95th percentile "drift95"; "width_ratio" and
+        "height_ratio", the absolute log ratios; and "partners", the number of partners. Records
+        without the field "box" have no scores of boxes.
     """
     shape = {"segm": "mask", "bbox": "box"}[task]
     scores: dict[str, float] = {}

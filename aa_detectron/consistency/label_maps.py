@@ -15,7 +15,7 @@ from .records import METRICS, start_record
 from .shifts import Offset, overlap_in_crops
 
 BOUNDARY = 3
-"""Pixels to a change of label within which a pixel counts as near a boundary."""
+"""Maximum distance in pixels between a change of label and a pixel near a boundary."""
 
 
 def label_pair_record(
@@ -29,14 +29,14 @@ def label_pair_record(
     """Compares the label maps of the two crops of a pair inside their overlap.
 
     Args:
-        image_id: number or string.
-        number: pair number within the image.
-        offsets: ((y, x), (y, x)) of the crops.
-        first, second: (height, width) integers from 0, the labels that a model gives to each crop.
-        counted: bool, of the size of the image: the pixels that count; None for all.
+        image_id: id of the image, a number or string.
+        number: number of the pair within the image.
+        offsets: offsets ((y, x), (y, x)) of the two crops in the image.
+        first, second: predicted labels (height, width) of each crop, integers from 0.
+        counted: mask of the pixels that count, bool, in the image's size; None for all pixels.
 
     Returns:
-        the record with its section.
+        record with the section "sem_seg".
     """
     size = tuple(first.shape)
     boxes = overlap_in_crops(*offsets, size)
@@ -56,14 +56,14 @@ def label_pair_record(
 
 
 def near_boundary(labels: np.ndarray, distance: int = BOUNDARY) -> np.ndarray:
-    """Which pixels are within some pixels of a change of label.
+    """Finds the pixels near a change of label.
 
     Args:
-        labels: (height, width) integers.
-        distance: the greatest Euclidean distance, in pixels, from a pixel to one of another label.
+        labels: labels (height, width), integers.
+        distance: maximum Euclidean distance in pixels to a pixel with another label.
 
     Returns:
-        (height, width) bool.
+        mask (height, width) bool.
     """
     near = np.zeros(labels.shape, bool)
     for y, x in _half_disk(distance):
@@ -76,13 +76,13 @@ def near_boundary(labels: np.ndarray, distance: int = BOUNDARY) -> np.ndarray:
 
 
 def _half_disk(radius: int) -> list[tuple[int, int]]:
-    """Steps (y, x) of at most ``radius`` pixels, one of every two opposite ones."""
+    """Steps (y, x) of at most ``radius`` pixels, one of each pair of opposite steps."""
     steps = itertools.product(range(radius + 1), range(-radius, radius + 1))
     return [(y, x) for y, x in steps if 0 < y * y + x * x <= radius * radius and (y or x > 0)]
 
 
 def compare_labels(first: np.ndarray, second: np.ndarray) -> dict:
-    """The "sem_seg" of a record, from the labels of the pixels that count, of any one shape."""
+    """Section "sem_seg" of a record, from the labels of the pixels that count, in any shape."""
     equal = first == second
     labels = np.bincount(first.ravel())
     kept = np.bincount(first[equal].ravel(), minlength=len(labels))
@@ -96,18 +96,18 @@ def compare_labels(first: np.ndarray, second: np.ndarray) -> dict:
 def score_label_pairs(
     records: list[dict], class_names: Sequence[str] | None = None
 ) -> dict[str, float]:
-    """All scores from the records, in percent (NaN where no pair counts).
+    """Computes all scores from the records, in percent (NaN if no pair counts).
 
-    mASSC is the mean over pairs of the fraction of pixels to which both crops give the same label,
-    with its interval and counts, see :func:`~aa_detectron.consistency.intervals.score_fractions`.
-    Names with a hyphen are per distance between the two crops and per class: among the pixels to
-    which the first crop gives the class, the fraction with the same label in both, mean over the
-    pairs that have any. "boundary", with boundary_low and boundary_high, counts only the pixels
-    near a boundary of either map; it is left out where the records do not have it.
+    * mASSC: fraction of pixels with the same label in both crops, mean over pairs, with its
+      interval and counts, see :func:`~aa_detectron.consistency.intervals.score_fractions`;
+    * names with a hyphen: mASSC per distance between the two crops, and per class. The pixels of a
+      class are the pixels that have it in the first crop; pairs without such pixels do not count;
+    * boundary, with boundary_low and boundary_high: mASSC over the pixels near a boundary of either
+      label map; only if the records have it.
 
     Args:
-        records: see :mod:`~aa_detectron.consistency.records`.
-        class_names: names of the labels; None leaves out the scores per class.
+        records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
+        class_names: names of the labels; None for no scores per class.
     """
     fraction = METRICS["mASSC"].fraction
     scores = score_fractions("mASSC", records, fraction)

@@ -1,7 +1,7 @@
-"""The manifest of a folder of crops: which crop is which, and which are compared.
+"""The manifest of a folder of crops: the crops and the pairs that are compared.
 
-``manifest.json`` is a COCO JSON of the crops, so that any tool that predicts on COCO images runs on
-it, with two more entries:
+``manifest.json`` is a COCO JSON of the crops with three more entries. Any tool that predicts on
+COCO images can use it::
 
     {"version": 1,
      "settings": {"kind": "pairs" or "sweep", ...},
@@ -9,7 +9,7 @@ it, with two more entries:
      "annotations": [], "categories": [],
      "pairs": [{"first": id of a crop, "second": id, "pair": number}, ...]}
 
-"id" is of the crop and counts from 1; "image_id" is of the image from which it was cut.
+"id" is the id of the crop and counts from 1. "image_id" is the id of the crop's image.
 """
 
 import os
@@ -46,22 +46,22 @@ class Crop(NamedTuple):
     """A crop on disk."""
 
     file_name: str
-    """Relative to the folder of the manifest."""
+    """Path relative to the folder of the manifest."""
     image_id: object
     offset: Offset
     size: tuple[int, int]
-    """(height, width)."""
+    """Size (height, width) in pixels."""
 
 
 class Manifest(NamedTuple):
-    """The crops by their ids, and the pairs: (first id, second id, number)."""
+    """Crops by their ids, and pairs (first id, second id, number)."""
 
     settings: dict
     crops: dict[int, Crop]
     pairs: list[tuple[int, int, int]]
 
     def to_dict(self) -> dict:
-        """The content of the file."""
+        """Content of the file."""
         return {
             "version": VERSION,
             "settings": self.settings,
@@ -83,10 +83,10 @@ class Manifest(NamedTuple):
 
 
 def read_manifest(path: str | os.PathLike) -> Manifest:
-    """The manifest that ``aa-consistency crops`` has written.
+    """Reads a manifest that ``aa-consistency crops`` has written.
 
     Raises:
-        InputError: no such file, or not as its schema says.
+        InputError: a file that does not exist or does not match its schema.
     """
     content: Any = read_json(path)
     try:

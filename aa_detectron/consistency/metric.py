@@ -1,4 +1,4 @@
-"""A metric in the manner of torchmetrics: pairs in, one after the other, scores out."""
+"""A metric with the interface of torchmetrics, which is updated pair by pair."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from .shifts import Offset
 
 
 class ConsistencyMetric:
-    """Gathers the records of pairs that another loop predicts.
+    """Collects the records of pairs that another loop predicts.
 
     Args:
-        score_thresh: instances with a lower score do not count.
-        match_class: only instances of the same class can match.
+        score_thresh: minimum score of an instance that counts.
+        match_class: whether only instances of the same class can match.
         class_names: names of the classes, for scores per class.
     """
 
@@ -47,24 +47,25 @@ class ConsistencyMetric:
         pair: int = 0,
         truth: dict | None = None,
     ) -> dict:
-        """Takes the outputs for the two crops of a pair.
+        """Adds the outputs for the two crops of a pair.
 
         Args:
-            first, second: see :mod:`~aa_detectron.consistency.predictions`.
-            offsets: ((y, x), (y, x)) of the crops in their image.
-            size: (height, width) of both crops. Masks and label maps tell it; boxes and classes
-                do not.
-            image_id: of the image; None for the number of updates so far, which is for one process
-                and one pair an image.
+            first, second: outputs of each crop, see :mod:`~aa_detectron.consistency.predictions`.
+            offsets: offsets ((y, x), (y, x)) of the two crops in the image.
+            size: size (height, width) of both crops in pixels. It is required for boxes and
+                classes, and known from masks and label maps.
+            image_id: id of the image; None for the number of updates so far, which requires a
+                single process and one pair per image.
             pair: number of the pair within the image.
-            truth: see :class:`~aa_detectron.consistency.images.ImageItem`.
+            truth: ground truth of the image, see
+                :class:`~aa_detectron.consistency.images.ImageItem`.
 
         Returns:
-            the record.
+            record of the pair.
 
         Raises:
-            InputError: an output that cannot be used; or the pair is there already.
-            InvalidOption: the size is needed.
+            InputError: an output that cannot be used, or a pair that was added before.
+            InvalidOption: the size is required but missing.
         """
         image_id = len(self._records) if image_id is None else image_id
         size = size or _size(first) or _size(second)
@@ -77,10 +78,10 @@ class ConsistencyMetric:
         return record
 
     def compute(self) -> ConsistencyResult:
-        """Records and scores of all pairs so far.
+        """Computes the scores of all pairs so far.
 
         Raises:
-            InputError: there are none.
+            InputError: no pair was added.
         """
         if not self._records:
             raise InputError("the metric has no pairs: call update first")
@@ -89,12 +90,12 @@ class ConsistencyMetric:
         return ConsistencyResult(records, settings, self.class_names)
 
     def merge(self, other: "ConsistencyMetric") -> None:
-        """Adds the pairs of another metric, as of another process.
+        """Adds the pairs of another metric, for example from another process.
 
-        The same pair with the same record counts once: samplers repeat some to fill a batch.
+        A pair with the same record counts once, since samplers repeat pairs to fill a batch.
 
         Raises:
-            InputError: the other metric has other rules, or another record of a pair.
+            InputError: the other metric has other rules, or a different record of the same pair.
         """
         if other.rules != self.rules:
             raise InputError(f"metrics of {other.rules} and {self.rules} cannot be merged")
@@ -109,7 +110,7 @@ class ConsistencyMetric:
 
 
 def _size(output: Any) -> tuple[int, int] | None:
-    """(height, width) of an output's masks or label map, if it has any."""
+    """Size (height, width) of an output's masks or label map, None without them."""
     if hasattr(output, "shape"):
         return tuple(output.shape[-2:]) if len(output.shape) >= 2 else None
     try:

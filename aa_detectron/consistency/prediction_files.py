@@ -1,7 +1,7 @@
 """Files of predictions for the crops of a manifest: COCO results, label maps, a CSV of classes.
 
-Each function here takes a path, checks the files against a manifest as a whole, and then reads the
-prediction of one crop at a time.
+Each public function takes a path and returns a function of the manifest. That function checks all
+files against the manifest, and returns a function that reads the prediction of a single crop.
 """
 
 import csv
@@ -23,18 +23,18 @@ from .coco_images import read_json, to_rle
 from .manifest import Crop, Manifest
 
 Read = Callable[[int], tuple[Any, str]]
-"""Id of a crop -> its prediction, and the file's name for messages."""
+"""Function from the id of a crop to its prediction and the file's name for messages."""
 Predictions = Callable[[Manifest], Read]
 
 NAMED = 5
-"""Crops that a message names."""
+"""Maximum number of crops that a message names."""
 
 
 def instances_file(path: str | os.PathLike) -> Predictions:
-    """COCO results: a list of {"image_id": id of a crop, "category_id", "score", "bbox": [x, y,
-    width, height] or "segmentation": RLE, or both}.
+    """Opens COCO results, a list with a dict for each instance.
 
-    A crop without any result has no instances.
+    A dict is {"image_id": id of a crop, "category_id", "score", "bbox": [x, y, width, height] or
+    "segmentation": RLE, or both}. A crop without a result has no instances.
     """
 
     def check(manifest: Manifest) -> Read:
@@ -110,7 +110,7 @@ def _around(mask: dict) -> list[float]:
 
 
 def label_folder(path: str | os.PathLike) -> Predictions:
-    """A folder with a label map for each crop: PNG of one channel, named as the crop."""
+    """Opens a folder with a label map for each crop, a PNG of one channel named as the crop."""
 
     def check(manifest: Manifest) -> Read:
         folder = Path(path)
@@ -137,7 +137,7 @@ def _read_labels(path: Path) -> np.ndarray:
 
 
 def class_file(path: str | os.PathLike) -> Predictions:
-    """A CSV with a line for each crop, and the columns file_name, class and perhaps score."""
+    """Opens a CSV with a line per crop: columns file_name, class and, optionally, score."""
 
     def check(manifest: Manifest) -> Read:
         rows = _read_rows(path)
@@ -151,7 +151,7 @@ def class_file(path: str | os.PathLike) -> Predictions:
 
 
 def _read_rows(path: str | os.PathLike) -> dict[str, dict]:
-    """{name of a crop: prediction}."""
+    """Reads {name of a crop: prediction}."""
     rows: dict[str, dict] = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:

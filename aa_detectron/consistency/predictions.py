@@ -1,17 +1,17 @@
-"""Outputs of any library -> plain predictions.
+"""Conversion of the outputs of any library to plain predictions.
 
-Outputs are recognized by their keys and attributes; no library is imported. Known are plain dicts,
-torchvision, Detectron2, the post-processed outputs of transformers, ultralytics, supervision, raw
-arrays, and lists as ONNX models return them.
+Outputs are recognized by their keys and attributes; no library is imported. Supported are plain
+dicts, torchvision, Detectron2, the post-processed outputs of transformers, ultralytics,
+supervision, raw arrays, and the lists of ONNX models.
 
-A plain prediction holds arrays of NumPy, in pixels of the crop::
+A plain prediction holds NumPy arrays, in pixels of the crop::
 
     {"boxes": (N, 4) x0 y0 x1 y1, "scores": (N,), "classes": (N,), "index": (N,),
      "masks": (N, height, width) bool or N COCO RLEs},
     {"sem_seg": (height, width) integers}, {"logits": (classes,)},
     {"class": {"label": int, "score": float or None}},
 
-or several of them in one dict. "masks" is missing for a model without masks.
+One dict may hold several of these outputs. "masks" is missing for a model without masks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,16 +35,17 @@ Size = tuple[int, int]
 
 
 def read_prediction(output: Any, size: Size, score_thresh: float = 0.0) -> dict:
-    """A model's output for one crop as a plain prediction.
+    """Converts a model's output for one crop to a plain prediction.
 
     Args:
-        output: what a predictor returned.
-        size: (height, width) of the crop in pixels.
-        score_thresh: instances with a lower score are dropped; "index" keeps their places.
+        output: output of a predictor for the crop.
+        size: size (height, width) of the crop in pixels.
+        score_thresh: minimum score of an instance that is kept; "index" has the positions of the
+            kept instances in the output.
 
     Raises:
-        InputError: an output that is not recognized, with values that are NaN or infinite, of
-            unequal lengths, or with masks or label maps of another size than the crop.
+        InputError: an output that is not recognized, has NaN or infinite values, has fields of
+            unequal lengths, or has masks or label maps that differ in size from the crop.
     """
     for recognizes, read in READERS:
         if recognizes(output):
@@ -58,7 +59,7 @@ def read_prediction(output: Any, size: Size, score_thresh: float = 0.0) -> dict:
 
 
 def _read_mapping(output: Mapping, size: Size, score_thresh: float) -> dict:
-    """Everything that is known of a dict; empty where nothing is."""
+    """Reads all known outputs in a dict; empty if there are none."""
     prediction: dict = {}
     if "instances" in output:
         prediction |= _read_fields(output["instances"], size, score_thresh)
@@ -86,7 +87,7 @@ def _has(output: Mapping, *keys: str) -> bool:
 
 
 def _read_panoptic(output: Any, size: Size, score_thresh: float) -> dict:
-    """Detectron2's panoptic segmentation: its things."""
+    """Reads the things of Detectron2's panoptic segmentation."""
     try:
         segmentation, segments = output
         things = [segment for segment in segments if segment["isthing"]]
@@ -97,11 +98,11 @@ def _read_panoptic(output: Any, size: Size, score_thresh: float) -> dict:
 
 
 def _label_map(value: Any, size: Size, name: str) -> np.ndarray:
-    """(H, W) labels of a map, or of scores of (C, H, W) or (1, C, H, W)."""
+    """Labels (H, W) from a label map, or from scores (C, H, W) or (1, C, H, W)."""
     if len(getattr(value, "shape", ())) == 4 and value.shape[0] == 1:
         value = value[0]
     if len(getattr(value, "shape", ())) == 3:
-        value = value.argmax(0)  # before the copy to the CPU, which is smaller then
+        value = value.argmax(0)  # before the copy to the CPU, to copy less
     labels = to_array(value, name)
     if labels.ndim != 2 or labels.dtype.kind not in "iub":
         found = f"{name} is {describe(labels)}"
@@ -144,7 +145,7 @@ def _attributes(*names: str) -> Callable[[Any], bool]:
 
 
 def _read_fields(output: Any, size: Size, score_thresh: float) -> dict:
-    """Detectron2's Instances."""
+    """Reads Detectron2's Instances."""
     if not _attributes("pred_boxes", "scores", "pred_classes")(output):
         found = f"instances are {describe(output)}"
         raise InputError(f"{found}, but must have pred_boxes, scores and pred_classes")
@@ -156,7 +157,7 @@ def _read_fields(output: Any, size: Size, score_thresh: float) -> dict:
 
 def _read_ultralytics(output: Any, size: Size, score_thresh: float) -> dict:
     if output.probs is not None:
-        with np.errstate(divide="ignore"):  # the softmax of the logarithm gives them back
+        with np.errstate(divide="ignore"):  # softmax(log(p)) is p
             return {"logits": _logits(np.log(to_array(output.probs.data, "probs")))}
     if output.boxes is None:
         return {}
@@ -200,11 +201,11 @@ def _is_integer(output: Any) -> bool:
 
 
 def _read_list(output: Sequence, size: Size, score_thresh: float) -> dict:
-    """What an ONNX model returns, in any order: one array each of boxes, labels, scores, masks."""
+    """Reads the arrays of an ONNX model: boxes, labels, scores and masks, in any order."""
     if not output or not all(map(_is_array, output)):
         return {}
     arrays = [to_array(array, "prediction") for array in output]
-    if any(a.ndim == 3 and len(a) == 1 and a.shape[2] == 4 for a in arrays):  # a batch of one
+    if any(a.ndim == 3 and len(a) == 1 and a.shape[2] == 4 for a in arrays):  # a batch of one crop
         arrays = [a[0] for a in arrays if len(a) == 1]
     kinds = [
         [a for a in arrays if a.ndim == 2 and a.shape[1] == 4 and a.dtype.kind == "f"],
@@ -228,4 +229,4 @@ READERS: list[tuple[Callable[[Any], bool], Callable[[Any, Size, float], dict]]] 
     (_is_integer, lambda output, size, score_thresh: {"class": _class(output, None)}),
     (lambda output: isinstance(output, list | tuple), _read_list),
 ]
-"""What recognizes an output, and what reads it; the first that does counts."""
+"""Pairs of a function that recognizes an output and its reader; the first match counts."""

@@ -1,4 +1,4 @@
-"""The consistency of any model that is a function of images."""
+"""Consistency of any model that is a function of images."""
 
 from typing import Any
 
@@ -26,35 +26,35 @@ def evaluate_consistency(
     progress: bool = True,
     **source: Any,
 ) -> ConsistencyResult:
-    """Measures how consistent a model is on randomly shifted crops.
+    """Measures the consistency of a model on randomly shifted crops.
 
-    The crops, and the records of the same outputs, are those of the evaluators for Detectron2.
-    Only the records stay in memory.
+    The evaluators for Detectron2 use the same crops, and make the same records from the same
+    outputs. Only the records stay in memory.
 
     Args:
-        predict: takes a list of ``batch_size`` or fewer crops, each (H, W, 3) uint8 RGB, and
-            returns a list of as many predictions.
-            :mod:`~aa_detectron.consistency.predictions` lists what counts as a prediction.
-        images: a folder, a COCO JSON, a video, or an iterable of arrays or paths; see
+        predict: function from a list of at most ``batch_size`` crops, each (H, W, 3) uint8 RGB, to
+            a list of as many predictions. :mod:`~aa_detectron.consistency.predictions` lists the
+            kinds of predictions.
+        images: folder, COCO JSON, video, or iterable of arrays or paths; see
             :func:`~aa_detectron.consistency.images.open_images`.
-        max_shift: longest shift along each axis in pixels; for small images, a quarter of the
-            shorter side where that is less.
-        pairs_per_image: pairs of crops of each image.
-        seed: of the offsets, which depend on it, the image id and the number of the pair alone.
-        score_thresh: instances with a lower score do not count.
-        match_class: only instances of the same class can match.
-        batch_size: crops in a call of ``predict``.
+        max_shift: maximum shift along each axis in pixels. Small images have a quarter of the
+            shorter side if that is less.
+        pairs_per_image: number of pairs of crops per image.
+        seed: seed of the offsets, which depend only on the seed, image id and pair number.
+        score_thresh: minimum score of an instance that counts.
+        match_class: whether only instances of the same class can match.
+        batch_size: maximum number of crops in a call of ``predict``.
         class_names: names of the classes, for scores per class.
-        strict: raise for an image that cannot be used; otherwise leave it out with a warning.
-        progress: show a bar.
-        source: ``folder``, ``truth``, ``category_ids`` and ``every`` of
+        strict: whether an unusable image raises; otherwise it is left out with a warning.
+        progress: whether a progress bar is shown.
+        source: options ``folder``, ``truth``, ``category_ids`` and ``every`` of
             :func:`~aa_detectron.consistency.images.open_images`.
 
     Returns:
         records and scores.
 
     Raises:
-        InputError: images or predictions that cannot be used.
+        InputError: unusable images or predictions.
         InvalidOption: an option with an illegal value.
     """
     for name, value in (("max_shift", max_shift), ("pairs_per_image", pairs_per_image)):
@@ -69,5 +69,5 @@ def evaluate_consistency(
 
 
 def in_order(records: list[dict]) -> list[dict]:
-    """Sorted by image and pair, as the evaluators write them."""
+    """Sorts records by image and pair, as the evaluators do."""
     return sorted(records, key=lambda record: (str(record["image_id"]), record["pair"]))

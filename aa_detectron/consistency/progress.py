@@ -1,4 +1,4 @@
-"""A bar of progress over the images."""
+"""A progress bar over the images."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -7,5 +7,5 @@ from tqdm import tqdm
 
 
 def show_progress(items: Iterable[Any], shown: bool) -> Iterator[Any]:
-    """The items, with a bar on the standard error where that is a terminal."""
+    """Yields the items, with a progress bar on standard error if that is a terminal."""
     yield from tqdm(items, unit="image", disable=None if shown else True)

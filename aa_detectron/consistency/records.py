@@ -1,7 +1,7 @@
 """The record of a pair, and every metric that is a mean over pairs.
 
-What the two crops of a pair gave is kept as a plain dict, its record, which goes to JSON as it is
-and from which every score is computed::
+The record of a pair is a plain dict with the outputs for its two crops. It can be written to JSON
+unchanged, and every score is computed from it::
 
     {"image_id": ..., "pair": 0, "offsets": [[y, x], [y, x]], "size": [height, width], ...}
 
@@ -13,20 +13,21 @@ Instances::
              "second": [{"index", "category", "score", "area"}, ...]},
     "bbox": {...}
 
-"first" and "second" are the instances M(b) and M(c) of the two crops, cut to the overlap; "index"
-is the place in the model's output, "match" a place in "second" or None, "iou" the IoU of the match
-(0 without one), "area" the area in pixels of the original image. A detector without masks has no
-"segm". Instances of "bbox" have "box", their clipped box: x, y, width, height in pixels, from the
-corner of the overlap. With ground truth, a section has "objects": [{"category", "found": [by the
-first crop, by the second]}, ...], see :mod:`~aa_detectron.consistency.correct`.
+"first" and "second" are the instances M(b) and M(c) of the two crops, cut to the overlap. "index"
+is the position in the model's output. "match" is a position in "second" or None. "iou" is the IoU
+of the match, 0 without a match. "area" is the area in pixels of the original image. The records of
+a detector without masks have no "segm". Instances of "bbox" have "box", their clipped box: x, y,
+width, height in pixels, relative to the top left corner of the overlap. With ground truth, a
+section has "objects": [{"category", "found": [by the first crop, by the second crop]}, ...], see
+:mod:`~aa_detectron.consistency.correct`.
 
 Label maps::
 
     "sem_seg": {"pixels": int, "equal": int, "per_class": {"<class>": [first, equal], ...}}
 
-"pixels" counts the pixels of the overlap that count, "equal" the pixels among them to which both
-crops give the same label; "per_class" splits both numbers by the first crop's label. "boundary" is
-[pixels, equal] near the boundaries of either map, see
+"pixels" is the number of pixels of the overlap that count. "equal" is the number of these pixels
+with the same label in both crops. "per_class" splits both numbers by the first crop's label.
+"boundary" is [pixels, equal] near the boundaries of either label map, see
 :func:`~aa_detectron.consistency.label_maps.near_boundary`.
 
 Classes::
@@ -35,12 +36,13 @@ Classes::
         "first": {"label": int, "score": float}, "second": {...}, "category": int or None
     }
 
-"label" is the class of the highest logit of a crop, "score" its softmax; "category" is the right
-class where that is known.
+"label" is the class with the highest logit of a crop, and "score" is its softmax. "category" is the
+right class if it is known.
 
-In a sweep (:mod:`~aa_detectron.consistency.sweep`) "pair" is the shift in pixels. The record of an
-image's longest shift has "every_shift" in "sem_seg" or "classification": [pixels (or 1), those with
-the same answer under every shift], and, with ground truth, those with the right answer as well.
+In a sweep (:mod:`~aa_detectron.consistency.sweep`), "pair" is the shift in pixels. The record of an
+image's longest shift has "every_shift" in "sem_seg" or "classification", a list of numbers: all
+pixels (1 for a class), pixels with the same label under every shift and, with ground truth, pixels
+with the right label under every shift.
 """
 
 import math
@@ -53,32 +55,32 @@ import numpy as np
 from aa_detectron.errors import InputError
 
 THRESHOLDS = {"mAISC": 0.9, "mAISC50": 0.5, "mAISC75": 0.75}
-"""IoU that the match of a consistent instance exceeds."""
+"""IoU that the match of a consistent instance must exceed, by metric."""
 PARTNER_IOU = 0.5
-"""IoU that the match of a partner exceeds: the two are taken for one object."""
+"""IoU that the match of a partner must exceed; partners are regarded as one object."""
 
 Fraction = Callable[[dict], float | None]
-"""Of a record with the section, 0 to 1; None where the pair does not count."""
+"""Function from a record to a fraction, 0 to 1; None if the pair does not count."""
 
 
 class Metric(NamedTuple):
-    """What is averaged over pairs."""
+    """A fraction of a record that is averaged over pairs."""
 
     section: str
-    """Section that a record needs."""
+    """Section that a record must have."""
     fraction: Fraction
 
 
 def start_record(
     image_id: Any, number: int, offsets: Sequence[Sequence[int]], size: Sequence[int]
 ) -> dict:
-    """A record without sections.
+    """Makes a record without sections.
 
     Args:
-        image_id: number or string.
-        number: pair number within the image.
-        offsets: ((y, x), (y, x)) of the crops.
-        size: (height, width) of both crops.
+        image_id: id of the image, a number or string.
+        number: number of the pair within the image.
+        offsets: offsets ((y, x), (y, x)) of the two crops in the image.
+        size: size (height, width) of both crops in pixels.
     """
     return {
         "image_id": plain(image_id),
@@ -89,7 +91,7 @@ def start_record(
 
 
 def plain(value: Any) -> Any:
-    """Python's number for a NumPy scalar, which JSON does not take; everything else as it is."""
+    """Converts a NumPy scalar to a Python number for JSON; other values are unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -107,20 +109,20 @@ def consistent_fraction(
     """AISC of a pair: the fraction of M(b)'s instances whose match has IoU > ``threshold``.
 
     Args:
-        record: with the section ``task``.
+        record: record with the section ``task``.
         task: "segm" or "bbox".
-        threshold: IoU.
-        counts: whether an instance of M(b) counts.
+        threshold: IoU that a match must exceed.
+        counts: function that says whether an instance of M(b) counts.
 
     Returns:
-        0 to 1; None where no instance counts.
+        fraction, 0 to 1; None if no instance counts.
     """
     ious = [instance["iou"] for instance in record[task]["first"] if counts(instance)]
     return sum(iou > threshold for iou in ious) / len(ious) if ious else None
 
 
 def symmetric_fraction(record: dict, task: str, threshold: float) -> float | None:
-    """2 * consistent / (\\|M(b)\\| + \\|M(c)\\|), 0 to 1; None where both are empty."""
+    """2 * consistent / (\\|M(b)\\| + \\|M(c)\\|), 0 to 1; None if both are empty."""
     first, second = record[task]["first"], record[task]["second"]
     if not first and not second:
         return None
@@ -134,7 +136,7 @@ def flicker_fraction(record: dict, task: str) -> float | None:
 
 
 def partners(record: dict, task: str) -> list[tuple[dict, dict]]:
-    """Instances of the first crop whose match in the second has IoU > 0.5, with that match."""
+    """Pairs of a first crop's instance and its match in the second crop with IoU > 0.5."""
     section = record[task]
     return [(i, section["second"][i["match"]]) for i in section["first"] if i["iou"] > PARTNER_IOU]
 
@@ -147,7 +149,7 @@ def score_change(record: dict, task: str) -> float | None:
 
 
 def both_found(record: dict, task: str) -> float | None:
-    """Of the objects that a crop finds, the fraction that both find; None where none is found."""
+    """Fraction of the found objects that both crops find; None if no object is found."""
     found = [o["found"] for o in record[task].get("objects", ()) if any(o["found"])]
     return sum(map(all, found)) / len(found) if found else None
 
@@ -165,7 +167,7 @@ def every_shift_fraction(record: dict, section: str, place: int = 1) -> float | 
 
 
 def equal_fraction(record: dict) -> float | None:
-    """Fraction of a pair's pixels with the same label; None where no pixel counts."""
+    """Fraction of a pair's pixels with the same label; None if no pixel counts."""
     section = record["sem_seg"]
     return section["equal"] / section["pixels"] if section["pixels"] else None
 
@@ -177,7 +179,7 @@ def same_class(record: dict) -> float:
 
 
 def correct_fraction(record: dict) -> float | None:
-    """Fraction, 0, 0.5 or 1, of a pair's crops with the right label; None where it is unknown."""
+    """Fraction, 0, 0.5 or 1, of a pair's crops with the right label; None if it is unknown."""
     section = record["classification"]
     if section["category"] is None:
         return None
@@ -185,7 +187,7 @@ def correct_fraction(record: dict) -> float | None:
 
 
 def correctly_consistent(record: dict) -> float | None:
-    """1 if both crops get the right label, 0 if one of them does; None for every other pair."""
+    """1 if both crops get the right label, 0 if one crop does; None if no crop does."""
     fraction = correct_fraction(record)
     return float(fraction == 1) if fraction else None
 
@@ -223,7 +225,7 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric("classification", correct_fraction),
     **_of_every_shift("classification", "consistency"),
 }
-"""Everything that scores records reads this table."""
+"""Metrics by name; all code that scores records reads this table."""
 
 MAIN_METRICS = {
     "segm": "mask mAISC",
@@ -231,11 +233,11 @@ MAIN_METRICS = {
     "sem_seg": "mASSC",
     "classification": "consistency",
 }
-"""The metric that stands for a section."""
+"""Main metric of each section."""
 
 
 def main_fraction(record: dict) -> float | None:
-    """Fraction of a record's first section in :data:`MAIN_METRICS`; None where it does not count.
+    """Fraction of a record's first section in :data:`MAIN_METRICS`; None if it does not count.
 
     Raises:
         InputError: the record has no section.

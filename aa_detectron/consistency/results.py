@@ -1,4 +1,4 @@
-"""What a measurement gives: records, their scores, and the file of both."""
+"""Results of a measurement: records, their scores, and the file with both."""
 
 import os
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from .sweep_scores import phase_gap, sweep_curve
 
 @dataclass
 class ConsistencyResult:
-    """Records of pairs, as the evaluators for Detectron2 write them, and their scores.
+    """Records of pairs, in the format of the evaluators for Detectron2, and their scores.
 
     Attributes:
-        records: see :mod:`~aa_detectron.consistency.records`.
-        settings: what determined the records.
+        records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
+        settings: settings of the measurement.
         class_names: names of the classes, for scores per class.
     """
 
@@ -33,16 +33,16 @@ class ConsistencyResult:
 
     @cached_property
     def scores(self) -> dict[str, dict[str, float]]:
-        """Of every section, see :func:`~aa_detectron.consistency.scores.score_records`."""
+        """Scores of every section, see :func:`~aa_detectron.consistency.scores.score_records`."""
         return score_records(self.records, self.class_names)
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """(low, high), the 95 % bootstrap interval over images, of every section's main metric."""
+        """95 % bootstrap interval (low, high) over images for every section's main metric."""
         return {name: (found["low"], found["high"]) for name, found in self.scores.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """What :meth:`save` writes, for JSON but for NaN."""
+        """Content of the file from :meth:`save`; may hold NaN, which JSON lacks."""
         names = list(self.class_names) if self.class_names is not None else None
         return {
             **self.settings,
@@ -68,7 +68,7 @@ class SweepResult(ConsistencyResult):
     """Records of a sweep; "pair" is the shift in pixels.
 
     Attributes:
-        stride: total stride P of the network in pixels, of which the phase gap is taken.
+        stride: total stride P of the network in pixels, for the phase gap.
     """
 
     stride: int = 32
@@ -85,15 +85,15 @@ class SweepResult(ConsistencyResult):
         """See :func:`~aa_detectron.consistency.sweep_scores.sweep_curve`.
 
         Args:
-            metric: one of :meth:`metrics`.
+            metric: name in :meth:`metrics`.
 
         Raises:
-            InputError: the records do not have the metric.
+            InputError: a metric that the records do not have.
         """
         return sweep_curve(self._with(metric), metric)
 
     def phase_gap(self, metric: str) -> dict[str, float]:
-        """See :func:`~aa_detectron.consistency.sweep_scores.phase_gap`; as :meth:`curve`."""
+        """See :func:`~aa_detectron.consistency.sweep_scores.phase_gap`."""
         return phase_gap(self._with(metric), metric, self.stride)
 
     def _with(self, metric: str) -> list[dict]:

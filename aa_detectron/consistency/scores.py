@@ -1,4 +1,4 @@
-"""All scores of records, by their sections, and the table that shows them."""
+"""All scores of records by section, and the table of the scores."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ LABELS = {
     "width_ratio": "box width (|log ratio|)",
     "height_ratio": "box height (|log ratio|)",
 }
-"""Of the scores of jitter that are no percentages."""
+"""Labels of the jitter scores that are not percentages."""
 
 
 def fill_tasks(records: list[dict]) -> list[str]:
-    """The tasks of instances that any record has; adds them, empty, to the records that lack one.
+    """Returns the instance tasks in the records, and adds empty sections to records without them.
 
-    A model may leave the masks out where it finds nothing.
+    A model may leave out the masks if it finds nothing.
     """
     tasks = [task for task in TASKS if any(task in record for record in records)]
     for record, task in itertools.product(records, tasks):
@@ -34,10 +34,10 @@ def fill_tasks(records: list[dict]) -> list[str]:
 def score_records(
     records: list[dict], class_names: Sequence[str] | None = None
 ) -> dict[str, dict[str, float]]:
-    """{"consistency_<section>": {metric: number}} of every section that the records have.
+    """Computes {"consistency_<section>": {metric: number}} for every section of the records.
 
     Args:
-        records: see :mod:`~aa_detectron.consistency.records`.
+        records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
         class_names: names of the classes, for scores per class.
     """
     scores = {t: score_pairs(records, t, class_names) for t in fill_tasks(records)}

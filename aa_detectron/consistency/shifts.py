@@ -1,8 +1,8 @@
-"""Where to cut shifted crops, and where the crops of a pair overlap.
+"""Positions of shifted crops, and the overlap of the crops of a pair.
 
-Pairs are those of all three consistency metrics: two crops of (H - S) x (W - S), offsets
-independent and uniform in {0..S}^2, redrawn when equal. Windows are those of the worst-shift AP:
-one of (H - 41) x (W - 41) in the center, moved by fixed steps.
+All three consistency metrics use pairs: two crops of (H - S) x (W - S) pixels whose offsets are
+independent and uniform in {0..S}^2, and redrawn if equal. The worst-shift AP uses windows: one of
+(H - 41) x (W - 41) pixels in the center, and the same window moved by fixed steps.
 """
 
 from typing import NamedTuple
@@ -12,12 +12,12 @@ import numpy as np
 from aa_detectron.utils.hashing import hash_key
 
 WORST_SHIFTS = (1, 2, 5, 10, 20)
-"""How far, in pixels, the window of the worst-shift AP moves up, down, left and right."""
+"""Shifts of the worst-shift AP's window up, down, left and right, in pixels."""
 MARGIN = 2 * max(WORST_SHIFTS) + 1
-"""By which that window is smaller than the image."""
+"""Difference in pixels between the sides of the image and of the window."""
 
 Offset = tuple[int, int]
-"""(y, x) of a crop's top left pixel in its image."""
+"""Position (y, x) of a crop's top left pixel in its image."""
 
 
 class Box(NamedTuple):
@@ -34,23 +34,23 @@ class Box(NamedTuple):
 
 
 def effective_shift(height: int, width: int, max_shift: int) -> int:
-    """S for an image: ``max_shift``, or a quarter of the shorter side where that is less."""
+    """S for an image: ``max_shift``, or a quarter of the shorter side if that is less."""
     return min(max_shift, min(height, width) // 4)
 
 
 def draw_offsets(
     height: int, width: int, max_shift: int, *, seed: int, image_id: object, pair: int
 ) -> tuple[Offset, Offset]:
-    """The two offsets of a pair; a function of the arguments alone.
+    """Draws the two offsets of a pair, which depend only on the arguments.
 
-    The generator is counter-based (Philox) with (seed, image id, pair number) for its key, and only
-    its raw words are used, whose sequence NumPy guarantees.
+    The generator is counter-based (Philox), and its key is (seed, image id, pair number). Only its
+    raw words are used, since NumPy guarantees their sequence.
 
     Args:
-        height, width: of the image, in pixels.
-        max_shift: S of the metric.
+        height, width: height and width of the image in pixels.
+        max_shift: maximum shift S of the metric in pixels.
         seed: any integer.
-        image_id: of any type; its ``str`` counts.
+        image_id: image id of any type; its ``str`` counts.
         pair: number of the pair within the image, from 0.
 
     Raises:
@@ -61,7 +61,7 @@ def draw_offsets(
         raise ValueError(f"{height}x{width} pixels leave no room for a shift")
     generator = np.random.Philox(key=hash_key(seed, image_id, pair))
     while True:
-        # The remainder's bias, S / 2^64, is far below anything that could be measured.
+        # The bias of the remainder, S / 2^64, is too small to measure.
         first_y, first_x, second_y, second_x = (
             int(word) % (shift + 1) for word in generator.random_raw(4)
         )
@@ -70,15 +70,15 @@ def draw_offsets(
 
 
 def window_offsets(height: int, width: int) -> list[Offset]:
-    """Offsets of the windows of the worst-shift AP, each of ``crop_size(height, width, MARGIN)``.
+    """Offsets of the worst-shift AP's windows, whose size is ``crop_size(height, width, MARGIN)``.
 
-    Small images have a smaller margin, :func:`effective_shift`, and only the shifts that it allows.
+    Small images have a smaller margin, :func:`effective_shift`, and only the shifts within it.
 
     Args:
-        height, width: of the image, in pixels.
+        height, width: height and width of the image in pixels.
 
     Returns:
-        the center, then up, down, left and right of it for every shift.
+        offset of the center, then the offsets up, down, left and right of it for every shift.
 
     Raises:
         ValueError: no shift is possible (a side below 8 pixels).
@@ -94,17 +94,17 @@ def window_offsets(height: int, width: int) -> list[Offset]:
 
 
 def crop_size(height: int, width: int, max_shift: int) -> tuple[int, int]:
-    """(height, width) of all crops of an image."""
+    """Size (height, width) of all crops of an image."""
     shift = effective_shift(height, width, max_shift)
     return height - shift, width - shift
 
 
 def overlap_in_crops(first: Offset, second: Offset, size: tuple[int, int]) -> tuple[Box, Box]:
-    """The pixels that both crops show, in the coordinates of each crop.
+    """Finds the pixels that both crops show, in the coordinates of each crop.
 
     Args:
         first, second: offsets of the crops.
-        size: (height, width) of both crops.
+        size: size (height, width) of both crops in pixels.
 
     Returns:
         two boxes of the same size.

@@ -1,8 +1,8 @@
 """Sweeps: a fixed crop against crops that move away from it pixel by pixel.
 
-Consistency recovers where the shift is a whole multiple of a network's total stride. Means over
-random shifts hide that; the curve of a sweep, and its phase gap, show it. The phase gap means
-something only where the model does not resize the crops.
+Consistency recovers at shifts by a whole multiple of the network's total stride. Means over random
+shifts hide this effect; the curve of a sweep and its phase gap show it. The phase gap is meaningful
+only if the model does not resize the crops.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,23 +20,23 @@ from .results import SweepResult
 from .shifts import Offset, crop_size, effective_shift
 
 DIRECTIONS = {"diagonal": (1, 1), "x": (0, 1), "y": (1, 0)}
-"""Steps (y, x) of a sweep."""
+"""Steps (y, x) of a sweep by direction."""
 
 
 def sweep_offsets(
     height: int, width: int, max_shift: int, stride: int, direction: str = "diagonal"
 ) -> list[Offset]:
-    """Offsets of the crops of a sweep, each of ``crop_size(height, width, max_shift)``.
+    """Offsets of a sweep's crops, whose size is ``crop_size(height, width, max_shift)``.
 
     Args:
-        height, width: of the image, in pixels.
-        max_shift: S, by which the crops are smaller than the image.
-        stride: P; the reference stands on a multiple of it.
-        direction: one of :data:`DIRECTIONS`.
+        height, width: height and width of the image in pixels.
+        max_shift: difference S in pixels between the sides of the image and of the crops.
+        stride: stride P in pixels; the reference's offset is a multiple of P.
+        direction: key of :data:`DIRECTIONS`.
 
     Returns:
-        the reference's, S // 2 rounded down to a multiple of P, in both directions; then those of
-        shifts by 1, 2, ..., S - S // 2 pixels.
+        offset of the reference, S // 2 rounded down to a multiple of P in both directions; then the
+        offsets of the crops shifted by 1, 2, ..., S - S // 2 pixels.
 
     Raises:
         ValueError: no shift is possible (a side below 4 pixels).
@@ -81,19 +81,19 @@ def evaluate_sweep(
     """Measures the consistency of a model at every shift.
 
     Args:
-        predict: as in :func:`~aa_detectron.consistency.predictors.evaluate_consistency`, as are
-            ``images``, ``score_thresh`` and all that are not named here. The crop at shift 0 is
-            predicted again: below 100 %, the model itself is random.
-        max_shift: S; the longest shift is S - S // 2. For small images, a quarter of the shorter
-            side where that is less.
-        stride: P, the total stride of the network in pixels, or a divisor of it.
+        predict: see :func:`~aa_detectron.consistency.predictors.evaluate_consistency`, also for
+            ``images``, ``score_thresh`` and all other arguments without an entry here. The crop at
+            shift 0 is predicted twice; a consistency below 100 % means that the model is random.
+        max_shift: S in pixels; the longest shift is S - S // 2. Small images have a quarter of the
+            shorter side as S if that is less.
+        stride: total stride P of the network in pixels, or a divisor of it.
         direction: "diagonal", "x" or "y".
 
     Returns:
         records, curves and phase gaps.
 
     Raises:
-        InputError: images or predictions that cannot be used.
+        InputError: unusable images or predictions.
         InvalidOption: an option with an illegal value.
     """
     check_choice("direction", direction, DIRECTIONS)
@@ -110,7 +110,7 @@ def evaluate_sweep(
 
 
 def add_every_shift(compared: Iterable[Compared]) -> Iterator[dict]:
-    """The records; that of each image's longest shift gets "every_shift"."""
+    """Yields the records; the record of each image's longest shift gets "every_shift"."""
     same: dict[str, np.ndarray] = {}
     right: dict[str, np.ndarray] = {}
     for record, first, second, group in compared:

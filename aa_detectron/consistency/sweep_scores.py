@@ -7,20 +7,20 @@ import numpy as np
 from .records import METRICS
 
 RESAMPLES = 2000
-"""Resamples of the images for an interval."""
+"""Number of resamples of the images for an interval."""
 
 
 def sweep_curve(records: list[dict], metric: str) -> list[dict[str, float]]:
-    """A metric at every shift of a sweep.
+    """Computes a metric at every shift of a sweep.
 
     Args:
-        records: of a sweep; "pair" is the shift in pixels.
-        metric: one of :data:`~aa_detectron.consistency.records.METRICS`.
+        records: records of a sweep; "pair" is the shift in pixels.
+        metric: key of :data:`~aa_detectron.consistency.records.METRICS`.
 
     Returns:
-        for each shift at which any image counts, in order, {"shift", "value": mean over images,
-        "low", "high": its 95 % bootstrap interval over images, all three in percent; "images":
-        number in the mean}.
+        for each shift at which any image counts, in order, {"shift" in pixels; "value", the mean
+        over images, with "low" and "high", its 95 % bootstrap interval over images, all in percent;
+        "images", the number of images in the mean}.
     """
     shifts, values = _table(records, metric)
     weights = _resample(len(values))
@@ -36,16 +36,16 @@ def sweep_curve(records: list[dict], metric: str) -> list[dict[str, float]]:
 
 
 def phase_gap(records: list[dict], metric: str, stride: int) -> dict[str, float]:
-    """How much higher a metric is at shifts by whole strides than at all others.
+    """Computes the difference of a metric between shifts by whole strides and other shifts.
 
     Args:
-        records, metric: as in :func:`sweep_curve`.
-        stride: P in pixels.
+        records, metric: see :func:`sweep_curve`.
+        stride: stride P in pixels.
 
     Returns:
-        {"gap": mean of the curve over the shifts t > 0 that are multiples of P minus its mean over
-        the other t > 0, "low", "high": its 95 % bootstrap interval over images; all in points}. NaN
-        where the sweep has no shift of one kind.
+        {"gap", the mean of the curve over the shifts t > 0 that are multiples of P minus its mean
+        over the other shifts t > 0; "low" and "high", its 95 % bootstrap interval over images; all
+        in points}. NaN if the sweep lacks one kind of shift.
     """
     shifts, values = _table(records, metric)
     gaps = [
@@ -57,19 +57,19 @@ def phase_gap(records: list[dict], metric: str, stride: int) -> dict[str, float]
 
 
 def _gap(shifts: np.ndarray, curves: np.ndarray, stride: int) -> np.ndarray:
-    """(curves,) gaps of (curves, shifts)."""
+    """Gaps (curves,) of curves (curves, shifts)."""
     aligned = (shifts > 0) & (shifts % stride == 0)
     return _mean(curves[:, aligned]) - _mean(curves[:, (shifts > 0) & ~aligned])
 
 
 def _mean(curves: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN
+        warnings.simplefilter("ignore", RuntimeWarning)  # an empty mean is NaN
         return np.nanmean(curves, axis=1)
 
 
 def _table(records: list[dict], metric: str) -> tuple[list[int], np.ndarray]:
-    """Shifts, and (images, shifts) fractions, NaN where one does not count."""
+    """Shifts, and fractions (images, shifts), NaN if the image does not count."""
     fraction = METRICS[metric].fraction
     shifts = sorted({record["pair"] for record in records})
     images = {key: row for row, key in enumerate(sorted({str(r["image_id"]) for r in records}))}
@@ -83,7 +83,7 @@ def _table(records: list[dict], metric: str) -> tuple[list[int], np.ndarray]:
 
 
 def _resample(images: int) -> np.ndarray:
-    """(resamples, images) how often each image is drawn; NaN with fewer than two images."""
+    """Number of draws of each image, (resamples, images); NaN with fewer than two images."""
     if images < 2:
         return np.full((1, images), np.nan)
     draw = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def _resample(images: int) -> np.ndarray:
 
 
 def _means(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(resamples, shifts) means over the drawn images that count; NaN where none does."""
+    """Means over the drawn images that count, (resamples, shifts); NaN if none counts."""
     counted = np.isfinite(values)
     totals = weights @ np.where(counted, values, 0)
     with np.errstate(invalid="ignore"):
@@ -101,6 +101,6 @@ def _means(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _interval(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """95 % percentile interval of each column."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any number
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column of NaN
         low, high = np.nanpercentile(resampled, [2.5, 97.5], axis=0)
     return low, high

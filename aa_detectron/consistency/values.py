@@ -1,4 +1,4 @@
-"""Values of any library as arrays of NumPy, and in words."""
+"""Conversion of values of any library to NumPy arrays, and their description in words."""
 
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -9,22 +9,22 @@ import numpy as np
 from aa_detectron.errors import InputError
 
 SHOWN = 12
-"""Keys or attributes of a value that an error names."""
+"""Maximum number of keys or attributes that an error names."""
 
 
 def to_array(value: Any, name: str) -> np.ndarray:
-    """A tensor or nested list as an array of numbers on the CPU.
+    """Converts a tensor or nested list to an array of numbers on the CPU.
 
     Args:
-        value: a tensor of any library that NumPy converts, of PyTorch also on other devices.
-        name: what it is; for the message.
+        value: tensor of any library that NumPy can convert; PyTorch's may be on any device.
+        name: name of the value, for the message.
 
     Raises:
-        InputError: no array of numbers.
+        InputError: a value that is not an array of numbers.
     """
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-        if str(value.dtype) == "torch.bfloat16":  # NumPy has no such type
+        if str(value.dtype) == "torch.bfloat16":  # NumPy lacks this type
             value = value.float()
     try:
         array = np.asarray(value)
