@@ -1,4 +1,4 @@
-"""Models without weights, as functions of crops; it imports nothing but NumPy."""
+"""Models without weights, as functions of crops. This file imports only NumPy."""
 
 import numpy as np
 

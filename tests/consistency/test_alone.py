@@ -1,4 +1,4 @@
-"""Who imports whom: the library nothing heavy, the core no experiments."""
+"""The library imports nothing heavy, and the core imports no experiments."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""Consistency of classifiers against loops written out and cases by hand."""
+"""Consistency of classifiers against explicit loops and cases worked out by hand."""
 
 import json
 import math

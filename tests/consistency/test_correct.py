@@ -1,4 +1,4 @@
-"""Consistent and correct against cases by hand."""
+"""Consistent and correct against cases worked out by hand."""
 
 import numpy as np
 import pycocotools.mask as mask_util

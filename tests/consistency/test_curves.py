@@ -1,3 +1,5 @@
+"""Consistency by shift length."""
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""Crops, predictions of another process, records: on disk, without torch and Detectron2."""
+"""Crops, predictions of another process and records on disk, without torch and Detectron2."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Records that are read back."""
+"""Reading of record files."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Everything that holds images."""
+"""Every source of images."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The metric on cases worked out by hand."""
+"""The metric of instances against cases worked out by hand."""
 
 import json
 import math

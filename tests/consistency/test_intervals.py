@@ -1,4 +1,4 @@
-"""The interval that all metrics share."""
+"""The bootstrap interval of all metrics."""
 
 import math
 

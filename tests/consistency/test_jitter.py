@@ -1,4 +1,4 @@
-"""Jitter and flicker against cases by hand."""
+"""Jitter and flicker against cases worked out by hand."""
 
 import math
 

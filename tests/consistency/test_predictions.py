@@ -1,4 +1,4 @@
-"""Outputs of many libraries; every form gives what the plain dict gives."""
+"""Outputs of many libraries give the same prediction as a plain dict."""
 
 from types import SimpleNamespace
 

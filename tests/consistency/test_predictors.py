@@ -1,4 +1,4 @@
-"""Any function as a model; its records are those of the evaluators for Detectron2."""
+"""Any function as a model gives the same records as the evaluators for Detectron2."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""The table of metrics: its names, and that scores are means of its fractions."""
+"""The table of metrics: its names, and scores as means of its fractions."""
 
 import json
 

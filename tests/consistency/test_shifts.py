@@ -1,3 +1,5 @@
+"""Offsets of pairs and windows, and the overlap of two crops."""
+
 import collections
 
 import numpy as np

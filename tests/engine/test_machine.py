@@ -1,4 +1,4 @@
-"""What the machine does to a command: full disks, files in the way, killed workers."""
+"""Errors of the machine: full disks, files in the way, killed workers."""
 
 import errno
 import json

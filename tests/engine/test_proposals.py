@@ -1,4 +1,4 @@
-"""Files of precomputed proposals: checked before Detectron2 unpickles them."""
+"""Files of precomputed proposals are checked before Detectron2 unpickles them."""
 
 import os
 import pickle

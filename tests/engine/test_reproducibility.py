@@ -1,4 +1,4 @@
-"""A training that was killed and resumed equals one that was not, to the last bit."""
+"""Killing and resuming a training gives bit-identical weights."""
 
 import argparse
 import json

@@ -1,3 +1,5 @@
+"""Optimizers and learning rate schedules against Detectron2's and PyTorch's."""
+
 import pytest
 import torch
 from detectron2.config import get_cfg
