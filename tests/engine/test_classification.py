@@ -105,8 +105,12 @@ def test_a_folder_has_the_order_of_the_trainings_classes(tmp_path, singles):
     "split, name, message",
     [
         ("TRAIN", "imagenet_1k_train", "NUM_CLASSES is 6, but must be 1000 for imagenet_1k_train"),
-        ("TRAIN", "shapes_train", "DATASETS.TRAIN is 'shapes_train', but must be a data set for"),
-        ("TEST", "shapes_val", "DATASETS.TEST is 'shapes_val', but must be a data set for"),
+        (
+            "TRAIN",
+            "shapes_train",
+            "DATASETS.TRAIN is 'shapes_train', but must be a dataset with classes",
+        ),
+        ("TEST", "shapes_val", "DATASETS.TEST is 'shapes_val', but must be a dataset with classes"),
         ("TEST", "imagenet_vid_val", "NUM_CLASSES is 6, but must be 1000 for imagenet_vid_val"),
     ],
 )
