@@ -80,8 +80,9 @@ def test_intervals(tmp_path):
     for option, paths in files.items():
         for model in range(4):
             equal = np.clip(hardness + rng.integers(-9, 10, 200), 0, 100).tolist()
+            place = {"pair": 0, "offsets": [[0, 0], [0, 1]], "size": [10, 11]}
             pairs = [
-                {"image_id": i, "pair": 0, "sem_seg": {"pixels": 100, "equal": e}}
+                {"image_id": i, **place, "sem_seg": {"pixels": 100, "equal": e, "per_class": {}}}
                 for i, e in enumerate(equal)
             ]
             paths.append(str(tmp_path / f"{option}{model}.json"))
