@@ -1,0 +1,123 @@
+"""The parts of a model whose data flow can be traced, and what follows a conv there."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from torch import fx, nn
+
+_ACTIVATIONS = {
+    *("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish"),
+    *("hardswish", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "softplus", "prelu"),
+}
+"""Names of functions and methods of tensors."""
+_NOT_POINTWISE = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin)
+_PASSED = (nn.Identity, nn.Dropout, nn.Dropout2d)
+
+
+class End(NamedTuple):
+    """The point at which a filter follows a conv, its norm and its activation."""
+
+    host: nn.Module
+    """Module whose output, or input, is filtered."""
+    is_input: bool
+    place: str
+    """Description of the point, such as "behind the activation"."""
+
+
+class Graph:
+    """The traced parts of a model.
+
+    A model that cannot be traced as a whole is traced in the largest submodules that can be.
+
+    Args:
+        model: any model; it is not changed.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.calls: dict[nn.Module, list[fx.Node]] = defaultdict(list)
+        self.functions: list[tuple[str, fx.Node]] = []
+        """Calls of functions and methods, each with the name of the module that calls it."""
+        self._modules: dict[fx.Node, nn.Module] = {}
+        self._trace(model, "")
+
+    def chain_end(self, conv: nn.Module) -> End:
+        """Finds the last module of a conv-norm-activation chain.
+
+        Only ends where a filter sees every use of the feature map are considered: a module that is
+        called once, or the only module that reads the map.
+
+        Args:
+            conv: conv of the model.
+        """
+        end = End(conv, False, "behind the conv")
+        if not self.calls[conv]:
+            return end._replace(place="behind the conv, since its model cannot be traced")
+        if len(self.calls[conv]) > 1:
+            return end
+        (node,) = self.calls[conv]
+        while len(node.users) == 1:
+            (node,) = node.users
+            module = self._modules.get(node)
+            if isinstance(module, _PASSED):
+                continue
+            kind = _kind(node, module)
+            if kind:
+                end = self._end_at(node, f"behind the {kind}") or end
+            if kind != "norm":
+                break
+        return end
+
+    def _end_at(self, node: fx.Node, place: str) -> End | None:
+        module = self._modules.get(node)
+        if module is not None and len(self.calls[module]) == 1:
+            return End(module, False, place)
+        if len(node.users) != 1:
+            return None
+        (user,) = node.users
+        reader = self._modules.get(user)
+        if reader is not None and len(self.calls[reader]) == 1 and user.args == (node,):
+            return End(reader, True, place)
+        return None
+
+    def _trace(self, module: nn.Module, name: str) -> None:
+        tracer = _Tracer()
+        if tracer.is_leaf_module(module, name):  # a leaf would be traced through its own code
+            return
+        try:
+            graph = tracer.trace(module)
+        except Exception:  # whatever the model's code raises for a value that is not known yet
+            for child_name, child in module.named_children():
+                self._trace(child, f"{name}.{child_name}".removeprefix("."))
+            return
+        for node in graph.nodes:
+            if node.op == "call_module":
+                called = module.get_submodule(str(node.target))
+                self._modules[node] = called
+                self.calls[called].append(node)
+            elif node.op in ("call_function", "call_method"):
+                stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+                self.functions.append((f"{name}.{stack[-1] if stack else ''}".strip("."), node))
+
+
+def _kind(node: fx.Node, module: nn.Module | None) -> str:
+    """Returns "norm", "activation" or "" for the call of a module, function or method."""
+    if module is None:
+        name = getattr(node.target, "__name__", node.target)
+        return "activation" if name in _ACTIVATIONS else ""
+    if is_norm(module):  # timm's BatchNormAct2d is both
+        return "activation" if "NormAct" in type(module).__name__ else "norm"
+    is_activation = type(module).__module__ == "torch.nn.modules.activation"
+    return "activation" if is_activation and not isinstance(module, _NOT_POINTWISE) else ""
+
+
+class _Tracer(fx.Tracer):
+    # Detectron2's Conv2d has a norm inside, and timm's norms have an activation.
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        is_leaf = isinstance(m, nn.Conv2d) or is_norm(m)
+        return is_leaf or super().is_leaf_module(m, module_qualified_name)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Tells whether a module is a norm of feature maps; libraries share no base class for these."""
+    is_named_so = "Norm" in type(module).__name__ and type(module) is not nn.LayerNorm
+    return is_named_so and not any(isinstance(m, nn.Conv2d) for m in module.modules())
