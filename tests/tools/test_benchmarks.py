@@ -95,3 +95,10 @@ def test_intervals(tmp_path):
     assert held[0] > 90 and held[3] < 10
     refused = subprocess.run(command[:3] + command[4:], capture_output=True, text=True)
     assert refused.returncode == 1 and "must be as many" in refused.stderr
+
+
+def test_antialias_networks(tmp_path):
+    report = run(tmp_path, "antialias_networks.py", "--networks", "torchvision/squeezenet1_1")
+    (row,) = report["rows"]
+    assert row["places"] == "4 of 4" and row["names"] and row["sizes"] and row["gradient"]
+    assert 0 < row["blur"] < row["plain"] and 0 < row["adaptive"] < row["plain"]
