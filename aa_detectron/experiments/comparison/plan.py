@@ -16,6 +16,8 @@
       own start: {config: ..., start: {config: ..., output: ...}}  # null: random weights
       trained before: {runs: [output/a, output/b, output/c]}  # finished runs, one for each seed
     baselines: [plain, blur]           # every other variant is compared with each baseline
+    primary:                           # optional: the differences that conclusions rest on
+      own start: [mask AP, "mask mAISC, to 8 px"]
     pool_seeds: true                   # optional: one spread between seeds for all variants
 
 Paths of configs are relative to the file that names them; all other paths are relative to the
@@ -25,7 +27,7 @@ Inherited paths of configs are relative to the file that has ``_BASE_``.
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,6 +54,9 @@ class Plan:
     variants: dict[str, tuple[Run, ...]]
     """One run for each seed, in the order of ``seeds``, by the names of the variants."""
     baselines: tuple[str, ...]
+    primary: dict[str, list[str]] = field(default_factory=dict)
+    """Metrics of the primary differences by variant, each against every baseline; see
+    :mod:`.primary`."""
     pool_seeds: bool = False
     """Whether the spread between seeds is estimated from all variants; see :mod:`.statistics`."""
 
@@ -160,7 +165,14 @@ class _Reader:
         if not title.isprintable():
             self._reject("title", content.title, "printable text")
         seeds = tuple(content.seeds)
-        return Plan(title, folder, seeds, variants, baselines, content.pool_seeds)
+        self._check_primary([name for name in variants if name not in baselines])
+        return Plan(title, folder, seeds, variants, baselines, content.primary, content.pool_seeds)
+
+    def _check_primary(self, variants: list[str]) -> None:
+        primary = self.content.primary
+        if not set(primary) <= set(variants):
+            legal = "a mapping of variants that are no baseline: " + ", ".join(variants)
+            self._reject("primary", list(primary), legal)
 
     def _baselines(self, variants: list[str]) -> tuple[str, ...]:
         baselines = self.content.baselines

@@ -23,13 +23,14 @@ def collect(plan: Plan) -> dict:
     """Reads all runs and compares them.
 
     Returns:
-        {"title", "seeds", "baselines", "pool_seeds", "left_out", "resamples", "environment",
-        "starts", "variants": {name: {"runs": [{"folder", "steps", "scores": {metric: percent}},
-        ...], "scores": {metric: {"mean", "deviation", "low", "high", "images", "pairs"}}}},
-        "differences": [{"metric", "variant", "baseline", "value", "low", "high", "holds_zero"},
-        ...]}; see :mod:`.statistics`. "pairs" is the number of pairs that count, mean over seeds.
-        "low" and "high" are NaN if a single image of a single seed was tested; in "scores"
-        also if the seeds are pooled.
+        {"title", "seeds", "baselines", "primary", "pool_seeds", "left_out", "resamples",
+        "environment", "starts", "variants": {name: {"runs": [{"folder", "steps",
+        "scores": {metric: percent}}, ...], "scores": {metric: {"mean", "deviation", "low", "high",
+        "images", "pairs"}}}}, "differences": [{"metric", "variant", "baseline", "value", "low",
+        "high", "holds_zero", "variances": [{"variance", "freedom"}, ...]}, ...]}; see
+        :mod:`.statistics`. "pairs" is the number of pairs that count, mean over seeds. "low" and
+        "high" are NaN if a single image of a single seed was tested; in "scores" also if the seeds
+        are pooled.
 
     Raises:
         InputError: results are missing, or runs were not tested on the same images and pairs.
@@ -41,6 +42,10 @@ def collect(plan: Plan) -> dict:
         variant: {metric: _gather([scores[run][metric] for run in runs]) for metric in metrics}
         for variant, runs in plan.variants.items()
     }
+    for variant, metric in ((v, m) for v, found in plan.primary.items() for m in found):
+        if metric not in metrics:
+            found = ", ".join(metrics)
+            raise InputError(f"primary.{variant} has {metric!r}, but must have metrics of: {found}")
     images = {metric: len(next(iter(scores.values()))[metric].image_ids) for metric in metrics}
     differences = []
     for metric in metrics:
@@ -56,6 +61,7 @@ def collect(plan: Plan) -> dict:
         "title": plan.title,
         "seeds": list(plan.seeds),
         "baselines": list(plan.baselines),
+        "primary": plan.primary,
         "pool_seeds": plan.pool_seeds,
         "left_out": left_out,
         "resamples": RESAMPLES,
@@ -139,6 +145,7 @@ def _as_dict(interval: Interval) -> dict:
         "low": interval.low,
         "high": interval.high,
         "holds_zero": interval.holds_zero,
+        "variances": [part._asdict() for part in interval.parts],
     }
 
 

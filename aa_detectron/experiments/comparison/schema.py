@@ -100,6 +100,7 @@ class Comparison:
     evaluations: dict[str, dict[str, Any]] = key("a mapping of names to config keys", dict)
     variants: dict[str, Variant] = key("one or more variants", check=bool)
     baselines: list[str] | None = key("a list of different variants", None, check=_differ)
+    primary: dict[str, list[str]] = key("a mapping of variants to lists of metrics", dict)
     pool_seeds: bool = key("true (with two or more seeds and variants) or false", False)
 
 
@@ -172,6 +173,8 @@ class _Checker:
             if dataclasses.is_dataclass(kind)
             else "config keys"
         )
+        if typing.get_origin(kind) is list:
+            legal = "a list of texts"
         if not _differ(list(map(str, found))):  # such as 1 and "1"
             self.reject(name, found, "a mapping of different names")
         return {

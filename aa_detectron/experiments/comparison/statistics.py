@@ -70,6 +70,14 @@ def weighted_mean(
         return 100 * sums / numbers
 
 
+class Spread(NamedTuple):
+    """An estimated variance."""
+
+    variance: float
+    freedom: int
+    """Degrees of freedom of ``variance``."""
+
+
 class Interval(NamedTuple):
     """A mean over seeds with its interval, in the unit of the scores."""
 
@@ -78,19 +86,18 @@ class Interval(NamedTuple):
     high: float
     """NaN, like ``low``, for a single seed and a single image."""
     seeds: int
+    parts: tuple[Spread, ...] = ()
+    """Variances of ``value``: over images, and over seeds if there are several."""
 
     @property
     def holds_zero(self) -> bool:
         """Whether the interval contains zero; True also for an interval of NaN."""
         return not (self.low > 0 or self.high < 0)
 
-
-class Spread(NamedTuple):
-    """Variance of scores over seeds."""
-
-    variance: float
-    freedom: int
-    """Degrees of freedom of ``variance``."""
+    def at(self, level: float) -> "Interval":
+        """Returns the interval of another level, 0 to 1."""
+        half = half_width(self.parts, level)
+        return self._replace(low=self.value - half, high=self.value + half)
 
 
 def pooled_spread(scores: np.ndarray) -> Spread:
@@ -133,18 +140,30 @@ def mean_interval(
     seeds = len(scores)
     value = float(scores[:, 0].mean())
     over_images = float(np.nanvar(scores[:, 1:].mean(axis=0)))
-    square = 0.0
+    parts: tuple[Spread, ...] = ()
     if seeds > 1:
         spread = spread or Spread(float(scores[:, 0].var(ddof=1)), seeds - 1)
         over_seeds = spread.variance / seeds
-        square = _quantile(level, spread.freedom) ** 2 * over_seeds
+        parts = (Spread(over_seeds, spread.freedom),)
         # Both variances contain the interaction of images and seeds; the estimated variance over
         # seeds may contain less of it.
         of_each = float(np.nanvar(scores[:, 1:], axis=1).mean())
         over_images -= min(max(0.0, of_each - over_images) / (seeds - 1), over_seeds)
-    square += _quantile(level, max(images - 1, 1)) ** 2 * max(0.0, over_images)
-    half = math.sqrt(square) if seeds > 1 or images > 1 else math.nan
-    return Interval(value, value - half, value + half, seeds)
+    if seeds > 1 or images > 1:
+        parts = (Spread(max(0.0, over_images), max(images - 1, 1)), *parts)
+    half = half_width(parts, level)
+    return Interval(value, value - half, value + half, seeds, parts)
+
+
+def half_width(parts: Sequence[Spread], level: float) -> float:
+    """Half the width of an interval whose variances add up; NaN without any.
+
+    Args:
+        parts: variances of the value, each with its own degrees of freedom.
+        level: level of the interval, 0 to 1.
+    """
+    squares = [_quantile(level, freedom) ** 2 * variance for variance, freedom in parts]
+    return math.sqrt(sum(squares)) if squares else math.nan
 
 
 def _quantile(level: float, freedom: int) -> float:

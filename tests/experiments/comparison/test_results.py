@@ -72,8 +72,17 @@ def test_numbers(collected, plan):
     assert list(found) == [("same", "plain"), ("better", "plain"), ("better", "same")]
     for (variant, baseline), difference in found.items():
         expected = paired_difference(variants[variant], variants[baseline], len(IMAGES))
+        assert difference["variances"] == [part._asdict() for part in expected.parts]
         assert (difference["value"], difference["low"], difference["high"]) == expected[:3]
         assert difference["holds_zero"] == (variant == "same")
+
+
+def test_primary_metrics_are_measured(plan, monkeypatch):
+    monkeypatch.setattr(results, "read_scores", made_up_scores)
+    named = replace(plan, primary={"better": ["mask AP"]})
+    assert results.collect(named)["primary"] == {"better": ["mask AP"]}
+    with pytest.raises(InputError, match="primary.better has 'mIoU', but must"):
+        results.collect(replace(plan, primary={"better": ["mIoU"]}))
 
 
 def test_spread_of_all_variants(plan, monkeypatch):
