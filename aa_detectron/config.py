@@ -11,12 +11,16 @@ CLASSIFIER = "AAImageClassifier"
 def add_aa_config(cfg: CfgNode) -> None:
     """Adds ``MODEL.ANTIALIAS``, ``TEST.CONSISTENCY``, and keys of DeepLab, classifier, solver."""
     node = cfg.MODEL.ANTIALIAS = CfgNode()
-    # "none" (Detectron2's own ResNet), "blur" (fixed, LPF), "adaptive", or any filter registered
-    # in aa_detectron.layers.LOWPASS_REGISTRY.
+    # "none" (Detectron2's own ResNet), "blur" (fixed, LPF), "adaptive", "pasa" ("adaptive" with
+    # SOFTMAX "all" and INIT "kaiming", as published), "gaussian", "wavelet" (Haar low band), "flc",
+    # "asap" (cut of the spectrum), or any filter registered in
+    # aa_detectron.layers.LOWPASS_REGISTRY. Four names with commas between them are for stem, res3,
+    # res4 and res5: "blur,adaptive,adaptive,none".
     node.NAME = "adaptive"
-    # Side of the filter in pixels: 2 to 7 for "blur"; 3, 5, 7, ... for "adaptive".
+    # Side of the filter in pixels: 2 to 7 for "blur"; 2 or more for "gaussian"; 3, 5, 7, ... for
+    # "adaptive" and "pasa".
     node.KERNEL_SIZE = 3
-    # "reflect", "replicate" or "zeros".
+    # "reflect", "replicate" or "zeros". "flc" and "asap" take the map as periodic instead.
     node.PADDING_MODE = "reflect"
     # Size of the stem's max pooling, which has stride 1 and precedes the filter. 3 is the size of
     # the pooling that is replaced; 2 is as published and moves the grid by one pixel of the input.
@@ -27,7 +31,10 @@ def add_aa_config(cfg: CfgNode) -> None:
     # a filter that is not in the checkpoint would keep its random weights.
     node.FREEZE = False
 
-    # The following keys are for "adaptive" only.
+    # Standard deviation of "gaussian", in pixels of the filtered feature map.
+    node.SIGMA = 1.0
+
+    # The following keys are for "adaptive" and "pasa" only.
     # Number of channel groups, each with its own filter. It divides the number of channels of every
     # filtered feature map.
     node.GROUPS = 8
@@ -42,6 +49,13 @@ def add_aa_config(cfg: CfgNode) -> None:
     node.NORM = "BN"
     # "binomial": the filter starts as the blur of the same size. "kaiming": as published.
     node.INIT = "binomial"
+    # Number of groups of the predictor's conv, a divisor of GROUPS; 1 where ADAPTIVITY is "spatial"
+    # or "image". Each group of channels predicts its own filters, with as many times fewer weights.
+    node.PREDICTOR_GROUPS = 1
+    # The predictor sees the map behind a binomial 3x3 blur: filters vary slowly between positions.
+    node.PREDICTOR_SMOOTH = False
+    # Side of the predictor's conv, odd; 0 for KERNEL_SIZE.
+    node.PREDICTOR_KERNEL = 0
 
     _add_deeplab_config(cfg)
     _add_classifier_config(cfg)

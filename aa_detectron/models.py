@@ -7,15 +7,18 @@ Example::
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from aa_detectron.checkpoint import convert, read_checkpoint
 from aa_detectron.checkpoint.fit import rule_of_plain
-from aa_detectron.checkpoint.options import differing
+from aa_detectron.checkpoint.options import differing, without_alias
 from aa_detectron.errors import InputError, check_choice
 from aa_detectron.layers import FilterOptions
+from aa_detectron.layers.build import KINDS
+from aa_detectron.layers.places import joined_names, names_per_place
 from aa_detectron.modeling.bases import ResNet
 from aa_detectron.modeling.build import build_resnet
 
@@ -50,7 +53,7 @@ class AAResNet(ResNet):
 def aa_resnet(
     depth: int,
     *,
-    filter: str = "adaptive",
+    filter: str | Sequence[str] = "adaptive",
     stem_pool_size: int = 3,
     num_classes: int | None = 1000,
     weights: str | None = None,
@@ -64,7 +67,8 @@ def aa_resnet(
 
     Args:
         depth: number of layers: 18, 34, 50, 101 or 152.
-        filter: "none", "blur" (fixed, LPF) or "adaptive".
+        filter: "none", or the name of a filter, see :class:`~aa_detectron.layers.FilterOptions`.
+            Four names are for stem, res3, res4 and res5.
         stem_pool_size: side of the max pooling before the stem's filter: 3 pixels, or 2 as
             published.
         num_classes: number of classes; None for the feature map of res5 instead of logits.
@@ -81,11 +85,13 @@ def aa_resnet(
         InvalidOption: an argument has an illegal value.
         InputError: the weights cannot be read or do not fit.
     """
-    check_choice("filter", filter, ("none", "blur", "adaptive"))
-    options = FilterOptions(filter, **filter_options)
+    names = names_per_place(filter, "filter")
+    for name in names:
+        check_choice("filter", name, ("none", *KINDS))
+    options = FilterOptions(joined_names(names), **filter_options)
     network = build_resnet(
         depth,
-        lowpass=options.lowpass,
+        lowpass=options.lowpass_per_place,
         stem_pool_size=stem_pool_size,
         num_classes=num_classes,
         num_groups=num_groups,
@@ -96,7 +102,7 @@ def aa_resnet(
         network.linear.reset_parameters()  # as in torchvision; Detectron2 draws other values
     if weights is not None:
         keys = options.to_config() | {"MODEL.ANTIALIAS.STEM_POOL_SIZE": stem_pool_size}
-        _load(network, weights, keys)
+        _load(network, weights, without_alias(keys))
     return network
 
 

@@ -1,14 +1,17 @@
 """Finds out which ResNet a set of weights belongs to, by names and shapes."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from aa_detectron.errors import InputError
+from aa_detectron.layers.build import config_key
 from aa_detectron.modeling.build import NUM_BLOCKS
 
 from .fit import Weights, is_filter, shape_in_words
 
 _PREFIXES = r"(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?"
+_PREDICTORS = [f"{place}.aa.predictor.weight" for place in ("stem", "res3.0", "res4.0", "res5.0")]
 _RESNET_PART = re.compile(_PREFIXES + r"((?:stem|res[2-5]|linear)\..+)")
 
 
@@ -60,27 +63,35 @@ def describe_resnet(weights: Weights) -> dict[str, Any]:
     return described
 
 
-def describe_filters(weights: Weights) -> dict[str, Any]:
+def describe_filters(weights: Weights, known: Mapping[str, Any]) -> dict[str, Any]:
     """Derives fields of :class:`~aa_detectron.layers.FilterOptions` from weights.
 
-    Filters without weights look the same as no filters.
+    Filters without weights look the same as no filters, and one place with an adaptive filter looks
+    the same as all of them.
 
     Args:
         weights: weights of a ResNet, by names without a prefix; fixed filters are named "filt".
+        known: options that the checkpoint contains, as {config key: value}.
 
     Raises:
         InputError: a predictor or a fixed filter has an unexpected shape.
     """
     if "stem.aa.filt" in weights:
         return {"name": "blur", "kernel_size": _shape(weights, "stem.aa.filt")[-1]}
-    if "stem.aa.predictor.weight" not in weights:
+    predictor = next((name for name in _PREDICTORS if name in weights), None)
+    if predictor is None:
         return {"name": "none"}
-    logits, _, _, kernel_size = _shape(weights, "stem.aa.predictor.weight")
+    logits, _, _, conv_size = _shape(weights, predictor)
+    kernel_size = known.get(config_key("kernel_size"))
+    if type(kernel_size) is not int or kernel_size < 1 or logits % kernel_size**2:
+        kernel_size = conv_size
     return {
         "name": "adaptive",
         "kernel_size": kernel_size,
         "groups": logits // kernel_size**2,
         "norm": _norm({name for name in weights if is_filter(name)}),
+        "predictor_groups": known.get(config_key("predictor_groups"), 1),
+        "predictor_kernel": conv_size,
     }
 
 

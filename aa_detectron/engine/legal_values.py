@@ -147,6 +147,13 @@ RULES: dict[str, Rule] = {
     "MODEL.ANCHOR_GENERATOR.NAME": registered(ANCHOR_GENERATOR_REGISTRY),
     "MODEL.ANTIALIAS.GROUPS": integer(1),
     "MODEL.ANTIALIAS.KERNEL_SIZE": integer(2),
+    "MODEL.ANTIALIAS.NAME": Rule(
+        "the name of a filter, or four with commas between them",
+        lambda value: isinstance(value, str),
+    ),
+    "MODEL.ANTIALIAS.PREDICTOR_GROUPS": integer(1),
+    "MODEL.ANTIALIAS.PREDICTOR_KERNEL": integer(0),
+    "MODEL.ANTIALIAS.SIGMA": POSITIVE,
     "MODEL.BACKBONE.NAME": registered(BACKBONE_REGISTRY),
     "MODEL.CLASSIFIER.LABEL_SMOOTHING": FRACTION,
     "MODEL.CLASSIFIER.NUM_CLASSES": integer(1),

@@ -11,16 +11,22 @@ from aa_detectron.compat import require_detectron2
 from .adaptive_blur_pool import AdaptiveBlurPool2d, adaptive_blur_pool2d, softmax_filters
 from .blur_pool import BlurPool2d, binomial_kernel, blur_pool2d
 from .build import FilterOptions
+from .frequency import FrequencyPool2d, frequency_pool2d
+from .gaussian import GaussianBlurPool2d, gaussian_kernel
 
 __all__ = [
     "AdaptiveBlurPool2d",
     "BlurPool2d",
     "FilterOptions",
+    "FrequencyPool2d",
+    "GaussianBlurPool2d",
     "LOWPASS_REGISTRY",
     "adaptive_blur_pool2d",
     "binomial_kernel",
     "blur_pool2d",
     "build_lowpass",
+    "frequency_pool2d",
+    "gaussian_kernel",
     "softmax_filters",
 ]
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from aa_detectron.errors import InvalidOption, check_choice
 
-from .blur_pool import PADDING_MODES, binomial_kernel
+from .blur_pool import PADDING_MODES, BlurPool2d, binomial_kernel
 from .constants import ModuleWithConstants, constant_like
 from .filter_predictor import FilterPredictor
 from .kernels import filter_map, normalize
@@ -86,6 +86,13 @@ class AdaptiveBlurPool2d(ModuleWithConstants):
             scale where it is trainable, else the conv). "kaiming" is the published
             initialization: Kaiming normal (fan_out), without an offset.
         padding_mode: "reflect", "replicate" or "zeros".
+        predictor_groups: number of groups of the predictor's conv, a divisor of ``groups``, and 1
+            where g = 1. Each group of channels predicts its own filters, with as many times fewer
+            weights and multiplications.
+        predictor_smooth: whether the predictor sees the map behind a binomial 3x3 blur of stride
+            1. This equals a blur of the logits in space, except at the borders: filters vary slowly
+            from pixel to pixel. The map that is filtered is not blurred.
+        predictor_kernel: side of the predictor's conv, odd; 0 for ``kernel_size``.
         device: device of the weights, as in torch's layers.
         dtype: dtype of the weights, as in torch's layers.
 
@@ -110,6 +117,9 @@ class AdaptiveBlurPool2d(ModuleWithConstants):
         norm: str = "BN",
         init: str = "binomial",
         padding_mode: str = "reflect",
+        predictor_groups: int = 1,
+        predictor_smooth: bool = False,
+        predictor_kernel: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
@@ -125,13 +135,25 @@ class AdaptiveBlurPool2d(ModuleWithConstants):
         check_choice("padding_mode", padding_mode, PADDING_MODES)
         if groups < 1 or channels % groups:
             raise InvalidOption("groups", groups, f"a divisor of the {channels} channels")
+        if predictor_kernel < 0 or (predictor_kernel and predictor_kernel % 2 == 0):
+            raise InvalidOption("predictor_kernel", predictor_kernel, "odd, or 0 for kernel_size")
 
         self.kernel_size, self.stride, self.padding_mode = kernel_size, stride, padding_mode
         self.softmax = softmax
         self.groups = 1 if adaptivity in ("spatial", "image") else groups
         self.per_location = adaptivity in ("spatial", "spatial_channel")
+        _check_predictor_groups(predictor_groups, self.groups)
+        smoothing = functools.partial(BlurPool2d, channels, 3, 1, padding_mode)
+        self.smooth = smoothing() if predictor_smooth else nn.Identity()
         self.predictor = FilterPredictor(
-            channels, self.groups, kernel_size, stride, norm, padding_mode
+            channels,
+            self.groups,
+            kernel_size,
+            stride,
+            norm,
+            padding_mode,
+            predictor_groups,
+            predictor_kernel or kernel_size,
         )
         nn.init.kaiming_normal_(self.predictor.weight, mode="fan_out", nonlinearity="relu")
         if init == "binomial":
@@ -156,7 +178,8 @@ class AdaptiveBlurPool2d(ModuleWithConstants):
         return normalize(self._logits(x), self.softmax)
 
     def _logits(self, x: Tensor) -> Tensor:
-        logits = self.predictor(x, constant_like(self.offset, self.predictor.weight))
+        offset = constant_like(self.offset, self.predictor.weight)
+        logits = self.predictor(self.smooth(x), offset)
         if not self.per_location:
             logits = logits.mean((2, 3), keepdim=True)
         return logits.unflatten(1, (self.groups, -1))
@@ -166,6 +189,12 @@ class AdaptiveBlurPool2d(ModuleWithConstants):
             f"kernel_size={self.kernel_size}, stride={self.stride}, groups={self.groups}, "
             f"per_location={self.per_location}, softmax={self.softmax}, {self.padding_mode}"
         )
+
+
+def _check_predictor_groups(predictor_groups: int, filters: int) -> None:
+    if predictor_groups < 1 or filters % predictor_groups:
+        legal = f"a divisor of the {filters} filters per location"
+        raise InvalidOption("predictor_groups", predictor_groups, legal)
 
 
 def _offset(init: str, kernel_size: int, groups: int) -> Tensor:

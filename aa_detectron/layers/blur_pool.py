@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +86,54 @@ def blur_pool2d(
     return F.conv2d(padded, weight, stride=stride, groups=channels)
 
 
-class BlurPool2d(ModuleWithConstants):
+class FixedBlurPool2d(ModuleWithConstants):
+    """Downsampling after a fixed filter, the same for all channels; base class of such layers.
+
+    Args:
+        channels: number of channels of the input, C; used for printing, and for a signature that
+            all filters share.
+        formula: function that returns the filter, (k, k).
+        stride: stride, s >= 1; 1 filters without downsampling.
+        padding_mode: "reflect", "replicate" or "zeros"; "zeros" darkens the border.
+        device: device of the filter, as in torch's layers.
+        dtype: dtype of the filter, as in torch's layers.
+
+    Shape:
+        (N, C, H, W) -> (N, C, ceil(H / s), ceil(W / s))
+
+    Raises:
+        InvalidOption: a value is not one of these.
+    """
+
+    kernel: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        formula: Callable[[], Tensor],
+        stride: int = 2,
+        padding_mode: str = "reflect",
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        check_choice("padding_mode", padding_mode, PADDING_MODES)
+        if stride < 1:
+            raise InvalidOption("stride", stride, "at least 1")
+        self.channels, self.stride, self.padding_mode = channels, stride, padding_mode
+        self.register_constant("kernel", formula)
+        self.to(device=device, dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return blur_pool2d(x, constant_like(self.kernel, x), self.stride, self.padding_mode)
+
+    def extra_repr(self) -> str:
+        k = self.kernel.shape[-1]
+        return f"{self.channels}, kernel_size={k}, stride={self.stride}, {self.padding_mode}"
+
+
+class BlurPool2d(FixedBlurPool2d):
     """Downsampling after a fixed binomial blur: the baseline "LPF".
 
     Source: Zhang, ICML 2019, section 3.
@@ -106,8 +154,6 @@ class BlurPool2d(ModuleWithConstants):
         InvalidOption: a value is not one of these.
     """
 
-    kernel: Tensor
-
     def __init__(
         self,
         channels: int,
@@ -118,18 +164,6 @@ class BlurPool2d(ModuleWithConstants):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        super().__init__()
         check_choice("kernel_size", kernel_size, range(2, 8))
-        check_choice("padding_mode", padding_mode, PADDING_MODES)
-        if stride < 1:
-            raise InvalidOption("stride", stride, "at least 1")
-        self.channels, self.stride, self.padding_mode = channels, stride, padding_mode
-        self.register_constant("kernel", functools.partial(binomial_kernel, kernel_size))
-        self.to(device=device, dtype=dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return blur_pool2d(x, constant_like(self.kernel, x), self.stride, self.padding_mode)
-
-    def extra_repr(self) -> str:
-        k = self.kernel.shape[-1]
-        return f"{self.channels}, kernel_size={k}, stride={self.stride}, {self.padding_mode}"
+        formula = functools.partial(binomial_kernel, kernel_size)
+        super().__init__(channels, formula, stride, padding_mode, device=device, dtype=dtype)

@@ -11,9 +11,11 @@ class ModuleWithConstants(nn.Module):
 
     No checkpoint can fill such a buffer after the module was built on the meta device. The buffer
     therefore has its values from the start, on the CPU. It is computed again whenever the module
-    is moved, since ``to_empty`` leaves arbitrary values.
+    is moved, since ``to_empty`` leaves arbitrary values. A class can keep it in float32 in modules
+    of lower precision.
     """
 
+    _keeps_float32 = False
     _formulas: dict[str, Callable[[], Tensor]]
 
     def register_constant(self, name: str, formula: Callable[[], Tensor]) -> None:
@@ -31,8 +33,10 @@ class ModuleWithConstants(nn.Module):
         super()._apply(fn, recurse)
         for name, formula in self._formulas.items():
             moved = getattr(self, name)
-            device = _device_for_values(moved.device)
-            setattr(self, name, _values(formula).to(device, moved.dtype))
+            device, dtype = _device_for_values(moved.device), moved.dtype
+            if self._keeps_float32:
+                dtype = torch.promote_types(dtype, torch.float32)
+            setattr(self, name, _values(formula).to(device, dtype))
         return self
 
 

@@ -22,12 +22,15 @@ class FilterPredictor(nn.Conv2d):
 
     Args:
         channels: number of channels of the input, C.
-        groups: number of groups, g.
-        kernel_size: side of the conv's kernel and of the filters, k.
+        filters: number of filters per location, g.
+        kernel_size: side of the filters, k.
         stride: stride, s >= 1.
         norm: "BN", "SyncBN", "FrozenBN", "GN" (as many groups as filters) or "" for no norm.
         padding_mode: "reflect", "replicate" or "zeros", see
             :func:`~aa_detectron.layers.blur_pool.pad_same`.
+        groups: number of groups of the conv, a divisor of C and g: each group of channels predicts
+            its own g / groups filters.
+        conv_size: side of the conv's kernel, odd; None for k.
 
     Shape:
         (N, C, H, W), offset (1, g * k * k, 1, 1) -> (N, g * k * k, ceil(H / s), ceil(W / s))
@@ -36,29 +39,35 @@ class FilterPredictor(nn.Conv2d):
     def __init__(
         self,
         channels: int,
-        groups: int,
+        filters: int,
         kernel_size: int,
         stride: int,
         norm: str,
         padding_mode: str,
+        groups: int = 1,
+        conv_size: int | None = None,
     ):
-        logits = groups * kernel_size**2
+        logits = filters * kernel_size**2
+        conv_size = kernel_size if conv_size is None else conv_size
         super().__init__(
             channels,
             logits,
-            kernel_size,
+            conv_size,
             stride=stride,
-            padding=kernel_size // 2,
+            padding=conv_size // 2,
+            groups=groups,
             padding_mode=padding_mode,  # type: ignore[arg-type]  # a checked str
             bias=False,
         )
-        self.norm = get_predictor_norm(norm, groups, logits)
+        self.norm = get_predictor_norm(norm, filters, logits)
 
     # nn.Conv2d is the base for the names of the weights; nobody calls this as a plain conv.
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:  # type: ignore[override]
         # TorchScript compiles the first branch only.
         if torch.jit.is_scripting():
-            logits = conv_plain(x, self.weight, None, self.stride[0], self.padding_mode)
+            logits = conv_plain(
+                x, self.weight, None, self.stride[0], self.padding_mode, self.groups
+            )
             return self._normalized(logits, offset)
         else:
             return self._predict(x, offset)
@@ -67,7 +76,7 @@ class FilterPredictor(nn.Conv2d):
         # Autocast would round an offset that is folded into the conv.
         folded = None if is_autocast(x) else self._folded(offset)
         weight, bias = folded or (self.weight, None)
-        logits = padded_conv2d(x, weight, bias, self.stride[0], self.padding_mode)
+        logits = padded_conv2d(x, weight, bias, self.stride[0], self.padding_mode, self.groups)
         return logits if folded else self._normalized(logits, offset)
 
     def _normalized(self, logits: Tensor, offset: Tensor) -> Tensor:
@@ -88,7 +97,7 @@ class FilterPredictor(nn.Conv2d):
         return self.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale + bias
 
 
-def get_predictor_norm(norm: str, groups: int, channels: int) -> nn.Module | None:
+def get_predictor_norm(norm: str, filters: int, channels: int) -> nn.Module | None:
     """Returns the norm of a predictor.
 
     "GN" has as many groups as there are filters: the number of logits is rarely divisible by the
@@ -96,7 +105,7 @@ def get_predictor_norm(norm: str, groups: int, channels: int) -> nn.Module | Non
 
     Args:
         norm: "BN", "SyncBN", "FrozenBN", "GN" or "" for no norm.
-        groups: number of groups, g.
+        filters: number of filters per location, g.
         channels: number of logits, g * k * k.
     """
-    return nn.GroupNorm(groups, channels) if norm == "GN" else get_norm(norm, channels)
+    return nn.GroupNorm(filters, channels) if norm == "GN" else get_norm(norm, channels)

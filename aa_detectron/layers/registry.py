@@ -1,6 +1,7 @@
 """Low-pass filters by their name in a config; needs Detectron2, unlike the layers themselves."""
 
 import dataclasses
+import functools
 
 from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
@@ -9,7 +10,8 @@ from torch import nn
 from aa_detectron.errors import InvalidOption, check_choice
 from aa_detectron.utils.keyed_random import own_random
 
-from .build import FilterOptions, config_key
+from .build import KINDS, FilterOptions, Lowpass, config_key
+from .places import names_per_place
 
 LOWPASS_REGISTRY = Registry("LOWPASS")
 LOWPASS_REGISTRY.__doc__ = """
@@ -20,35 +22,53 @@ A registered object is called as ``f(cfg, channels, stride)``. It returns a modu
 """
 
 
-@LOWPASS_REGISTRY.register()
-def blur(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
-    """Builds the fixed binomial blur, "LPF"."""
-    return _options(cfg, "blur").build(channels, stride)
+def _register(name: str) -> None:
+    def build(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
+        # A registered filter of the user's may call this function: the config then has its name.
+        options = dataclasses.replace(FilterOptions.from_config(cfg), name=name)
+        return options.build(channels, stride)
+
+    build.__name__ = name
+    LOWPASS_REGISTRY.register(build)
 
 
-@LOWPASS_REGISTRY.register()
-def adaptive(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
-    """Builds the filter that is predicted for each location and group of channels."""
-    return _options(cfg, "adaptive").build(channels, stride)
+for _name in KINDS:
+    _register(_name)
 
 
-def _options(cfg: CfgNode, name: str) -> FilterOptions:
-    # A registered filter of the user's may call these functions: the config then has its name.
-    return dataclasses.replace(FilterOptions.from_config(cfg), name=name)
-
-
-def check_lowpass_name(cfg: CfgNode) -> None:
-    """Checks the name of the filter.
+def lowpass_names(cfg: CfgNode) -> tuple[str, ...]:
+    """Returns the names of the filters in stem, res3, res4 and res5.
 
     Raises:
-        InvalidOption: ``MODEL.ANTIALIAS.NAME`` is neither "none" nor a registered filter.
+        InvalidOption: ``MODEL.ANTIALIAS.NAME`` is neither one name nor four, or a name is neither
+            "none" nor a registered filter.
     """
-    names = ["none", *(name for name, _ in LOWPASS_REGISTRY)]
-    check_choice(config_key("name"), cfg.MODEL.ANTIALIAS.NAME, names)
+    names = names_per_place(cfg.MODEL.ANTIALIAS.NAME, config_key("name"))
+    for name in names:
+        _check_name(name)
+    return names
 
 
-def build_lowpass(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
-    """Builds the filter that ``MODEL.ANTIALIAS.NAME`` names.
+def _check_name(name: str) -> None:
+    check_choice(config_key("name"), name, ["none", *(found for found, _ in LOWPASS_REGISTRY)])
+
+
+def lowpass_per_place(cfg: CfgNode) -> tuple[Lowpass | None, ...]:
+    """Returns functions that build the filters of stem, res3, res4 and res5; None for "none".
+
+    Raises:
+        InvalidOption: ``MODEL.ANTIALIAS.NAME`` is illegal, see :func:`lowpass_names`.
+    """
+    return tuple(
+        None if name == "none" else functools.partial(build_lowpass, cfg, name=name)
+        for name in lowpass_names(cfg)
+    )
+
+
+def build_lowpass(
+    cfg: CfgNode, channels: int, stride: int, *, name: str | None = None
+) -> nn.Module:
+    """Builds a filter with the options of ``MODEL.ANTIALIAS``.
 
     Its random weights leave the CPU's global generator as it was. The layers that are built after
     it therefore have the same random weights for every filter, and one seed pairs the variants of
@@ -59,6 +79,7 @@ def build_lowpass(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
         cfg: config with ``MODEL.ANTIALIAS``.
         channels: number of channels of the feature map, C.
         stride: stride, s >= 1; 1 filters without downsampling.
+        name: name of the filter; None for ``MODEL.ANTIALIAS.NAME``, if this is one name.
 
     Returns:
         Module that maps (N, C, H, W) to (N, C, ceil(H / s), ceil(W / s)).
@@ -66,9 +87,10 @@ def build_lowpass(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
     Raises:
         InvalidOption: a key has an illegal value.
     """
-    check_lowpass_name(cfg)
+    name = cfg.MODEL.ANTIALIAS.NAME if name is None else name
+    _check_name(name)
     try:
         with own_random():
-            return LOWPASS_REGISTRY.get(cfg.MODEL.ANTIALIAS.NAME)(cfg, channels, stride)
+            return LOWPASS_REGISTRY.get(name)(cfg, channels, stride)
     except InvalidOption as error:  # arguments have the names of the keys
         raise InvalidOption(config_key(error.option), error.found, error.legal) from None

@@ -4,7 +4,6 @@ The builders read Detectron2's own keys (``MODEL.RESNETS``, ``MODEL.FPN``) and `
 """
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import nn
 
 from aa_detectron.errors import InvalidOption
-from aa_detectron.layers.registry import build_lowpass, check_lowpass_name
+from aa_detectron.layers.registry import lowpass_per_place
 
 from .build import build_resnet
 
@@ -83,10 +82,8 @@ def build_aa_resnet_retinanet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec)
 def stage_arguments(cfg: CfgNode) -> dict[str, Any]:
     """Reads what :func:`~.build.build_resnet` and :func:`~.build.make_stage` both need."""
     resnets, antialias = cfg.MODEL.RESNETS, cfg.MODEL.ANTIALIAS
-    plain = antialias.NAME == "none"
     return {
         "depth": resnets.DEPTH,
-        "lowpass": None if plain else functools.partial(build_lowpass, cfg),
         "filter_dilated": antialias.DILATED,
         "freeze_lowpass": antialias.FREEZE,
         "stem_out_channels": resnets.STEM_OUT_CHANNELS,
@@ -101,11 +98,11 @@ def stage_arguments(cfg: CfgNode) -> dict[str, Any]:
 
 
 def _build(cfg: CfgNode, input_shape: ShapeSpec, **deeplab: Any) -> ResNet:
-    check_lowpass_name(cfg)
     resnets, features = cfg.MODEL.RESNETS, list(cfg.MODEL.RESNETS.OUT_FEATURES)
     with _naming_keys():
         return build_resnet(
             in_channels=input_shape.channels,
+            lowpass=lowpass_per_place(cfg),
             stem_pool_size=cfg.MODEL.ANTIALIAS.STEM_POOL_SIZE,
             res5_dilation=resnets.RES5_DILATION,
             deform_on_per_stage=resnets.DEFORM_ON_PER_STAGE,

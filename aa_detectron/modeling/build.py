@@ -12,6 +12,7 @@ from aa_detectron import compat
 from aa_detectron.errors import InvalidOption, check_choice
 from aa_detectron.layers.build import Lowpass
 from aa_detectron.layers.norm import Norm
+from aa_detectron.layers.places import PLACES
 
 from .bases import CNNBlockBase, ResNet
 from .resnet import (
@@ -36,7 +37,7 @@ STEMS = {"basic": AABasicStem, "deeplab": AADeepLabStem}
 def build_resnet(
     depth: int,
     *,
-    lowpass: Lowpass | None = None,
+    lowpass: Lowpass | Sequence[Lowpass | None] | None = None,
     filter_dilated: bool = True,
     freeze_lowpass: bool = False,
     in_channels: int = 3,
@@ -67,7 +68,8 @@ def build_resnet(
 
     Args:
         depth: number of layers: 18, 34, 50, 101 or 152.
-        lowpass: function that builds a filter; None for no filters.
+        lowpass: function that builds a filter; None for no filters. Four of these are for stem,
+            res3, res4 and res5.
         filter_dilated: whether dilated stages, which keep their resolution, have filters of
             stride 1.
         freeze_lowpass: whether ``freeze_at`` freezes filters as well.
@@ -115,12 +117,13 @@ def build_resnet(
         deform = list(deform_on_per_stage)
         _check_basic_blocks(depth, stem_out_channels, res2_out_channels, num_groups, deform)
     _check_deformable(deform_on_per_stage)
+    stem_lowpass, *lowpasses = _per_place(lowpass)
     make_stem = functools.partial(
         STEMS[stem_type],
         in_channels,
         stem_out_channels,
         norm,
-        lowpass=lowpass,
+        lowpass=stem_lowpass,
         pool_size=stem_pool_size,
         freeze_lowpass=freeze_lowpass,
     )
@@ -133,7 +136,7 @@ def build_resnet(
             dilation=dilation,
             multi_grid=res5_multi_grid if number == 5 else None,
             deform=deform,
-            lowpass=lowpass,
+            lowpass=stage_lowpass,
             filter_dilated=filter_dilated,
             freeze_lowpass=freeze_lowpass,
             stem_out_channels=stem_out_channels,
@@ -145,8 +148,8 @@ def build_resnet(
             deform_modulated=deform_modulated,
             deform_num_groups=deform_num_groups,
         )
-        for number, dilation, deform in zip(
-            range(2, 6), dilations, deform_on_per_stage, strict=True
+        for number, dilation, deform, stage_lowpass in zip(
+            range(2, 6), dilations, deform_on_per_stage, (None, *lowpasses), strict=True
         )
     ]
     stem = make_stem() if stem is None else stem
@@ -174,7 +177,8 @@ def make_stage(
 ) -> list[CNNBlockBase]:
     """Builds the blocks of stage res2, res3, res4 or res5.
 
-    The arguments that are not listed here are described at :func:`build_resnet`.
+    The arguments that are not listed here are described at :func:`build_resnet`; the filters of a
+    stage are all built by one function, ``lowpass``.
 
     Args:
         number: stage number, 2 to 5.
@@ -209,6 +213,16 @@ def make_stage(
         return ResNet.make_stage(AABottleneckBlock, num_blocks, **kwargs)
     kwargs |= {"deform_modulated": deform_modulated, "deform_num_groups": deform_num_groups}
     return ResNet.make_stage(AADeformBottleneckBlock, num_blocks, **kwargs)
+
+
+def _per_place(lowpass: Lowpass | Sequence[Lowpass | None] | None) -> list[Lowpass | None]:
+    """Returns the functions that build the filters of stem, res3, res4 and res5."""
+    if lowpass is None or callable(lowpass):
+        return [lowpass] * len(PLACES)
+    if len(lowpass) != len(PLACES):
+        legal = f"one function, or four for {', '.join(PLACES)}"
+        raise InvalidOption("lowpass", lowpass, legal)
+    return list(lowpass)
 
 
 def _check_dilations(depth: int, res4: int, res5: int, multi_grid: Sequence[int] | None) -> None:

@@ -5,6 +5,8 @@ import logging
 from detectron2.config import CfgNode
 from torch import nn
 
+from aa_detectron.layers.places import PLACES, names_per_place
+
 from .bases import BasicBlock, BasicStem, BottleneckBlock, DeformBottleneckBlock
 from .resnet import FILTERS, AAStem
 
@@ -40,18 +42,28 @@ def _places(module: nn.Module) -> tuple[str, ...]:
     return ()
 
 
+def _plain_places(filter_name: str) -> set[str]:
+    """Returns the parts of a ResNet, such as "res3", for which the name is "none"."""
+    names = names_per_place(filter_name)
+    return {place for place, name in zip(PLACES, names, strict=True) if name == "none"}
+
+
 def warn_of_missing_filters(model: nn.Module, cfg: CfgNode) -> None:
     """Logs a warning if a model lacks filters that ``MODEL.ANTIALIAS.NAME`` asks for.
 
-    Detectron2's own backbones and heads ignore this key.
+    Places for which the name is "none" are left out. Detectron2's own backbones and heads ignore
+    this key.
 
     Args:
         model: model that was built from the config.
         cfg: config of the model.
     """
-    places, filter_name = filter_places(model), cfg.MODEL.ANTIALIAS.NAME
+    filter_name = cfg.MODEL.ANTIALIAS.NAME
+    plain = _plain_places(filter_name)
+    found = filter_places(model)
+    places = {name: found[name] for name in found if plain.isdisjoint(name.split("."))}
     missing = [name for name, is_filtered in places.items() if not is_filtered]
-    if filter_name == "none" or not missing:
+    if len(plain) == len(PLACES) or not missing:
         return
     in_heads = [name.startswith("roi_heads.") for name in missing]
     ways = ["MODEL.ROI_HEADS.NAME AARes5ROIHeads"] if any(in_heads) else []

@@ -5,6 +5,8 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from torch import nn
 
+from aa_detectron.layers.registry import lowpass_per_place
+
 from .backbones import stage_arguments
 from .build import make_stage
 
@@ -18,6 +20,7 @@ class AARes5ROIHeads(Res5ROIHeads):
         resnets = cfg.MODEL.RESNETS
         blocks = make_stage(
             5,
+            lowpass=lowpass_per_place(cfg)[3],
             dilation=resnets.RES5_DILATION,
             deform=resnets.DEFORM_ON_PER_STAGE[3],
             **stage_arguments(cfg),

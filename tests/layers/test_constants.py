@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
+from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d, GaussianBlurPool2d
 
 FILTERS = {
     "blur": lambda **kwargs: BlurPool2d(16, 5, **kwargs),
     "adaptive": lambda **kwargs: AdaptiveBlurPool2d(16, groups=4, **kwargs),
+    "gaussian": lambda **kwargs: GaussianBlurPool2d(16, 5, **kwargs),
+    "smooth": lambda **kwargs: AdaptiveBlurPool2d(16, predictor_smooth=True, **kwargs),
     "kaiming": lambda **kwargs: AdaptiveBlurPool2d(16, init="kaiming", **kwargs),
 }
 make_filter = pytest.mark.parametrize("make_filter", FILTERS.values(), ids=FILTERS)

@@ -9,6 +9,7 @@ from detectron2.export.torchscript_patch import patch_nonscriptable_classes
 
 from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d, FilterOptions
 from aa_detectron.layers.adaptive_blur_pool import ADAPTIVITIES, SOFTMAX_AXES
+from aa_detectron.layers.build import KINDS
 from aa_detectron.modeling.build import build_resnet
 
 SIZES = [(9, 8), (1, 5), (1, 1)]
@@ -41,6 +42,13 @@ def assert_scripts(network, *inputs):
 @pytest.mark.parametrize("kernel_size, stride", [(2, 2), (3, 1), (5, 2)])
 def test_blur(kernel_size, stride, padding_mode):
     layer = BlurPool2d(8, kernel_size, stride, padding_mode)
+    assert_scripts(layer, *(torch.randn(2, 8, *size) for size in SIZES))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_name(name, stride):
+    layer = randomize(FilterOptions(name).build(8, stride)).eval()
     assert_scripts(layer, *(torch.randn(2, 8, *size) for size in SIZES))
 
 

@@ -15,31 +15,35 @@ from .reference import empty_as, empty_output, is_autocast
 
 
 def padded_conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str, groups: int = 1
 ) -> Tensor:
     """``F.conv2d`` of a feature map that is padded by k // 2.
 
     Args:
         x: feature map, (N, C, H, W).
-        weight: weight of the convolution, (D, C, k, k), k odd.
+        weight: weight of the convolution, (D, C / groups, k, k), k odd.
         bias: bias of the convolution, (D,), or None.
         stride: stride, s >= 1.
         padding_mode: "reflect", "replicate" or "zeros", see
             :func:`~aa_detectron.layers.blur_pool.pad_same`.
+        groups: number of groups of the convolution, a divisor of C and D; the operator has no
+            groups, so that more than one take a padded copy of the map.
 
     Returns:
         Feature map, (N, D, ceil(H / s), ceil(W / s)).
     """
     exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if x.device.type == "cpu" and x.dtype == weight.dtype and not (exported or is_autocast(x)):
+    is_plain = exported or groups > 1 or is_autocast(x)
+    if x.device.type == "cpu" and x.dtype == weight.dtype and not is_plain:
         return conv_op(x, weight, bias, stride, padding_mode)
-    return conv_plain(x, weight, bias, stride, padding_mode)
+    return conv_plain(x, weight, bias, stride, padding_mode, groups)
 
 
 def conv_plain(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str, groups: int = 1
 ) -> Tensor:
-    return F.conv2d(pad_same(x, weight.shape[-1], padding_mode), weight, bias, stride)
+    padded = pad_same(x, weight.shape[-1], padding_mode)
+    return F.conv2d(padded, weight, bias, stride, groups=groups)
 
 
 @torch.library.custom_op("aa_detectron::padded_conv", mutates_args=(), device_types="cpu")
