@@ -66,6 +66,20 @@ def test_seven_filters_and_their_options(name, filter):
     assert all(module.kernel.shape == (5, 5) for module in filters if filter == "blur")
 
 
+def test_a_filter_for_each_place(tmp_path, caplog):
+    """Filters with and without weights; the file has neither a config nor notes."""
+    options = {"groups": 4, "predictor_groups": 2, "predictor_kernel": 5, "num_classes": 3}
+    model = aa_resnet18(filter=["blur", "adaptive", "none", "pasa"], **options)
+    kinds = [model.stem.aa, model.res3[0].aa, model.res4[0].aa, model.res5[0].aa_shortcut]
+    classes = [BlurPool2d, AdaptiveBlurPool2d, torch.nn.Identity, AdaptiveBlurPool2d]
+    assert [type(kind) for kind in kinds] == classes
+    assert [kinds[1].softmax, kinds[3].softmax] == ["group", "all"]
+    path = written(model.state_dict(), tmp_path / "kept.pth")
+    loaded = aa_resnet18(filter="blur,adaptive,none,pasa", weights=path, **options)
+    x = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(loaded.eval()(x), model.eval()(x))
+
+
 def test_no_classifier():
     assert aa_resnet50(num_classes=None)(torch.randn(1, 3, 64, 64)).shape == (1, 2048, 2, 2)
 
@@ -120,7 +134,15 @@ def test_weights_of_another_network(options, reason, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option, found", [("filter", "box"), ("depth", 20), ("kernel_size", 4), ("groups", 7)]
+    "option, found",
+    [
+        ("filter", "box"),
+        ("filter", "blur,blur"),
+        ("predictor_groups", 3),
+        ("depth", 20),
+        ("kernel_size", 4),
+        ("groups", 7),
+    ],
 )
 def test_illegal_option(option, found):
     with pytest.raises(InvalidOption, match=f"{option} is {found!r}, but must be"):

@@ -1,17 +1,16 @@
 """Finds out which ResNet a set of weights belongs to, by names and shapes."""
 
+import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from aa_detectron.errors import InputError
-from aa_detectron.layers.build import config_key
 from aa_detectron.modeling.build import NUM_BLOCKS
 
 from .fit import Weights, is_filter, shape_in_words
 
 _PREFIXES = r"(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?"
-_PREDICTORS = [f"{place}.aa.predictor.weight" for place in ("stem", "res3.0", "res4.0", "res5.0")]
+_PLACES = ("stem", "res3.0", "res4.0", "res5.0")
 _RESNET_PART = re.compile(_PREFIXES + r"((?:stem|res[2-5]|linear)\..+)")
 
 
@@ -63,36 +62,41 @@ def describe_resnet(weights: Weights) -> dict[str, Any]:
     return described
 
 
-def describe_filters(weights: Weights, known: Mapping[str, Any]) -> dict[str, Any]:
+def describe_filters(weights: Weights) -> dict[str, Any]:
     """Derives fields of :class:`~aa_detectron.layers.FilterOptions` from weights.
 
     Filters without weights look the same as no filters, and one place with an adaptive filter looks
-    the same as all of them.
+    the same as all of them. The filters are as large as the predictor's conv where this fits the
+    number of logits, else of the smallest size that fits.
 
     Args:
         weights: weights of a ResNet, by names without a prefix; fixed filters are named "filt".
-        known: options that the checkpoint contains, as {config key: value}.
 
     Raises:
         InputError: a predictor or a fixed filter has an unexpected shape.
     """
     if "stem.aa.filt" in weights:
         return {"name": "blur", "kernel_size": _shape(weights, "stem.aa.filt")[-1]}
-    predictor = next((name for name in _PREDICTORS if name in weights), None)
-    if predictor is None:
+    place = next((place for place in _PLACES if _predictor(place) in weights), None)
+    if place is None:
         return {"name": "none"}
-    logits, _, _, conv_size = _shape(weights, predictor)
-    kernel_size = known.get(config_key("kernel_size"))
-    if type(kernel_size) is not int or kernel_size < 1 or logits % kernel_size**2:
-        kernel_size = conv_size
-    return {
+    logits, depth, _, conv_size = _shape(weights, _predictor(place))
+    is_deeplab = place == "stem" and "stem.conv3.weight" in weights
+    channels = _shape(weights, f"{place}.conv3.weight" if is_deeplab else f"{place}.conv1.weight")[
+        0
+    ]
+    kernel_size = _kernel_size(logits, conv_size, channels)
+    found = {
         "name": "adaptive",
         "kernel_size": kernel_size,
         "groups": logits // kernel_size**2,
         "norm": _norm({name for name in weights if is_filter(name)}),
-        "predictor_groups": known.get(config_key("predictor_groups"), 1),
-        "predictor_kernel": conv_size,
     }
+    if conv_size != kernel_size:
+        found["predictor_kernel"] = conv_size
+    if depth < channels:
+        found["predictor_groups"] = channels // depth
+    return found
 
 
 def config_of(resnet: dict[str, Any], filters: dict[str, Any]) -> dict[str, Any]:
@@ -110,9 +114,21 @@ def config_of(resnet: dict[str, Any], filters: dict[str, Any]) -> dict[str, Any]
         keys["MODEL.CLASSIFIER.NUM_CLASSES"] = classes
     if filters["name"] != "none":
         keys["MODEL.ANTIALIAS.NAME"] = filters["name"]
-        for key in {"kernel_size", "groups"} & filters.keys():
+        for key in filters.keys() - {"name", "norm"}:
             keys[f"MODEL.ANTIALIAS.{key.upper()}"] = filters[key]
     return keys
+
+
+def _predictor(place: str) -> str:
+    return f"{place}.aa.predictor.weight"
+
+
+def _kernel_size(logits: int, conv_size: int, channels: int) -> int:
+    """Returns a size of filters that makes so many logits for groups of so many channels."""
+    for k in (conv_size, *range(3, math.isqrt(logits) + 1, 2)):
+        if k >= 3 and logits % k**2 == 0 and channels % (logits // k**2) == 0:
+            return k
+    return conv_size
 
 
 def _norm(names: set[str]) -> str:

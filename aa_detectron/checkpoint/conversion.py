@@ -71,8 +71,7 @@ def _convert(checkpoint: dict, source: str) -> Converted:
         raise InputError(f"{naming.name}: {origins[min(rest)]} is not in a ResNet")
 
     resnet = {name: weights[full] for name, full in full_names.items()}
-    known = known_options(checkpoint)
-    described, filters = describe_resnet(resnet), describe_filters(resnet, known)
+    described, filters = describe_resnet(resnet), describe_filters(resnet)
     if naming is MSRA and described.get("num_groups", 1) > 1:
         naming = FAIR
     origins = {name: origins[full] for name, full in full_names.items()}
@@ -89,7 +88,7 @@ def _convert(checkpoint: dict, source: str) -> Converted:
     weights = {name: weight for name, weight in weights.items() if not name.endswith(".filt")}
     notes = {"naming": naming.name, "source": source, **naming.inputs, **known_inputs(checkpoint)}
     notes["config"] = {**config_of(described, filters), **naming.config}
-    notes["config"] |= known
+    notes["config"] |= known_options(checkpoint)
     return Converted(naming, weights, notes)
 
 

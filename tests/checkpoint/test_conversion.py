@@ -16,6 +16,8 @@ from aa_detectron import add_aa_config
 from aa_detectron.checkpoint import convert, read_checkpoint, write_checkpoint
 from aa_detectron.engine import AACheckpointer
 from aa_detectron.errors import InputError
+from aa_detectron.layers import FilterOptions
+from aa_detectron.modeling.build import build_resnet
 
 OTHERS = {
     "torchvision 18": lambda: randomise(torchvision.models.resnet18()),
@@ -348,6 +350,30 @@ def test_backbones_without_some_of_the_parts(config):
     weights["backbone.res4.1.conv2_offset.weight"] = torch.zeros(18, 256, 3, 3)
     assert convert({"model": weights}, "").weights == weights
     refused({k: v for k, v in weights.items() if "res3.2.conv1" not in k}, "res3.2.conv1.weight")
+
+
+@pytest.mark.parametrize(
+    "options, found",
+    [
+        ({"name": "none,none,adaptive,none"}, {"GROUPS": 8, "KERNEL_SIZE": 3}),
+        ({"name": "blur,pasa,flc,pasa", "groups": 4}, {"GROUPS": 4, "KERNEL_SIZE": 3}),
+        ({"predictor_kernel": 5, "predictor_groups": 4}, {"GROUPS": 8, "KERNEL_SIZE": 3}),
+        ({"predictor_kernel": 1, "kernel_size": 5, "groups": 2}, {"GROUPS": 2, "KERNEL_SIZE": 5}),
+    ],
+)
+def test_filters_with_other_predictors(options, found):
+    """From bare weights, without any notes."""
+    network = build_resnet(18, lowpass=FilterOptions(**options).lowpass_per_place, num_classes=3)
+    weights = network.state_dict()
+    converted = convert({"model": weights}, "")
+    assert converted.weights == weights
+    config = converted.notes["config"]
+    for key, value in found.items():
+        assert config[f"MODEL.ANTIALIAS.{key}"] == value
+    assert config.get("MODEL.ANTIALIAS.PREDICTOR_GROUPS", 1) == options.get("predictor_groups", 1)
+    assert config.get("MODEL.ANTIALIAS.PREDICTOR_KERNEL", 0) == options.get("predictor_kernel", 0)
+    name = next(name for name in weights if "predictor.weight" in name)
+    refused(resized(weights, name), name)
 
 
 FPN = [

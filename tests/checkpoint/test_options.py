@@ -77,6 +77,66 @@ def test_without_effect(blur):
     make(strict=True).load(str(blur / "model.pth"))
 
 
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixed")
+    checkpointer(folder, "gaussian, adaptive,adaptive,none", SIGMA=0.7)().save("model")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("blur,adaptive,adaptive,none", {}),
+        ("gaussian,adaptive,adaptive,flc", {}),
+        ("gaussian,adaptive,adaptive,none", {"SIGMA": 0.8}),
+        ("gaussian,adaptive,adaptive,none", {"PREDICTOR_SMOOTH": True}),
+        ("gaussian,adaptive,adaptive,none", {"SOFTMAX": "all"}),
+    ],
+)
+def test_names_per_place(name, options, mixed):
+    path = str(mixed / "model.pth")
+    checkpointer(mixed, "gaussian,adaptive,adaptive,none", SIGMA=0.7)(strict=True).load(path)
+    with pytest.raises(InputError, match="comes from a network with MODEL.ANTIALIAS."):
+        checkpointer(mixed, name, **{"SIGMA": 0.7} | options)(strict=True).load(path)
+
+
+@pytest.mark.parametrize("mixed", ["pasa", "blur,pasa,pasa,pasa"])
+def test_the_published_filter_under_both_names(mixed, tmp_path):
+    """The alias and the options that it stands for are the same network."""
+    named = checkpointer(tmp_path, mixed)
+    spelled = checkpointer(
+        tmp_path, mixed.replace("pasa", "adaptive"), SOFTMAX="all", INIT="kaiming"
+    )
+    for writer, reader in ((named, spelled), (spelled, named)):
+        writer().save("model")
+        reader(strict=True).load(str(tmp_path / "model.pth"))
+    with pytest.raises(InputError, match="MODEL.ANTIALIAS.SOFTMAX"):
+        checkpointer(tmp_path, mixed.replace("pasa", "adaptive"))(strict=True).load(
+            str(tmp_path / "model.pth")
+        )
+
+
+def test_two_kinds_of_adaptive_filters(tmp_path):
+    make = checkpointer(tmp_path, "pasa,adaptive,adaptive,adaptive")
+    make().save("model")
+    make(strict=True).load(str(tmp_path / "model.pth"))
+    with pytest.raises(InputError, match="MODEL.ANTIALIAS.NAME pasa,adaptive"):
+        checkpointer(tmp_path)(strict=True).load(str(tmp_path / "model.pth"))
+
+
+def test_smoothing_leaves_no_trace_in_older_files(adaptive, tmp_path):
+    """They say nothing of it, and had none."""
+    content = torch.load(adaptive / "model.pth", weights_only=True)
+    config = content["notes"]["config"]
+    for key in [key for key in config if "PREDICTOR" in key]:
+        del config[key]
+    torch.save(content, tmp_path / "old.pth")
+    checkpointer(tmp_path)(strict=True).load(str(tmp_path / "old.pth"))
+    with pytest.raises(InputError, match="MODEL.ANTIALIAS.PREDICTOR_SMOOTH False"):
+        checkpointer(tmp_path, PREDICTOR_SMOOTH=True)(strict=True).load(str(tmp_path / "old.pth"))
+
+
 def test_old_checkpoints_have_no_options(adaptive, tmp_path):
     content = torch.load(adaptive / "model.pth", weights_only=True)
     for notes in ({}, None):
