@@ -120,7 +120,7 @@ class FilterOptions:
 
     @property
     def lowpass_per_place(self) -> tuple[Lowpass | None, ...]:
-        """The property :attr:`lowpass` of the filters in stem, res3, res4 and res5.
+        """What ``lowpass`` is for each of stem, res3, res4 and res5.
 
         Raises:
             InvalidOption: ``name`` is neither one name nor four names of the filters above.

@@ -61,6 +61,9 @@ def test_the_rules_are_about_keys_that_exist():
         ("INPUT.CLASSIFIER.TRAIN_AREA", "(1.0, 0.1)"),
         ("INPUT.CLASSIFIER.TRAIN_AREA", "(0.5,)"),
         ("INPUT.CLASSIFIER.TRAIN_SIZE", "0"),
+        ("MODEL.ANTIALIAS.PREDICTOR_GROUPS", "0"),
+        ("MODEL.ANTIALIAS.PREDICTOR_KERNEL", "-1"),
+        ("MODEL.ANTIALIAS.SIGMA", "0.0"),
         ("MODEL.BACKBONE.NAME", "Nope"),
         ("MODEL.DEVICE", "quantum"),
         ("MODEL.META_ARCHITECTURE", "Nope"),
@@ -80,6 +83,15 @@ def test_illegal_values(key, value):
     with pytest.raises(InvalidOption, match=rf"^{key} is .+, but must be .+") as error:
         load_config(str(DEMO_CONFIG), [key, value])
     assert "\n" not in str(error.value)
+
+
+def test_names_in_a_list():
+    """A config file could not be read again with them."""
+    cfg = get_cfg()
+    add_aa_config(cfg)
+    cfg.MODEL.ANTIALIAS.NAME = ["blur", "adaptive", "adaptive", "none"]
+    with pytest.raises(InvalidOption, match="^MODEL.ANTIALIAS.NAME is .* four with commas"):
+        check_values(cfg)
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
