@@ -69,10 +69,11 @@ def reference_filters(x, layer, groups, is_smooth):
 @pytest.mark.parametrize("size", [(6, 7), (1, 5), (1, 1)])
 def test_equals_the_reference(size, variant):
     layer = randomized(AdaptiveBlurPool2d(8, 3, 1, groups=4, norm="", **variant))
+    groups, side = variant.get("predictor_groups", 1), variant.get("predictor_kernel", 3)
+    assert layer.predictor.weight.shape == (4 * 9, 8 // groups, side, side)
     x = torch.randn(8, *size)
-    expected = reference_filters(
-        x.double().numpy(), layer, variant.get("predictor_groups", 1), "predictor_smooth" in variant
-    )
+    smooth = "predictor_smooth" in variant
+    expected = reference_filters(x.double().numpy(), layer, groups, smooth)
     with torch.no_grad():
         filters = layer.predict_filters(x[None])[0]
     np.testing.assert_allclose(filters.numpy(), expected, atol=1e-5)
