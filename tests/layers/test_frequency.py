@@ -1,11 +1,9 @@
 """The cut of the spectrum, against Fourier sums that are written out."""
 
-import io
 import itertools
 import math
 
 import numpy as np
-import onnxruntime
 import pytest
 import scipy.signal
 import torch
@@ -153,18 +151,6 @@ def test_one_compiled_graph():
     compiled = torch.compile(FrequencyPool2d(3), backend="aot_eager", fullgraph=True)
     x = torch.randn(1, 3, 7, 8)
     torch.testing.assert_close(compiled(x), FrequencyPool2d(3)(x))
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("window", ["none", "hamming"])
-def test_onnx(window):
-    """Matrices instead of a transform: every runtime has them."""
-    x, file = torch.randn(1, 3, 7, 8), io.BytesIO()
-    layer = FrequencyPool2d(3, window=window)
-    torch.onnx.export(layer, (x,), file, input_names=["x"], dynamo=False)
-    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {"x": x.numpy()})
-    torch.testing.assert_close(torch.from_numpy(y), layer(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kwargs", [{"stride": 0}, {"window": "hann"}])
