@@ -81,10 +81,7 @@ def describe_filters(weights: Weights) -> dict[str, Any]:
     if place is None:
         return {"name": "none"}
     logits, depth, _, conv_size = _shape(weights, _predictor(place))
-    is_deeplab = place == "stem" and "stem.conv3.weight" in weights
-    channels = _shape(weights, f"{place}.conv3.weight" if is_deeplab else f"{place}.conv1.weight")[
-        0
-    ]
+    channels = _filtered_channels(weights, place)
     kernel_size = _kernel_size(logits, conv_size, channels)
     found = {
         "name": "adaptive",
@@ -92,7 +89,7 @@ def describe_filters(weights: Weights) -> dict[str, Any]:
         "groups": logits // kernel_size**2,
         "norm": _norm({name for name in weights if is_filter(name)}),
     }
-    if conv_size != kernel_size:
+    if conv_size != kernel_size and conv_size % 2:
         found["predictor_kernel"] = conv_size
     if depth < channels:
         found["predictor_groups"] = channels // depth
@@ -123,10 +120,17 @@ def _predictor(place: str) -> str:
     return f"{place}.aa.predictor.weight"
 
 
+def _filtered_channels(weights: Weights, place: str) -> int:
+    """Returns the number of channels that the filter of a stem or residual path has."""
+    is_deeplab = place == "stem" and "stem.conv3.weight" in weights
+    return _shape(weights, f"{place}.conv{3 if is_deeplab else 1}.weight")[0]
+
+
 def _kernel_size(logits: int, conv_size: int, channels: int) -> int:
     """Returns a size of filters that makes so many logits for groups of so many channels."""
     for k in (conv_size, *range(3, math.isqrt(logits) + 1, 2)):
-        if k >= 3 and logits % k**2 == 0 and channels % (logits // k**2) == 0:
+        is_legal = k >= 3 and k % 2 == 1
+        if is_legal and logits % k**2 == 0 and channels % (logits // k**2) == 0:
             return k
     return conv_size
 
