@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,11 +52,13 @@ def antialias(
 
     Args:
         model: any network of torch modules.
-        filter: "blur" (fixed, LPF), "adaptive", or a function from the number of channels and the
-            stride to a filter.
+        filter: name of a filter, see :class:`~aa_detectron.layers.FilterOptions`, such as "blur"
+            (fixed, LPF) or "adaptive"; or a function from the number of channels and the stride to
+            a filter.
         kernel_size: side of the filters.
         groups: number of groups of channels of an adaptive filter. Where it does not divide the
-            number of channels, the filter has the largest smaller number that does.
+            number of channels, the filter has the largest smaller number that does, and as many
+            groups in its predictor as the numbers have in common.
         places: names of layers in the report, or patterns such as "layer3.*", of the layers that
             are filtered; None for all.
         stem: whether convs that read the image, of at most 4 channels, are filtered.
@@ -118,7 +121,9 @@ def _lowpass(filter: str | Lowpass, options: dict[str, Any]) -> Lowpass:
 
     def build(channels: int, stride: int) -> nn.Module:
         groups = next(g for g in range(min(chosen.groups, channels), 0, -1) if channels % g == 0)
-        return dataclasses.replace(chosen, groups=groups).build(channels, stride)
+        of_predictor = math.gcd(groups, chosen.predictor_groups)
+        options = dataclasses.replace(chosen, groups=groups, predictor_groups=of_predictor)
+        return options.build(channels, stride)
 
     return build
 

@@ -187,6 +187,15 @@ def test_groups_divide_the_channels():
     assert network.get_submodule("6.aa_input").predictor.weight.shape == (45, 20, 3, 3)
 
 
+def test_groups_of_the_predictor_divide_the_groups():
+    network = small_network()
+    antialias(network, groups=6, predictor_groups=6)  # 5 groups for 20 channels
+    assert {network.get_submodule(name).predictor.groups for name in ("4.aa", "5.aa")} == {1}
+    network = small_network()
+    antialias(network, groups=4, predictor_groups=4)
+    assert network[4].aa.predictor.groups == 4
+
+
 def names_of(report):
     return [place.filter_name for place in report.filtered]
 
