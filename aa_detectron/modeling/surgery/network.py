@@ -121,8 +121,10 @@ def _lowpass(filter: str | Lowpass, options: dict[str, Any]) -> Lowpass:
 
     def build(channels: int, stride: int) -> nn.Module:
         groups = next(g for g in range(min(chosen.groups, channels), 0, -1) if channels % g == 0)
-        of_predictor = math.gcd(groups, chosen.predictor_groups)
-        options = dataclasses.replace(chosen, groups=groups, predictor_groups=of_predictor)
+        options = dataclasses.replace(chosen, groups=groups)
+        if groups < chosen.groups:
+            of_predictor = math.gcd(groups, chosen.predictor_groups)
+            options = dataclasses.replace(options, predictor_groups=of_predictor)
         return options.build(channels, stride)
 
     return build
