@@ -88,7 +88,7 @@ setup(
         "aa_detectron": ["py.typed"],
         "aa_detectron.data.datasets": ["*.json", "*.txt"],
         "aa_detectron.experiments.comparison": ["*.j2"],
-        CONFIGS: ["*.yaml", "*/*.yaml", "*.md"],
+        CONFIGS: ["*.yaml", "*/*.yaml", "*/*.py", "*/*/*.py", "*.md"],
     },
     entry_points={
         "console_scripts": [

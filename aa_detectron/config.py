@@ -30,6 +30,11 @@ def add_aa_config(cfg: CfgNode) -> None:
     # Also freeze the filters in the stages of MODEL.BACKBONE.FREEZE_AT. The default is False, since
     # a filter that is not in the checkpoint would keep its random weights.
     node.FREEZE = False
+    # For MODEL.BACKBONE.NAME "build_antialiased_backbone" only: name of the registered builder
+    # whose backbone gets the filters.
+    node.BACKBONE = ""
+    # For the same builder: also filter the patch embedding of a transformer.
+    node.PATCH_EMBED = False
 
     # Standard deviation of "gaussian", in pixels of the filtered feature map.
     node.SIGMA = 1.0

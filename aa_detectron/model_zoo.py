@@ -7,6 +7,7 @@ from aa_detectron.errors import InputError
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
+    from omegaconf import DictConfig
 
 _PACKAGE = Path(__file__).resolve().parent
 # In a wheel they lie inside of the package, in a clone beside it.
@@ -30,12 +31,18 @@ def get_config_file(name: str) -> str:
     return str(path)
 
 
-def get_config(name: str) -> "CfgNode":
-    """A config of this package, with all keys; see :func:`get_config_file`."""
-    from detectron2.config import get_cfg
+def get_config(name: str) -> "CfgNode | DictConfig":
+    """A config of this package; see :func:`get_config_file`.
+
+    Returns:
+        A config with all keys for a YAML file; what the file itself has for a LazyConfig.
+    """
+    from detectron2.config import LazyConfig, get_cfg
 
     from aa_detectron.config import add_aa_config
 
+    if name.endswith(".py"):
+        return LazyConfig.load(get_config_file(name))
     cfg = get_cfg()
     add_aa_config(cfg)
     cfg.merge_from_file(get_config_file(name))

@@ -61,7 +61,7 @@ class AACheckpointer(DetectionCheckpointer):
             must be in the model, and the filters must have the same options, as for an evaluation.
         input_format: ``INPUT.FORMAT`` of the config, which models do not know; saved in the files.
             None if it is unknown.
-        filters: ``MODEL.ANTIALIAS`` of the config; saved in the files. None if it is unknown.
+        filters: what is known of ``MODEL.ANTIALIAS``; saved in the files. None for nothing.
         kwargs: further arguments of Detectron2's checkpointer.
     """
 
@@ -74,7 +74,7 @@ class AACheckpointer(DetectionCheckpointer):
         *,
         strict: bool = False,
         input_format: str | None = None,
-        filters: CfgNode | None = None,
+        filters: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
         super().__init__(model, save_dir, **kwargs)
@@ -272,22 +272,23 @@ class AACheckpointer(DetectionCheckpointer):
         return tuple(f"{name}.".lstrip(".") for name, m in modules if isinstance(m, ResNet))
 
 
-def check_has_weights(checkpointer: AACheckpointer, path: str, *, resume: bool = False) -> None:
+def check_has_weights(
+    checkpointer: AACheckpointer, path: str, *, resume: bool = False, key: str = "MODEL.WEIGHTS"
+) -> None:
     """Checks that an evaluation has weights to load, and does not evaluate random weights.
 
     Args:
         checkpointer: checkpointer that will load the weights.
-        path: value of ``MODEL.WEIGHTS``.
+        path: path of the weights.
         resume: whether the last checkpoint of the checkpointer's folder takes precedence.
+        key: config key of the path.
 
     Raises:
         InputError: there are no weights.
     """
     if not path and not (resume and checkpointer.has_checkpoint()):
         where = f", and {checkpointer.save_dir} has no last_checkpoint" if resume else ""
-        raise InputError(
-            f"MODEL.WEIGHTS: is empty{where}, but must name the checkpoint to evaluate"
-        )
+        raise InputError(f"{key}: is empty{where}, but must name the checkpoint to evaluate")
 
 
 def _is_same(theirs: Any, ours: Any) -> bool:

@@ -7,7 +7,7 @@ from aa_detectron.layers.build import KINDS, PASA, config_key
 from aa_detectron.layers.places import joined_names, names_per_place
 
 _PREFIX = "MODEL.ANTIALIAS."
-_OF_NETWORK = ("NAME", "STEM_POOL_SIZE", "DILATED")
+_OF_NETWORK = ("NAME", "STEM_POOL_SIZE", "DILATED", "PATCH_EMBED")
 _OF_FILTERS = (
     "KERNEL_SIZE",
     "PADDING_MODE",

@@ -128,10 +128,7 @@ def build_train_loader(cfg: CfgNode, mapper: Callable) -> DataLoader:
         InvalidOption: the batch size is not a multiple of the number of processes, or masks have
             another format than ``INPUT.MASK_FORMAT``.
     """
-    processes = comm.get_world_size()
-    if cfg.SOLVER.IMS_PER_BATCH < 1 or cfg.SOLVER.IMS_PER_BATCH % processes:
-        legal = f"a multiple of the number of processes, {processes}"
-        raise InvalidOption("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH, legal)
+    _images_per_process("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH)
     for name in cfg.DATASETS.TRAIN:
         check_coco_use(
             name,
@@ -147,15 +144,61 @@ def build_train_loader(cfg: CfgNode, mapper: Callable) -> DataLoader:
         parts = build_detection_train_loader.from_config(
             cfg, mapper=mapper, sampler=SequentialSampler([]) if is_ours else None
         )
-    images = parts["dataset"]
-    sampler = TrainingSampler(len(images), seed=seed) if is_ours else parts["sampler"]
-    is_grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
-    groups = aspect_ratio_groups(images) if is_grouped else None
-    batches = TrainingBatches(sampler, cfg.SOLVER.IMS_PER_BATCH // processes, groups)
-    return DataLoader(
-        KeyedDataset(DatasetFromList(images, copy=False), mapper, seed),
-        batch_sampler=batches,
+    return make_train_loader(
+        parts["dataset"],
+        mapper=mapper,
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        seed=seed,
+        sampler=None if is_ours else parts["sampler"],
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def make_train_loader(
+    dataset: list[dict],
+    *,
+    mapper: Callable,
+    total_batch_size: int,
+    seed: int = -1,
+    sampler: Sampler | None = None,
+    aspect_ratio_grouping: bool = True,
+    num_workers: int = 0,
+) -> DataLoader:
+    """Makes a training loader whose ``batch_sampler`` is a :class:`TrainingBatches`.
+
+    Apart from ``seed``, the arguments are those of Detectron2's ``build_detection_train_loader``.
+
+    Args:
+        dataset: dataset dicts.
+        mapper: see :class:`KeyedDataset`.
+        total_batch_size: number of images in the batches of all processes.
+        seed: seed of the order and the augmentation; below 0 for a random seed.
+        sampler: see :class:`TrainingBatches`; None for Detectron2's ``TrainingSampler``.
+        aspect_ratio_grouping: whether the images of a batch are all wide or all high.
+        num_workers: number of processes that read images; 0 for this process.
+
+    Raises:
+        InvalidOption: the batch size is not a multiple of the number of processes.
+    """
+    size = _images_per_process("total_batch_size", total_batch_size)
+    seed = seed if seed >= 0 else comm.shared_random_seed()
+    if sampler is None:
+        sampler = TrainingSampler(len(dataset), seed=seed)
+    groups = aspect_ratio_groups(dataset) if aspect_ratio_grouping else None
+    return DataLoader(
+        KeyedDataset(DatasetFromList(dataset, copy=False), mapper, seed),
+        batch_sampler=TrainingBatches(sampler, size, groups),
+        num_workers=num_workers,
         collate_fn=trivial_batch_collator,
         generator=torch.Generator(),  # otherwise it would draw from the global generator
     )
+
+
+def _images_per_process(option: str, total_batch_size: int) -> int:
+    """Divides a batch among the processes; ``option`` is the name for the error."""
+    processes = comm.get_world_size()
+    if total_batch_size < 1 or total_batch_size % processes:
+        legal = f"a multiple of the number of processes, {processes}"
+        raise InvalidOption(option, total_batch_size, legal)
+    return total_batch_size // processes

@@ -49,14 +49,33 @@ def list_windows(image: dict) -> list[dict]:
 
 
 def build_shifted_window_loader(cfg: CfgNode, name: str) -> torch.utils.data.DataLoader:
-    """Test loader of all windows of a dataset's images, 2 * ``PAIRS_PER_BATCH`` windows a batch."""
+    """Builds the :func:`make_window_loader` of a config."""
+    return make_window_loader(
+        name,
+        ShiftedWindowMapper(cfg),
+        pairs_per_batch=cfg.TEST.CONSISTENCY.PAIRS_PER_BATCH,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def make_window_loader(
+    name: str, mapper: ShiftedWindowMapper, *, pairs_per_batch: int = 1, num_workers: int = 0
+) -> torch.utils.data.DataLoader:
+    """Makes a test loader of all windows of a dataset's images.
+
+    Args:
+        name: name of a registered dataset.
+        mapper: mapper of windows.
+        pairs_per_batch: half the number of windows per batch.
+        num_workers: number of processes that read images; 0 for this process.
+    """
     images = [list_windows(image) for image in get_image_dicts(name)]
     begins = np.cumsum([0] + [len(windows) for windows in images])
     mine = [i for k in InferenceSampler(len(images)) for i in range(begins[k], begins[k + 1])]
     return build_detection_test_loader(
         flatten_pairs(images),
-        mapper=ShiftedWindowMapper(cfg),
+        mapper=mapper,
         sampler=mine,
-        batch_size=2 * cfg.TEST.CONSISTENCY.PAIRS_PER_BATCH,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        batch_size=2 * pairs_per_batch,
+        num_workers=num_workers,
     )

@@ -6,13 +6,22 @@ require_detectron2(__name__)
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 
 from .launch import LoadedModel, evaluate, load_config, load_model
+from .lazy import LoadedLazyModel, load_lazy_model
+from .lazy_config import load_lazy_config
+from .lazy_evaluation import evaluate_lazy
+from .lazy_trainer import LazyTrainer
 from .trainer import Trainer
 
 __all__ = [
     "AACheckpointer",
+    "LazyTrainer",
+    "LoadedLazyModel",
     "LoadedModel",
     "Trainer",
     "evaluate",
+    "evaluate_lazy",
     "load_config",
+    "load_lazy_config",
+    "load_lazy_model",
     "load_model",
 ]

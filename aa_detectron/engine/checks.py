@@ -1,6 +1,7 @@
 """Checks of the config, alone and against the catalogs, before anything is built."""
 
 import os
+from collections.abc import Callable, Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -9,6 +10,7 @@ from aa_detectron.config import CLASSIFIER
 from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.build import check_evaluator_type
+from aa_detectron.evaluation.consistency import ConsistencyOptions
 
 from .data_checks import check_kinds
 from .legal_values import check_values
@@ -73,16 +75,36 @@ def check_consistency_config(cfg: CfgNode) -> None:
         if not 2 <= resize - size < resize // 4 + 2:
             legal = f"at least 2 and at most a quarter less than TEST_RESIZE {resize}"
             raise InvalidOption("INPUT.CLASSIFIER.TEST_SIZE", size, legal)
-    for name in options.DATASETS or cfg.DATASETS.TEST:
+    check_consistency(ConsistencyOptions.from_config(cfg), cfg.DATASETS.TEST, _key)
+
+
+def _key(option: str) -> str:
+    return f"TEST.CONSISTENCY.{option.upper()}"
+
+
+def check_consistency(
+    options: ConsistencyOptions, tested: Sequence[str], key: Callable[[str], str]
+) -> None:
+    """Checks the datasets of the test of consistency.
+
+    Args:
+        options: options of the test.
+        tested: names of the test datasets.
+        key: function that returns the config key of an option.
+
+    Raises:
+        InvalidOption: a dataset does not exist, or lacks what an option needs.
+    """
+    for name in options.datasets or tested:
         if name not in DatasetCatalog and not os.path.isdir(name):
             legal = "names of registered datasets or folders of images"
-            raise InvalidOption("TEST.CONSISTENCY.DATASETS", name, legal)
-        if options.LABELLED_ONLY and MetadataCatalog.get(name).get("ignore_label") is None:
+            raise InvalidOption(key("datasets"), name, legal)
+        if options.labelled_only and MetadataCatalog.get(name).get("ignore_label") is None:
             legal = f"False for {name}, which has no label maps"
-            raise InvalidOption("TEST.CONSISTENCY.LABELLED_ONLY", True, legal)
-        if options.WORST_SHIFT and not _has_coco_objects(name):
+            raise InvalidOption(key("labelled_only"), True, legal)
+        if options.worst_shift and not _has_coco_objects(name):
             legal = f"False for {name}, which has no objects in COCO's format"
-            raise InvalidOption("TEST.CONSISTENCY.WORST_SHIFT", True, legal)
+            raise InvalidOption(key("worst_shift"), True, legal)
 
 
 def _has_coco_objects(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch.distributed
 from detectron2.config import CfgNode
@@ -21,19 +21,35 @@ def ddp_options(cfg: CfgNode) -> Iterator[None]:
     CPU, which DDP rejects.
     """
     create = defaults.create_ddp_model
-    defaults.create_ddp_model = functools.partial(_create_ddp_model, create, cfg)
+    unused = cfg.SOLVER.FIND_UNUSED_PARAMETERS
+    defaults.create_ddp_model = functools.partial(
+        wrap_for_processes, create=create, find_unused_parameters=unused
+    )
     try:
         yield
     finally:
         defaults.create_ddp_model = create
 
 
-def _create_ddp_model(
-    create: Callable, cfg: CfgNode, model: nn.Module, **kwargs: object
+def wrap_for_processes(
+    model: nn.Module,
+    *,
+    find_unused_parameters: bool = False,
+    create: Callable = defaults.create_ddp_model,
+    **kwargs: object,
 ) -> nn.Module:
+    """Wraps a model for a training in several processes; a single process needs no wrapper.
+
+    Args:
+        model: model of this process.
+        find_unused_parameters: whether DDP looks for parameters that no loss reaches. It always
+            does if the backbone has outputs that no head reads.
+        create: Detectron2's ``create_ddp_model``.
+        kwargs: further arguments of that function.
+    """
     if all(parameter.device.type == "cpu" for parameter in model.parameters()):
         kwargs["device_ids"] = None
-    kwargs["find_unused_parameters"] = cfg.SOLVER.FIND_UNUSED_PARAMETERS or bool(unread(model))
+    kwargs["find_unused_parameters"] = find_unused_parameters or bool(unread(model))
     return create(model, **kwargs)
 
 
@@ -48,15 +64,22 @@ def unread(model: nn.Module) -> list[str]:
     read: set[str] = set()
     for module in model.modules():
         for key, value in vars(module).items():
-            if key.endswith("in_features") and isinstance(value, list | tuple):
+            is_list = isinstance(value, Sequence) and not isinstance(value, str)
+            if key.endswith("in_features") and is_list:
                 read.update(value)
     outputs = backbone.output_shape() if read else ()  # other packages' heads may use another name
     return [name for name in outputs if name not in read]
 
 
 @contextlib.contextmanager
-def unused_parameters_named(model: nn.Module) -> Iterator[None]:
+def unused_parameters_named(
+    model: nn.Module, key: str = "SOLVER.FIND_UNUSED_PARAMETERS"
+) -> Iterator[None]:
     """Turns DDP's error about parameters that no loss reaches into one line with their names.
+
+    Args:
+        model: model in DDP's wrapper.
+        key: key of the config that must be set.
 
     Raises:
         InputError: parameters that no loss reaches; the message names them and the key to set.
@@ -70,7 +93,7 @@ def unused_parameters_named(model: nn.Module) -> Iterator[None]:
         names = [name.removeprefix("module.") for name in names]
         found = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         raise InputError(
-            f"SOLVER.FIND_UNUSED_PARAMETERS is False, but must be True for this model on several "
+            f"{key} is False, but must be True for this model on several "
             f"processes: no loss reaches {found or 'some of its parameters in every iteration'}"
         ) from error
 

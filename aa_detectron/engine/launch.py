@@ -1,37 +1,32 @@
 """Training and evaluation of a model from a config file and options."""
 
 import argparse
-import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Iterator
-from logging.handlers import MemoryHandler
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.engine import default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 from torch import nn
 from yaml import YAMLError
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer, check_has_weights
-from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.config import add_aa_config
-from aa_detectron.errors import InputError, InvalidOption, exit_on_bad_input
+from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.model_zoo import find_config
 from aa_detectron.utils.safe_yaml import check_with_bases
 
 from .checks import check_config
 from .data_checks import check_contents
-from .machine import check_writable, end_logs_on_full_disk, explain, explained, whole_files
+from .lazy import run_lazy
+from .lazy_config import is_lazy
+from .start import kept_messages, start
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
-
-PACKAGE = "aa_detectron"
 
 CONFIG_ERRORS = (
     *(AssertionError, AttributeError, LookupError, OSError, RecursionError, TypeError),
@@ -56,6 +51,8 @@ def load_config(
     """
     cfg = get_cfg()
     add_aa_config(cfg)
+    if is_lazy(config_file):
+        raise InputError(f"{config_file}: is a LazyConfig, but must be a YAML file here")
     try:
         if config_file:
             path = find_config(config_file)
@@ -134,47 +131,22 @@ def setup(args: argparse.Namespace) -> CfgNode:
     Raises:
         InputError: also for an output folder that cannot be written, or that another training uses.
     """
-    early = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
-    with _handling(early):
+    with kept_messages() as early:
         cfg = load_config(args.config_file, args.opts, eval_only=args.eval_only)
-    check_writable(cfg.OUTPUT_DIR)
-    if not args.eval_only and comm.is_main_process():
-        with only_training_in(cfg.OUTPUT_DIR):
-            pass  # otherwise the log and config of another training would be lost
-    if args.config_file:  # Detectron2 writes the file's text to the log
-        args.config_file = find_config(args.config_file)
-    with explained(cfg.OUTPUT_DIR), whole_files():
-        default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=PACKAGE, abbrev_name="aa")
-    for name in ("detectron2", "fvcore", PACKAGE):
-        end_logs_on_full_disk(name)
-    for record in early.buffer:
-        logging.getLogger(PACKAGE).handle(record)
-    is_bug = functools.partial(_is_bug, cfg.OUTPUT_DIR)
-    logging.getLogger("detectron2.engine.train_loop").addFilter(is_bug)
+    start(cfg, args, cfg.OUTPUT_DIR, early)
     return cfg
 
 
-@contextlib.contextmanager
-def _handling(handler: logging.Handler) -> Iterator[None]:
-    """Inside the block, the log messages of this package also go to ``handler``."""
-    package = logging.getLogger(PACKAGE)
-    package.addHandler(handler)
-    try:
-        yield
-    finally:
-        package.removeHandler(handler)
-
-
-def _is_bug(folder: str, record: logging.LogRecord) -> bool:
-    """Detectron2 logs the traceback of every error; only a bug should have one."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, InputError | InvalidOption) and explain(error, folder) is None
-
-
 def main(args: argparse.Namespace) -> dict | None:
-    """Trains, or evaluates with ``--eval-only``; tools/train_net.py runs this in each process."""
+    """Trains, or evaluates with ``--eval-only``; tools/train_net.py runs this in each process.
+
+    Args:
+        args: arguments from Detectron2's ``default_argument_parser``; the config file is a YAML
+            file or a LazyConfig.
+    """
     with exit_on_bad_input():
+        if is_lazy(args.config_file):
+            return run_lazy(args)
         cfg = setup(args)
         check_contents(cfg, ("TEST",) if args.eval_only else ("TRAIN", "TEST"))
         if args.eval_only:

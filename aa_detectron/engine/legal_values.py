@@ -145,6 +145,7 @@ RULES: dict[str, Rule] = {
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": one_of(("range", "choice")),
     "INPUT.RANDOM_FLIP": one_of(("horizontal", "vertical", "none")),
     "MODEL.ANCHOR_GENERATOR.NAME": registered(ANCHOR_GENERATOR_REGISTRY),
+    "MODEL.ANTIALIAS.BACKBONE": either(registered(BACKBONE_REGISTRY), one_of(("",))),
     "MODEL.ANTIALIAS.GROUPS": integer(1),
     "MODEL.ANTIALIAS.KERNEL_SIZE": integer(2),
     "MODEL.ANTIALIAS.NAME": Rule(

@@ -70,13 +70,30 @@ class LossNormalizer(HookBase):
         return getattr(self.trainer.model, "module", self.trainer.model)
 
 
+_INEXACT = "the weights will not equal those of a training without a break"
+
+
 def warn_of_inexact_resume(cfg: CfgNode) -> None:
     """Warns of the parts of a config that prevent an exact resume."""
-    exact = "the weights will not equal those of a training without a break"
-    if cfg.SEED < 0:
-        logger.warning(f"SEED is {cfg.SEED}, so the data come in another order: {exact}")
+    warn_of_inexact_data("SEED", cfg.SEED)
     if cfg.TEST.PRECISE_BN.ENABLED:
-        logger.warning(f"TEST.PRECISE_BN begins its images anew: {exact}")
+        logger.warning(f"TEST.PRECISE_BN begins its images anew: {_INEXACT}")
+
+
+def warn_of_inexact_data(key: str, seed: int, loader: str | None = None) -> None:
+    """Warns if a resumed training gets its images in another order.
+
+    Args:
+        key: config key of the seed.
+        seed: seed of the training; below 0 for a random seed.
+        loader: config key of a training loader that starts anew when a training is resumed; None
+            for a loader that continues.
+    """
+    if seed < 0:
+        logger.warning(f"{key} is {seed}, so the data come in another order: {_INEXACT}")
+    elif loader is not None:
+        ours = "aa_detectron.data.train_loader.make_train_loader"
+        logger.warning(f"{loader} is not {ours} and begins its images anew: {_INEXACT}")
 
 
 def forget_metrics(path: str, start: int) -> None:

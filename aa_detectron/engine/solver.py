@@ -13,7 +13,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from aa_detectron.errors import InvalidOption, check_choice
 from aa_detectron.modeling.resnet import FILTERS
+from aa_detectron.modeling.surgery.hooks import INPUT, OUTPUT
 
+_FILTERS = {*FILTERS, INPUT, OUTPUT}
+"""Names of filters in the modules that have them."""
 OPTIMIZERS: dict[str, Callable] = {
     "SGD": lambda solver: (
         torch.optim.SGD,
@@ -41,7 +44,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     def lr_factor(name: str) -> float:
         *path, last = name.split(".")
         # Filters are new if a checkpoint has the other weights.
-        is_new = not set(FILTERS).isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE
+        is_new = not _FILTERS.isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE
         slow = name.startswith("backbone.") and not is_new
         # Detectron2's own argument for biases would replace the factor of the backbone.
         bias = solver.BIAS_LR_FACTOR if last == "bias" else 1.0
@@ -57,6 +60,19 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     kind, arguments = OPTIMIZERS[solver.OPTIMIZER](solver)
     kind = maybe_add_gradient_clipping(cfg, kind)
     return kind(parameters, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, **arguments)
+
+
+def full_rate_for_filters(name: str, *, lr_factor: Callable[[str], float]) -> float:
+    """The factor of a parameter's learning rate, which is 1 for the filters.
+
+    Filters are new if a checkpoint has the other weights. This is for ``lr_factor_func`` of
+    Detectron2's ``get_default_optimizer_params``.
+
+    Args:
+        name: name of the parameter in the model.
+        lr_factor: function that returns the factor of any other parameter from its name.
+    """
+    return 1.0 if _FILTERS & set(name.split(".")) else lr_factor(name)
 
 
 class PolyParamScheduler(ParamScheduler):

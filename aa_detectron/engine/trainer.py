@@ -8,12 +8,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
 from detectron2.engine import DefaultTrainer, HookBase
-from detectron2.evaluation import (
-    DatasetEvaluator,
-    DatasetEvaluators,
-    inference_on_dataset,
-    print_csv_format,
-)
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
@@ -24,15 +19,14 @@ from aa_detectron.checkpoint.final import FinalCheckpoint
 from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.data.datasets.check import check_coco_use
 from aa_detectron.data.mappers import build_mapper
-from aa_detectron.data.pairs import build_shifted_pair_loader
+from aa_detectron.data.pairs import build_pair_mapper
 from aa_detectron.data.train_loader import TrainingBatches, build_train_loader
-from aa_detectron.data.windows import build_shifted_window_loader
-from aa_detectron.errors import InputError
-from aa_detectron.evaluation import WorstShiftEvaluator
-from aa_detectron.evaluation.build import (
-    build_consistency_evaluators,
-    build_evaluator,
-    inference_folder,
+from aa_detectron.data.windows import ShiftedWindowMapper
+from aa_detectron.evaluation.build import build_evaluator, inference_folder
+from aa_detectron.evaluation.consistency import (
+    ConsistencyOptions,
+    add_consistency,
+    measure_consistency,
 )
 from aa_detectron.modeling.places import warn_of_missing_filters
 
@@ -65,7 +59,7 @@ class Trainer(DefaultTrainer):
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """Builds the model as Detectron2 does; warns if it lacks the filters of the config."""
         model = super().build_model(cfg)
-        warn_of_missing_filters(model, cfg)
+        warn_of_missing_filters(model, cfg.MODEL.ANTIALIAS.NAME)
         return model
 
     def build_hooks(self) -> list[HookBase]:
@@ -155,12 +149,7 @@ class Trainer(DefaultTrainer):
             results = super().test(cfg, model, evaluators)
             is_wanted = cfg.TEST.CONSISTENCY.ENABLED
             consistency = cls.test_consistency(cfg, model) if is_wanted else {}
-        for name, scores in consistency.items():
-            if cfg.DATASETS.TEST == (name,):  # as Detectron2 does for a single dataset
-                results.update(scores)
-            else:
-                results.setdefault(name, {}).update(scores)
-        return results
+        return add_consistency(results, consistency, cfg.DATASETS.TEST)
 
     @classmethod
     def test_consistency(cls, cfg: CfgNode, model: nn.Module) -> dict:
@@ -175,18 +164,15 @@ class Trainer(DefaultTrainer):
         Raises:
             InputError: the model has none of these outputs.
         """
-        results = {}
-        for name in cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST:
-            loader = build_shifted_pair_loader(cfg, name)  # also sets the class names
-            evaluators = DatasetEvaluators(build_consistency_evaluators(cfg, name))
-            results[name] = inference_on_dataset(model, loader, evaluators)
-            if cfg.TEST.CONSISTENCY.WORST_SHIFT:
-                loader = build_shifted_window_loader(cfg, name)
-                evaluator = WorstShiftEvaluator(name, output_dir=inference_folder(cfg))
-                results[name] |= inference_on_dataset(model, loader, evaluator)
-            if comm.is_main_process():
-                if not results[name]:
-                    outputs = '"instances", "sem_seg" or "logits"'
-                    raise InputError(f"TEST.CONSISTENCY: the model's outputs have no {outputs}")
-                print_csv_format(results[name])
-        return results
+        return {
+            name: measure_consistency(
+                model,
+                name,
+                ConsistencyOptions.from_config(cfg),
+                pair_mapper=build_pair_mapper(cfg),
+                window_mapper=ShiftedWindowMapper(cfg),
+                num_workers=cfg.DATALOADER.NUM_WORKERS,
+                output_dir=inference_folder(cfg),
+            )
+            for name in cfg.TEST.CONSISTENCY.DATASETS or cfg.DATASETS.TEST
+        }

@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -35,12 +35,11 @@ from .pair_evaluator import (
 logger = logging.getLogger(__name__)
 
 
-def _coco(cfg: CfgNode, name: str) -> COCOEvaluator:
-    sigmas = cfg.TEST.KEYPOINT_OKS_SIGMAS
-    return build_coco_evaluator(name, inference_folder(cfg), sigmas)
+def _coco(name: str, folder: str, sigmas: Sequence[float]) -> COCOEvaluator:
+    return build_coco_evaluator(name, folder, sigmas)
 
 
-def _sem_seg(cfg: CfgNode, name: str) -> SemSegEvaluator:
+def _sem_seg(name: str, folder: str, sigmas: Sequence[float]) -> SemSegEvaluator:
     metadata = MetadataCatalog.get(name)
 
     def load(file_name: str, dtype: DTypeLike) -> np.ndarray:
@@ -48,35 +47,35 @@ def _sem_seg(cfg: CfgNode, name: str) -> SemSegEvaluator:
         check_labels(labels, len(metadata.stuff_classes), metadata.ignore_label, file_name)
         return labels.astype(dtype)
 
-    return SemSegEvaluator(name, output_dir=inference_folder(cfg), sem_seg_loading_fn=load)
+    return SemSegEvaluator(name, output_dir=folder, sem_seg_loading_fn=load)
 
 
-def _panoptic(cfg: CfgNode, name: str) -> DatasetEvaluators:
-    evaluators = [_sem_seg(cfg, name), _coco(cfg, name)]
+def _panoptic(name: str, folder: str, sigmas: Sequence[float]) -> DatasetEvaluators:
+    evaluators = [_sem_seg(name, folder, sigmas), _coco(name, folder, sigmas)]
     if importlib.util.find_spec("panopticapi"):
-        evaluators.append(COCOPanopticEvaluator(name, inference_folder(cfg)))
+        evaluators.append(COCOPanopticEvaluator(name, folder))
     else:
         logger.warning("panopticapi is not installed: panoptic quality is not measured")
     return DatasetEvaluators(evaluators)
 
 
-def _classification(cfg: CfgNode, name: str) -> ClassificationEvaluator:
-    return ClassificationEvaluator(name, inference_folder(cfg))
+def _classification(name: str, folder: str, sigmas: Sequence[float]) -> ClassificationEvaluator:
+    return ClassificationEvaluator(name, folder)
 
 
-def _imagenet_vid(cfg: CfgNode, name: str) -> VIDEvaluator:
-    return VIDEvaluator(name, MetadataCatalog.get(name).imagenet_1k, inference_folder(cfg))
+def _imagenet_vid(name: str, folder: str, sigmas: Sequence[float]) -> VIDEvaluator:
+    return VIDEvaluator(name, MetadataCatalog.get(name).imagenet_1k, folder)
 
 
-def _lvis(cfg: CfgNode, name: str) -> LVISEvaluator:
-    return LVISEvaluator(name, output_dir=inference_folder(cfg))
+def _lvis(name: str, folder: str, sigmas: Sequence[float]) -> LVISEvaluator:
+    return LVISEvaluator(name, output_dir=folder)
 
 
-def _pascal_voc(cfg: CfgNode, name: str) -> PascalVOCDetectionEvaluator:
+def _pascal_voc(name: str, folder: str, sigmas: Sequence[float]) -> PascalVOCDetectionEvaluator:
     return PascalVOCDetectionEvaluator(name)
 
 
-EVALUATORS: dict[str, Callable[[CfgNode, str], DatasetEvaluator]] = {
+EVALUATORS: dict[str, Callable[[str, str, Sequence[float]], DatasetEvaluator]] = {
     "cityscapes_sem_seg": _sem_seg,
     "classification": _classification,
     "coco": _coco,
@@ -105,33 +104,81 @@ def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
     Raises:
         InputError: there is no evaluator for this type.
     """
+    return make_evaluator(name, inference_folder(cfg), cfg.TEST.KEYPOINT_OKS_SIGMAS)
+
+
+def make_evaluator(
+    name: str, output_dir: str, keypoint_oks_sigmas: Sequence[float] = ()
+) -> DatasetEvaluator:
+    """Makes the evaluator for the ``evaluator_type`` of a dataset.
+
+    Args:
+        name: name of the dataset.
+        output_dir: folder of the files that the evaluator writes.
+        keypoint_oks_sigmas: sigmas of the keypoints, one each; empty for those of COCO.
+
+    Raises:
+        InputError: there is no evaluator for this type.
+    """
     check_evaluator_type(name)
-    return EVALUATORS[MetadataCatalog.get(name).evaluator_type](cfg, name)
+    return EVALUATORS[MetadataCatalog.get(name).evaluator_type](
+        name, output_dir, keypoint_oks_sigmas
+    )
 
 
 def build_consistency_evaluators(cfg: CfgNode, name: str) -> list[PairEvaluator]:
     """The evaluators for a dataset or folder of images, one for each kind of output."""
     options = cfg.TEST.CONSISTENCY
-    folder = inference_folder(cfg)
-    ignored = get_metadata(name, "ignore_label") if options.LABELLED_ONLY else None
+    return make_consistency_evaluators(
+        name,
+        inference_folder(cfg),
+        score_thresh=options.SCORE_THRESH,
+        match_class=options.MATCH_CLASS,
+        labelled_only=options.LABELLED_ONLY,
+    )
+
+
+def make_consistency_evaluators(
+    name: str,
+    output_dir: str | None = None,
+    *,
+    score_thresh: float = 0.5,
+    match_class: bool = True,
+    labelled_only: bool = False,
+) -> list[PairEvaluator]:
+    """Makes the evaluators of consistency, one for each kind of output.
+
+    Args:
+        name: name of a registered dataset, or path of a folder of images.
+        output_dir: folder of the files with the records of all pairs; None for no files.
+        score_thresh: minimum score of an instance that counts, 0 to 1.
+        match_class: whether only instances of the same class can match.
+        labelled_only: whether only pixels with a label other than the ignore label count.
+    """
+    ignored = get_metadata(name, "ignore_label") if labelled_only else None
     return [
         InstanceConsistencyEvaluator(
             name,
             get_metadata(name, "thing_classes"),
-            score_thresh=options.SCORE_THRESH,
-            match_class=options.MATCH_CLASS,
-            output_dir=folder,
+            score_thresh=score_thresh,
+            match_class=match_class,
+            output_dir=output_dir,
         ),
         SemSegConsistencyEvaluator(
             name,
             get_metadata(name, "stuff_classes"),
             ignore_label=ignored,
-            output_dir=folder,
+            output_dir=output_dir,
         ),
-        ClassificationConsistencyEvaluator(name, output_dir=folder),
+        ClassificationConsistencyEvaluator(name, output_dir=output_dir),
     ]
 
 
 def inference_folder(cfg: CfgNode) -> str:
     """Folder of the files that an evaluation writes, as in Detectron2."""
-    return os.path.join(cfg.OUTPUT_DIR, "inference")
+    return inference_path(cfg.OUTPUT_DIR)
+
+
+def inference_path(output_dir: str) -> str:
+    """Folder of the files that an evaluation writes, in the output folder of a training."""
+    return os.path.join(output_dir, "inference")

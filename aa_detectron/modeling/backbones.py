@@ -4,6 +4,9 @@ The builders read Detectron2's own keys (``MODEL.RESNETS``, ``MODEL.FPN``) and `
 """
 
 import contextlib
+import functools
+import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +16,13 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, ResNet
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import nn
 
-from aa_detectron.errors import InvalidOption
-from aa_detectron.layers.registry import lowpass_per_place
+from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.layers.registry import build_lowpass, lowpass_names, lowpass_per_place
 
 from .build import build_resnet
+from .surgery import antialias
+
+logger = logging.getLogger(__name__)
 
 
 @BACKBONE_REGISTRY.register()
@@ -77,6 +83,55 @@ def build_aa_resnet_retinanet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec)
     resnet = build_aa_resnet_backbone(cfg, input_shape)
     channels = resnet.output_shape()["res5"].channels
     return _build_fpn(cfg, resnet, LastLevelP6P7(channels, cfg.MODEL.FPN.OUT_CHANNELS))
+
+
+@BACKBONE_REGISTRY.register()
+def build_antialiased_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+    """Builds any registered backbone, and puts the filters of ``MODEL.ANTIALIAS`` into it.
+
+    In a feature pyramid, the filters are in the network below it, as in
+    :func:`build_aa_resnet_fpn_backbone`.
+
+    Args:
+        cfg: config of a model; ``MODEL.ANTIALIAS.BACKBONE`` names the builder of the backbone.
+        input_shape: number of channels of the image.
+
+    Raises:
+        InputError: the backbone has no layer that can be filtered, or already has filters.
+        InvalidOption: a key has an illegal value.
+    """
+    antialiasing = cfg.MODEL.ANTIALIAS
+    if len(set(lowpass_names(cfg))) > 1:
+        legal = "one name for build_antialiased_backbone"
+        raise InvalidOption("MODEL.ANTIALIAS.NAME", antialiasing.NAME, legal)
+    name = antialiasing.BACKBONE
+    if name not in BACKBONE_REGISTRY or name == build_antialiased_backbone.__name__:
+        legal = "the name of a registered builder, whose backbone gets the filters"
+        raise InvalidOption("MODEL.ANTIALIAS.BACKBONE", name, legal)
+    backbone = BACKBONE_REGISTRY.get(name)(cfg, input_shape)
+    if lowpass_names(cfg)[0] != "none":
+        lowpass = functools.partial(_build_fitting, cfg)
+        # FPN and SimpleFeaturePyramid have these names for the network below them.
+        network = getattr(backbone, "bottom_up", None) or getattr(backbone, "net", backbone)
+        try:
+            report = antialias(network, lowpass, patch_embed=antialiasing.PATCH_EMBED)
+        except InputError as error:
+            raise InputError(f"MODEL.ANTIALIAS.BACKBONE: {name}: {error}") from None
+        logger.info("%s with filters (%s):\n%s", name, antialiasing.NAME, report)
+    return backbone
+
+
+def _build_fitting(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
+    """Builds a filter with the largest number of groups up to GROUPS that divides ``channels``."""
+    node = cfg.MODEL.ANTIALIAS
+    most = min(node.GROUPS, channels)
+    groups = next(number for number in range(most, 0, -1) if channels % number == 0)
+    fitting = cfg.clone()
+    fitting.defrost()
+    fitting.MODEL.ANTIALIAS.GROUPS = groups
+    if groups < node.GROUPS:
+        fitting.MODEL.ANTIALIAS.PREDICTOR_GROUPS = math.gcd(groups, node.PREDICTOR_GROUPS)
+    return build_lowpass(fitting, channels, stride, name=lowpass_names(cfg)[0])
 
 
 def stage_arguments(cfg: CfgNode) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """The places in a model that should have a low-pass filter, and those that lack it."""
 
 import logging
+from typing import Any
 
-from detectron2.config import CfgNode
 from torch import nn
 
+from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
 from aa_detectron.layers.places import PLACES, names_per_place
 
 from .bases import BasicBlock, BasicStem, BottleneckBlock, DeformBottleneckBlock
 from .resnet import FILTERS, AAStem
+from .surgery import filters_of, is_antialiased
 
 logger = logging.getLogger(__name__)
 
@@ -48,22 +50,29 @@ def _plain_places(filter_name: str) -> set[str]:
     return {place for place, name in zip(PLACES, names, strict=True) if name == "none"}
 
 
-def warn_of_missing_filters(model: nn.Module, cfg: CfgNode) -> None:
+def warn_of_missing_filters(model: nn.Module, filter_name: str) -> None:
     """Logs a warning if a model lacks filters that ``MODEL.ANTIALIAS.NAME`` asks for.
 
     Places for which the name is "none" are left out. Detectron2's own backbones and heads ignore
     this key.
 
     Args:
-        model: model that was built from the config.
-        cfg: config of the model.
+        model: model that was built from a config with this key.
+        filter_name: value of the key.
     """
-    filter_name = cfg.MODEL.ANTIALIAS.NAME
     plain = _plain_places(filter_name)
+    if len(plain) == len(PLACES):
+        return
     found = filter_places(model)
+    if not found and not is_antialiased(model):
+        logger.warning(
+            "MODEL.ANTIALIAS.NAME is %r, but the model has no filter. Set MODEL.BACKBONE.NAME "
+            "build_antialiased_backbone, or MODEL.ANTIALIAS.NAME none for a model without filters.",
+            filter_name,
+        )
     places = {name: found[name] for name in found if plain.isdisjoint(name.split("."))}
     missing = [name for name, is_filtered in places.items() if not is_filtered]
-    if len(plain) == len(PLACES) or not missing:
+    if not missing:
         return
     in_heads = [name.startswith("roi_heads.") for name in missing]
     ways = ["MODEL.ROI_HEADS.NAME AARes5ROIHeads"] if any(in_heads) else []
@@ -77,3 +86,66 @@ def warn_of_missing_filters(model: nn.Module, cfg: CfgNode) -> None:
         ", ".join(missing),
         " and ".join(ways),
     )
+
+
+def known_filter(model: nn.Module) -> dict[str, Any] | None:
+    """Finds the options of the filters of a model, as far as the layers know them.
+
+    Args:
+        model: any model.
+
+    Returns:
+        {key of ``MODEL.ANTIALIAS``: value} of the options that all filters share; NAME "none" for
+        a model without filters. None if the filters are of several kinds, or of a kind that is
+        neither "blur" nor "adaptive", or if some places have none.
+    """
+    found = [model.get_submodule(name) for name in filters_of(model)]
+    if not found:
+        return {"NAME": "none"}
+    known = [_options(layer) for layer in found]
+    if not all(known) or not all(filter_places(model).values()):
+        return None
+    shared = dict(set.intersection(*(set(options.items()) for options in known)))
+    return shared if "NAME" in shared else None
+
+
+def _options(layer: nn.Module) -> dict[str, Any]:
+    if type(layer) is BlurPool2d and layer.kernel.shape[-1] > 2:  # 2 is also "wavelet"
+        size = layer.kernel.shape[-1]
+        return {"NAME": "blur", "KERNEL_SIZE": size, "PADDING_MODE": layer.padding_mode}
+    if not isinstance(layer, AdaptiveBlurPool2d):
+        return {}
+    options = {
+        "NAME": "adaptive",
+        "KERNEL_SIZE": layer.kernel_size,
+        "PADDING_MODE": layer.padding_mode,
+        "SOFTMAX": layer.softmax,
+        "INIT": "binomial" if layer.offset.any() else "kaiming",
+        "PREDICTOR_SMOOTH": not isinstance(layer.smooth, nn.Identity),
+    }
+    if layer.groups > 1:  # a single group may be asked for in two ways
+        adaptivity = "spatial_channel" if layer.per_location else "channel"
+        options |= {"GROUPS": layer.groups, "ADAPTIVITY": adaptivity}
+    return options
+
+
+def warn_of_partial_filters(model: nn.Module) -> None:
+    """Logs a warning if some places of a model have a filter and others have none.
+
+    A wrong class of the stem, the blocks or the head leaves such a model, whose parts were put
+    together one by one.
+
+    Args:
+        model: any model.
+    """
+    places = filter_places(model)
+    missing = [name for name, is_filtered in places.items() if not is_filtered]
+    if 0 < len(missing) < len(places):
+        logger.warning(
+            "Only %d of %d places in the model have a filter. There is none at %s. The stem and "
+            "the blocks there must be of the classes in aa_detectron.modeling.resnet and be given "
+            "a filter, as aa_detectron.modeling.aa_resnet_backbone does.",
+            len(places) - len(missing),
+            len(places),
+            ", ".join(missing),
+        )

@@ -3,9 +3,12 @@
 import shutil
 from pathlib import Path
 
+import detectron2.model_zoo
 import pytest
+from detectron2.modeling import BACKBONE_REGISTRY
 from docs.pages import PAGES, blocks, name, tutorial_cells
 from helpers import CONFIGS, ROOT, make_small_shapes, small_config, small_options
+from omegaconf import DictConfig
 
 from aa_detectron import model_zoo
 from aa_detectron.engine import Trainer
@@ -33,12 +36,17 @@ def home(demo, tmp_path, monkeypatch):
     shutil.copytree(demo, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(LOWPASS_REGISTRY, "_obj_map", dict(LOWPASS_REGISTRY._obj_map))
+    monkeypatch.setattr(BACKBONE_REGISTRY, "_obj_map", dict(BACKBONE_REGISTRY._obj_map))
     get_config = model_zoo.get_config
     monkeypatch.setattr(model_zoo, "get_config", lambda name: in_seconds(get_config(name)))
+    # Not every build of Detectron2 has its configs; this one of ours has the same name.
+    monkeypatch.setattr(detectron2.model_zoo, "get_config", get_config)
 
 
 def in_seconds(cfg):
     """A config of the model zoo, for two iterations on Shapes without a download."""
+    if isinstance(cfg, DictConfig):
+        return cfg
     shapes = ["MODEL.WEIGHTS", "", "INPUT.MASK_FORMAT", "bitmask"]
     cfg.merge_from_list([*small_options(Path("output")), *shapes])
     return cfg

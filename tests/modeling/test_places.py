@@ -3,8 +3,9 @@
 import logging
 
 import pytest
+import torch
 from detectron2.config import get_cfg
-from detectron2.modeling import build_model
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_backbone, build_model
 
 from aa_detectron import add_aa_config
 from aa_detectron.engine.trainer import Trainer
@@ -26,10 +27,10 @@ def config(name="adaptive", backbone="build_aa_resnet_backbone", heads="AARes5RO
     return cfg
 
 
-def warnings_of(cfg, caplog):
+def warnings_of(cfg, caplog, build=build_model):
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="aa_detectron"):
-        warn_of_missing_filters(build_model(cfg), cfg)
+        warn_of_missing_filters(build(cfg), cfg.MODEL.ANTIALIAS.NAME)
     return [record.getMessage() for record in caplog.records]
 
 
@@ -58,6 +59,30 @@ def test_silent_where_all_is_well(caplog):
     assert not warnings_of(config(), caplog)
     assert not warnings_of(config("none", heads="Res5ROIHeads"), caplog)
     assert not warnings_of(config("none", "build_resnet_backbone", "Res5ROIHeads"), caplog)
+
+
+def test_other_networks(caplog, monkeypatch):
+    """Of a user's builder, with and without filters."""
+
+    class Other(Backbone):
+        def __init__(self, cfg, input_shape):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(8, 8, 3, 2)
+
+        def forward(self, x):
+            return {"conv": self.conv(x)}
+
+    registered = BACKBONE_REGISTRY._obj_map | {"build_other": Other}
+    monkeypatch.setattr(BACKBONE_REGISTRY, "_obj_map", registered)
+    cfg = config(backbone="build_other")
+    (message,) = warnings_of(cfg, caplog, build_backbone)
+    assert "'adaptive', but the model has no filter" in message
+    assert "build_antialiased_backbone" in message
+    cfg.MODEL.BACKBONE.NAME, cfg.MODEL.ANTIALIAS.BACKBONE = (
+        "build_antialiased_backbone",
+        "build_other",
+    )
+    assert not warnings_of(cfg, caplog, build_backbone)
 
 
 @pytest.mark.parametrize("dilated", [True, False])

@@ -5,7 +5,12 @@ says which pair the crop belongs to. Labels are neither needed nor used.
 """
 
 from .images import NEEDED, get_image_dicts, get_metadata
-from .loader import build_shifted_pair_loader, flatten_pairs
+from .loader import (
+    build_pair_mapper,
+    build_shifted_pair_loader,
+    flatten_pairs,
+    make_pair_loader,
+)
 from .mappers import ClassificationPairMapper, CropMapper, ShiftedPairMapper, cut_crop
 
 __all__ = [
@@ -13,9 +18,11 @@ __all__ = [
     "ClassificationPairMapper",
     "CropMapper",
     "ShiftedPairMapper",
+    "build_pair_mapper",
     "build_shifted_pair_loader",
     "cut_crop",
     "flatten_pairs",
     "get_image_dicts",
     "get_metadata",
+    "make_pair_loader",
 ]

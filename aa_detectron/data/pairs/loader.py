@@ -79,13 +79,16 @@ def flatten_pairs(batch: list[list[dict]]) -> list[dict]:
     return list(itertools.chain.from_iterable(batch))
 
 
+def build_pair_mapper(cfg: CfgNode) -> ShiftedPairMapper | ClassificationPairMapper:
+    """Builds the mapper of pairs for ``MODEL.META_ARCHITECTURE``."""
+    is_classifier = cfg.MODEL.META_ARCHITECTURE == CLASSIFIER
+    return ClassificationPairMapper(cfg) if is_classifier else ShiftedPairMapper(cfg)
+
+
 def build_shifted_pair_loader(
     cfg: CfgNode, name: str, only: Collection[tuple] | None = None
 ) -> DataLoader | SkippingLoader:
-    """Test loader of ``TEST.CONSISTENCY.PAIRS_PER_IMAGE`` pairs from every image.
-
-    Without ``TEST.CONSISTENCY.STRICT``, the loader skips images of a folder that cannot be read or
-    are too small. Such an image in a registered dataset always raises InputError.
+    """Builds the :func:`make_pair_loader` of a config.
 
     Args:
         cfg: config with ``TEST.CONSISTENCY``.
@@ -93,20 +96,52 @@ def build_shifted_pair_loader(
         only: (image id, pair number) of each wanted pair; None for all pairs.
     """
     options = cfg.TEST.CONSISTENCY
-    is_classifier = cfg.MODEL.META_ARCHITECTURE == CLASSIFIER
-    mapper = ClassificationPairMapper(cfg) if is_classifier else ShiftedPairMapper(cfg)
-    is_strict = options.STRICT or name in DatasetCatalog
+    return make_pair_loader(
+        name,
+        build_pair_mapper(cfg),
+        pairs_per_image=options.PAIRS_PER_IMAGE,
+        pairs_per_batch=options.PAIRS_PER_BATCH,
+        strict=options.STRICT,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        only=only,
+    )
+
+
+def make_pair_loader(
+    name: str,
+    mapper: Callable[[dict], list[dict]],
+    *,
+    pairs_per_image: int = 1,
+    pairs_per_batch: int = 1,
+    strict: bool = False,
+    num_workers: int = 0,
+    only: Collection[tuple] | None = None,
+) -> DataLoader | SkippingLoader:
+    """Makes a test loader of shifted pairs from every image.
+
+    Args:
+        name: name of a registered dataset, or path of a folder of images.
+        mapper: mapper of pairs, such as :class:`.mappers.ShiftedPairMapper`.
+        pairs_per_image: number of pairs per image.
+        pairs_per_batch: number of pairs per batch.
+        strict: whether an image of a folder that cannot be read or is too small raises InputError.
+            Otherwise the loader skips it. Such an image in a registered dataset always raises
+            InputError.
+        num_workers: number of processes that read images; 0 for this process.
+        only: (image id, pair number) of each wanted pair; None for all pairs.
+    """
+    is_strict = strict or name in DatasetCatalog
     pairs = [
         {key: image[key] for key in NEEDED if key in image} | {"pair_number": number}
         for image in get_image_dicts(name)
-        for number in range(options.PAIRS_PER_IMAGE)
+        for number in range(pairs_per_image)
         if only is None or (image["image_id"], number) in only
     ]
     loader = build_detection_test_loader(
         pairs,
         mapper=mapper if is_strict else SkippingMapper(mapper),
-        batch_size=options.PAIRS_PER_BATCH,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        batch_size=pairs_per_batch,
+        num_workers=num_workers,
         collate_fn=flatten_pairs if is_strict else list,
     )
     return loader if is_strict else SkippingLoader(loader, name)

@@ -77,7 +77,7 @@ def antialias(
         InvalidOption: an option of the filters is illegal, or a pattern in ``places`` matches
             nothing. The model is unchanged after every error.
     """
-    found = _filters_of(model)
+    found = filters_of(model)
     if found:
         raise InputError(f"the model is already anti-aliased: it has the filter {found[0]}")
     lowpass = _lowpass(filter, {"kernel_size": kernel_size, "groups": groups, **filter_options})
@@ -96,10 +96,11 @@ def antialias(
 
 def is_antialiased(model: nn.Module) -> bool:
     """Tells whether a model has filters from :func:`antialias` or from our ResNet's builders."""
-    return bool(_filters_of(model))
+    return bool(filters_of(model))
 
 
-def _filters_of(model: nn.Module) -> list[str]:
+def filters_of(model: nn.Module) -> list[str]:
+    """Lists the names of all filters in a model, in the order of its modules."""
     names = {OUTPUT, INPUT, *FILTERS}
     return [
         name
