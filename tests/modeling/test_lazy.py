@@ -61,7 +61,7 @@ def test_filter_of_the_users_own():
     [
         (
             {"filter": "gauss"},
-            "^filter is 'gauss', but must be one of 'none', 'blur', 'adaptive', 'pasa'",
+            "^filter is 'gauss', but must be one of 'none', 'blur', 'adaptive',",
         ),
         ({"groups": 7}, "^groups is 7"),
         ({"depth": 20}, "^depth is 20"),
