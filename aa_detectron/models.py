@@ -7,10 +7,11 @@ Example::
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from aa_detectron.checkpoint import convert, read_checkpoint
 from aa_detectron.checkpoint.fit import rule_of_plain
@@ -48,6 +49,16 @@ class AAResNet(ResNet):
     def forward(self, x: Tensor) -> Tensor:
         (output,) = super().forward(x).values()
         return output
+
+    def __prepare_scriptable__(self) -> nn.Sequential:
+        """Returns the same layers, with the same names, as a chain that TorchScript compiles."""
+        layers = OrderedDict(self.named_children())
+        if "linear" in layers:
+            layers["flatten"] = nn.Flatten()
+            layers.move_to_end("linear")
+        chain = nn.Sequential(layers)
+        chain.training = self.training  # train() would also change layers with a mode of their own
+        return chain
 
 
 def aa_resnet(

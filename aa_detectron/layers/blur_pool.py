@@ -80,7 +80,7 @@ def blur_pool2d(
     Returns:
         Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype of ``x``.
     """
-    channels = x.shape[1]
+    channels = int(x.shape[1])  # a tensor in a trace, where conv2d needs a constant
     weight = kernel.to(x.dtype).expand(channels, 1, -1, -1)
     padded = pad_same(x, kernel.shape[-1], padding_mode)
     return F.conv2d(padded, weight, stride=stride, groups=channels)

@@ -69,7 +69,7 @@ def filter_map(
 
 def _filter_map(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     if weights.dim() == 5 and weights.shape[3:] == (1, 1):
-        weights = weights.expand(*weights.shape[:3], *output_size(x, stride))
+        weights = weights.expand(-1, -1, -1, *output_size(x, stride))
     if torch.jit.is_tracing() or not HAS_KERNELS.get(x.device.type, False):
         _check(x, weights, stride, padding_mode, softmax)
         return filter_plain(x, weights, stride, padding_mode, softmax)
