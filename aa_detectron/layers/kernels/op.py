@@ -133,7 +133,9 @@ def grad_weights_op(
 
 
 @filter_op.register_fake
-def _(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
+def _fake_filter(
+    x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
     _check(x, weights, stride, padding_mode, softmax)
     return empty_output(x, x.shape[1], stride)
 
@@ -176,3 +178,8 @@ grad_weights_op.register_autograd(_no_second_backward)
 
 # The ONNX exporter uses this table for operators that it does not know.
 torch._decomp.register_decomposition(torch.ops.aa_detectron.filter.default)(filter_plain)
+# Without an entry in this one, symbolic shapes would come from all operators of the decomposition,
+# and exporting a network with maps of any size would take four times as long.
+torch._decomp.register_decomposition(torch.ops.aa_detectron.filter.default, type="meta")(
+    _fake_filter
+)
