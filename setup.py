@@ -53,7 +53,8 @@ INSTALL_REQUIRES = [
 ]
 
 EXPERIMENTS_REQUIRES = ["jinja2", "scikit-image"]
-TEST_REQUIRES = [*EXPERIMENTS_REQUIRES, "pytest", "pytest-xdist", "timm"]
+ONNX_REQUIRES = ["onnx", "onnxruntime", "onnxscript"]
+TEST_REQUIRES = [*EXPERIMENTS_REQUIRES, *ONNX_REQUIRES, "pytest", "pytest-xdist", "timm"]
 
 PACKAGES = find_packages(include=["aa_detectron*"])
 CONFIGS = "aa_detectron.configs"  # in a clone beside the package, where a stranger looks for them
@@ -103,6 +104,7 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "experiments": EXPERIMENTS_REQUIRES,  # figures and comparisons
+        "onnx": ONNX_REQUIRES,  # exporting to ONNX and running the result
         "docs": ["sphinx", "myst-nb", "furo"],
         "benchmarks": ["kornia", "timm"],  # to compare with
         "test": TEST_REQUIRES,

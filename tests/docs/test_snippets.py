@@ -58,6 +58,8 @@ def run(cells, title):
         exec(compile(cell, f"{title}, block {number}", "exec"), namespace)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.onnx")
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=map(name, WITH_PYTHON))
 def test_python_of_a_page_runs(page):
