@@ -86,8 +86,9 @@ def _axis_matrix(size: int, kept: int, window: str, device: torch.device) -> Ten
 def _phases(size: int, frequencies: Tensor, dtype: torch.dtype) -> Tensor:
     """Returns the phases of the frequencies, (F,), at all pixels of an axis, (size, F)."""
     pixels = torch.arange(size, device=frequencies.device).unsqueeze(1)
+    turn = pixels[-1:] + 1  # the size as a tensor: torch.onnx has no remainder of a symbolic size
     # Whole turns are taken off in integers: floats would lose the last digits of large phases.
-    return (pixels * frequencies % size).to(dtype) * (2 * math.pi / size)
+    return (pixels * frequencies % turn).to(dtype) * (2 * math.pi / size)
 
 
 class FrequencyPool2d(nn.Module):

@@ -12,6 +12,7 @@ from aa_detectron.modeling.build import build_resnet, make_stage
 from aa_detectron.modeling.resnet import AABasicStem
 from aa_detectron.models import AAResNet
 
+NAMED = ("pasa", "gaussian", "wavelet", "flc", "asap")
 LAYERS = {
     "blur": lambda: BlurPool2d(8),
     "blur of 4": lambda: BlurPool2d(8, 4, padding_mode="replicate"),
@@ -19,6 +20,7 @@ LAYERS = {
     "adaptive of 5": lambda: AdaptiveBlurPool2d(8, 5, groups=4, softmax="all", norm="GN"),
     "image": lambda: AdaptiveBlurPool2d(8, adaptivity="image", padding_mode="zeros", norm=""),
     "channel": lambda: AdaptiveBlurPool2d(8, groups=2, adaptivity="channel", norm="FrozenBN"),
+    **{name: functools.partial(FilterOptions(name).build, 8, 2) for name in NAMED},
 }
 MAP, OTHER_MAPS = (2, 8, 9, 8), [(1, 8, 12, 31), (3, 8, 5, 4)]
 IMAGE, OTHER_IMAGES = (2, 3, 64, 80), [(1, 3, 97, 65), (3, 3, 50, 128)]

@@ -31,7 +31,7 @@ def test_maps_of_other_sizes(name, deploy):
     assert_equal(network, deploy(network, MAP), [MAP, *OTHER_MAPS])
 
 
-@pytest.mark.parametrize("name", ["blur", "adaptive", "channel"])
+@pytest.mark.parametrize("name", ["blur", "adaptive", "channel", "flc"])
 def test_onnx_of_an_export(name):
     network = layer(name)
     assert_equal(network, onnx_of_an_export(network, MAP), [MAP, *OTHER_MAPS])
