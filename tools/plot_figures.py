@@ -4,6 +4,7 @@
 import argparse
 import os
 
+from aa_detectron.engine import own_parts
 from aa_detectron.engine.launch import LoadedModel, load_model
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.experiments.figures.aliasing import plot_aliasing
@@ -54,6 +55,7 @@ def parse_arguments() -> argparse.Namespace:
             help="name in the figure, config and checkpoint of a model; may be repeated",
         )
         figure.add_argument("--opts", nargs="+", default=[], help="config options: KEY VALUE ...")
+        own_parts.add_arguments(figure)
     return parser.parse_args()
 
 
@@ -68,6 +70,7 @@ def load_models(args: argparse.Namespace) -> dict[str, LoadedModel]:
 
 def main() -> None:
     args = parse_arguments()
+    own_parts.register(args)
     files = find_images(args.images)
     if args.figure == "aliasing":
         written = plot_aliasing(files, args.output, args.noise)

@@ -5,6 +5,7 @@ import argparse
 import os
 
 from aa_detectron.consistency.files import read_report
+from aa_detectron.engine import own_parts
 from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.experiments.figures.pairs import check_pairs, choose_records, draw_pairs
@@ -20,6 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--num", type=int, default=8, help="number of pictures, from the worst to the best pair"
     )
+    own_parts.add_arguments(parser)
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, help="config options: MODEL.WEIGHTS model_final.pth ..."
     )
@@ -28,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
+    own_parts.register(args)
     report = read_report(args.records)
     name = report.get("name")
     if not isinstance(name, str):

@@ -8,6 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from aa_detectron.config import CLASSIFIER
 from aa_detectron.data.datasets.class_folders import find_classes, register_class_folders
+from aa_detectron.data.datasets.register import HOW_TO_REGISTER
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.build import check_evaluator_type
 from aa_detectron.evaluation.consistency import ConsistencyOptions
@@ -41,7 +42,9 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     for split in splits:
         for name in cfg.DATASETS[split]:
             if name not in DatasetCatalog:
-                raise InputError(f"DATASETS.{split}: {name!r} is not a registered dataset")
+                raise InputError(
+                    f"DATASETS.{split}: {name!r} is not a registered dataset; {HOW_TO_REGISTER}"
+                )
     for name in cfg.DATASETS.TEST:
         check_evaluator_type(name)
     check_consistency_config(cfg)
@@ -97,7 +100,7 @@ def check_consistency(
     """
     for name in options.datasets or tested:
         if name not in DatasetCatalog and not os.path.isdir(name):
-            legal = "names of registered datasets or folders of images"
+            legal = f"names of registered datasets or folders of images; {HOW_TO_REGISTER}"
             raise InvalidOption(key("datasets"), name, legal)
         if options.labelled_only and MetadataCatalog.get(name).get("ignore_label") is None:
             legal = f"False for {name}, which has no label maps"

@@ -19,6 +19,7 @@ from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.model_zoo import find_config
 from aa_detectron.utils.safe_yaml import check_with_bases
 
+from . import own_parts
 from .checks import check_config
 from .data_checks import check_contents
 from .lazy import run_lazy
@@ -141,10 +142,11 @@ def main(args: argparse.Namespace) -> dict | None:
     """Trains, or evaluates with ``--eval-only``; tools/train_net.py runs this in each process.
 
     Args:
-        args: arguments from Detectron2's ``default_argument_parser``; the config file is a YAML
-            file or a LazyConfig.
+        args: arguments from Detectron2's ``default_argument_parser``, with or without those of
+            :func:`.own_parts.add_arguments`; the config file is a YAML file or a LazyConfig.
     """
     with exit_on_bad_input():
+        own_parts.register(args)
         if is_lazy(args.config_file):
             return run_lazy(args)
         cfg = setup(args)

@@ -118,8 +118,9 @@ def test_a_function_of_a_module(images, tmp_path, monkeypatch, capsys, name):
     (tmp_path / "toy_of_users.py").write_text("def predict(crops):\n    return [3] * len(crops)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    run(monkeypatch, name, images, "--model", "toy_of_users:predict", "--max-shift", 4)
-    assert "consistency                    100.00" in capsys.readouterr().out
+    for model in ("toy_of_users:predict", "./toy_of_users.py:predict"):
+        run(monkeypatch, name, images, "--model", model, "--max-shift", 4)
+        assert "consistency                    100.00" in capsys.readouterr().out
     assert read_report("consistency.json")["max_shift"] == 4
 
 
@@ -262,6 +263,7 @@ def test_crops_are_whole_or_not_there(images, tmp_path, monkeypatch):
     [
         ("json", "is 'json', but must be MODULE:FUNCTION"),
         ("no_such_module:f", "there is no module no_such_module"),
+        ("no-such.py:f", "no-such.py does not exist"),
         ("json:no_such", "json has no function no_such"),
     ],
 )

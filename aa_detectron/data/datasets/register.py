@@ -8,6 +8,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 logger = logging.getLogger(__name__)
 
+HOW_TO_REGISTER = (
+    "--coco NAME JSON FOLDER registers a COCO dataset, --import MODULE_OR_FILE code that registers "
+    "any dataset"
+)
+"""End of the messages about a name that is not in the catalogs."""
 _OURS: set[str] = set()
 """Names of the datasets that :func:`register` has registered."""
 

@@ -9,6 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from aa_detectron.consistency.records import plain
 from aa_detectron.data.datasets.check import load_dataset
 from aa_detectron.data.datasets.dicts_check import check_unique_ids
+from aa_detectron.data.datasets.register import HOW_TO_REGISTER
 from aa_detectron.errors import InputError
 from aa_detectron.utils.folders import IMAGE_SUFFIXES, find_images
 
@@ -35,7 +36,8 @@ def get_image_dicts(name: str) -> list[dict]:
     folder = Path(name)
     if not folder.is_dir():
         raise InputError(
-            f"TEST.CONSISTENCY.DATASETS: {name!r} is neither a registered dataset nor a folder"
+            f"TEST.CONSISTENCY.DATASETS: {name!r} is neither a registered dataset nor a folder; "
+            f"{HOW_TO_REGISTER}"
         )
     files = find_images(folder)
     if not files:

@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from aa_detectron.engine import own_parts
 from aa_detectron.errors import InputError, exit_on_bad_input
 
 from .execution import train_missing
@@ -47,6 +48,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--num-gpus", type=int, default=0, help="number of GPUs of each run (default 0: CPU)"
     )
+    own_parts.add_arguments(parser)
     return parser.parse_args()
 
 
@@ -73,8 +75,10 @@ def compare(args: argparse.Namespace) -> None:
         raise InputError("--jobs: must be at least 1, --num-gpus 0 or more")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     check_requirements()
+    own_parts.register(args)
     plan = make_plan(args)
-    train_missing(plan, TRAIN, jobs=args.jobs, num_gpus=args.num_gpus)
+    own = own_parts.as_arguments(args)
+    train_missing(plan, TRAIN, jobs=args.jobs, num_gpus=args.num_gpus, own=own)
     results = collect(plan)
     report, plots = write_report(plan, results)
     written = [*write_tables(results, plan.output), report]

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TextIO
@@ -28,18 +28,19 @@ from .provenance import STEP, environment, keep_step, missing_steps
 from .runs import Run, Step
 
 
-def arguments(step: Step, num_gpus: int = 0) -> list[str]:
+def arguments(step: Step, num_gpus: int = 0, own: Sequence[str] = ()) -> list[str]:
     """The arguments of the command ``aa-train`` for a step.
 
     Args:
         step: step of a run with a config.
         num_gpus: number of GPUs of the step; 0 for the CPU.
+        own: arguments that register the user's own data and models.
     """
     # "auto": Detectron2's default port is the same for all runs of a user.
     gpus = ["--num-gpus", str(num_gpus), "--dist-url", "auto"] if num_gpus else []
     mode = "--eval-only" if step.evaluation else "--resume"
     config_file, opts = config_of(step)
-    return ["--config-file", config_file, mode, *gpus, *opts]
+    return ["--config-file", config_file, mode, *gpus, *own, *opts]
 
 
 class Executor:
@@ -51,10 +52,19 @@ class Executor:
         num_gpus: number of GPUs of each step; 0 for the CPU. Runs at a time use different GPUs if
             there are enough.
         say: function that prints a line.
+        own: see :func:`arguments`.
     """
 
-    def __init__(self, command: list[str], jobs: int, num_gpus: int, say: Callable[[str], None]):
+    def __init__(
+        self,
+        command: list[str],
+        jobs: int,
+        num_gpus: int,
+        say: Callable[[str], None],
+        own: Sequence[str] = (),
+    ):
         self.command, self.jobs, self.num_gpus, self.say = command, jobs, num_gpus, say
+        self.own = own
         self.slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(jobs):
             self.slots.put(slot)
@@ -88,7 +98,7 @@ class Executor:
         return added
 
     def _execute(self, step: Step, lock: TextIO, slot: int) -> None:
-        options = arguments(step, self.num_gpus)
+        options = arguments(step, self.num_gpus, self.own)
         step.folder.mkdir(parents=True, exist_ok=True)
         log = step.folder / "console.txt"
         started, made_in = time.time(), environment()
@@ -143,7 +153,14 @@ class Executor:
                 raise
 
 
-def train_missing(plan: Plan, command: list[str], *, jobs: int = 1, num_gpus: int = 0) -> None:
+def train_missing(
+    plan: Plan,
+    command: list[str],
+    *,
+    jobs: int = 1,
+    num_gpus: int = 0,
+    own: Sequence[str] = (),
+) -> None:
     """Runs all missing steps of a comparison.
 
     Args:
@@ -151,6 +168,7 @@ def train_missing(plan: Plan, command: list[str], *, jobs: int = 1, num_gpus: in
         command: command that takes the arguments of ``aa-train``.
         jobs: number of runs at a time; they share the CPU's cores.
         num_gpus: number of GPUs of each run; 0 for the CPU.
+        own: see :func:`arguments`.
 
     Raises:
         InputError, InvalidOption: a config cannot be used, a folder holds another run, or a step
@@ -167,7 +185,7 @@ def train_missing(plan: Plan, command: list[str], *, jobs: int = 1, num_gpus: in
     if not any(todo):
         return
     with progress(iterations) as say:
-        executor = Executor(command, jobs, num_gpus, say)
+        executor = Executor(command, jobs, num_gpus, say, own)
         for group in todo:
             executor.finish_all(group)
 

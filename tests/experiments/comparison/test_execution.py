@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from helpers import ROOT
 
 from aa_detectron.errors import InputError
-from aa_detectron.experiments.comparison import execution
+from aa_detectron.experiments.comparison import cli, execution
 from aa_detectron.experiments.comparison.configs import load_run_config, prepare
 from aa_detectron.experiments.comparison.execution import Executor, train_missing
 from aa_detectron.experiments.comparison.locks import locked
@@ -65,6 +66,25 @@ def test_every_step_is_made_once(plan, jobs):
         steps = finished_steps(run)
         assert list(steps) == ["", "near"]
         assert {"command", "seconds", "commit", "machine", "torch"} <= steps[""].keys()
+
+
+def test_own_parts_are_handed_on(plan, monkeypatch, tmp_path):
+    (tmp_path / "beginning.py").touch()
+    (tmp_path / "truth.json").write_text("{}")
+    own = ["--import", str(tmp_path / "beginning.py"), "--coco"]
+    own += ["of_comparison", str(tmp_path / "truth.json"), str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["aa-compare", str(tmp_path / "comparison.yaml"), *own])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(cli, "TRAIN", FAKE)
+    with pytest.raises(InputError, match="has no consistency"):  # the stand-in makes none
+        cli.compare(cli.parse_arguments())
+    assert DatasetCatalog.pop("of_comparison") and MetadataCatalog.pop("of_comparison")
+    del sys.modules["beginning"]
+    given = f"--import={own[1]} " + " ".join(own[2:])
+    for run in (*plan.starts, *plan.runs):
+        (training,) = calls(run.folder)
+        assert f" --resume {given} " in training
+        assert given in " ".join(finished_steps(run)[""]["command"])
 
 
 def test_only_what_is_missing_of_a_run_is_made(plan):
