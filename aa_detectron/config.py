@@ -2,6 +2,8 @@
 
 from detectron2.config import CfgNode
 
+from aa_detectron.errors import InputError
+
 SEGMENTORS = ("PanopticFPN", "SemanticSegmentor")
 """Detectron2's meta-architectures that learn from label maps, ``MODEL.SEM_SEG_HEAD``."""
 CLASSIFIER = "AAImageClassifier"
@@ -66,6 +68,16 @@ def add_aa_config(cfg: CfgNode) -> None:
     _add_classifier_config(cfg)
     _add_solver_config(cfg)
     _add_consistency_config(cfg)
+
+
+def check_has_keys(cfg: CfgNode) -> None:
+    """Raises InputError if :func:`add_aa_config` has not added its keys to a config."""
+    for node, key in ((cfg.MODEL, "MODEL.ANTIALIAS"), (cfg.TEST, "TEST.CONSISTENCY")):
+        if key.rpartition(".")[2] not in node:
+            raise InputError(
+                f"{key}: the config has no such key; call aa_detectron.add_aa_config(cfg) on the "
+                "result of get_cfg(), before a file is merged"
+            )
 
 
 def _add_deeplab_config(cfg: CfgNode) -> None:

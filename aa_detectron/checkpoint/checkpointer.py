@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import ResNet
 from torch import Tensor, nn
 
+from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
@@ -91,6 +92,7 @@ class AACheckpointer(DetectionCheckpointer):
             model: model that was built from the config.
             kwargs: further arguments of :class:`AACheckpointer`.
         """
+        check_has_keys(cfg)
         return cls(
             model,
             cfg.OUTPUT_DIR,

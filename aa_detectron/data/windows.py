@@ -6,6 +6,7 @@ from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
 from detectron2.data.samplers import InferenceSampler
 
+from aa_detectron.config import check_has_keys
 from aa_detectron.consistency.shifts import MARGIN, crop_size, window_offsets
 from aa_detectron.errors import InputError
 
@@ -50,6 +51,7 @@ def list_windows(image: dict) -> list[dict]:
 
 def build_shifted_window_loader(cfg: CfgNode, name: str) -> torch.utils.data.DataLoader:
     """Builds the :func:`make_window_loader` of a config."""
+    check_has_keys(cfg)
     return make_window_loader(
         name,
         ShiftedWindowMapper(cfg),

@@ -11,6 +11,7 @@ from fvcore.common.param_scheduler import ParamScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InvalidOption, check_choice
 from aa_detectron.modeling.resnet import FILTERS
 from aa_detectron.modeling.surgery.hooks import INPUT, OUTPUT
@@ -36,6 +37,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     Raises:
         InvalidOption: an illegal value; the message names the key.
     """
+    check_has_keys(cfg)
     solver = cfg.SOLVER
     check_choice("SOLVER.OPTIMIZER", solver.OPTIMIZER, tuple(OPTIMIZERS))
     if solver.BACKBONE_MULTIPLIER < 0:

@@ -19,6 +19,7 @@ from detectron2.evaluation import (
 )
 from numpy.typing import DTypeLike
 
+from aa_detectron.config import check_has_keys
 from aa_detectron.data.label_maps import check_labels, read_label_map
 from aa_detectron.data.pairs import get_metadata
 from aa_detectron.errors import InputError
@@ -128,6 +129,7 @@ def make_evaluator(
 
 def build_consistency_evaluators(cfg: CfgNode, name: str) -> list[PairEvaluator]:
     """The evaluators for a dataset or folder of images, one for each kind of output."""
+    check_has_keys(cfg)
     options = cfg.TEST.CONSISTENCY
     return make_consistency_evaluators(
         name,

@@ -9,6 +9,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InvalidOption
 
 
@@ -49,6 +50,7 @@ class AAImageClassifier(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        check_has_keys(cfg)
         features = cfg.MODEL.RESNETS.OUT_FEATURES
         # Detectron2 leaves out the stages after the last one that is named.
         if "linear" not in features or (len(features) > 1 and "res5" not in features):

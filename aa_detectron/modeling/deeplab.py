@@ -10,6 +10,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from fvcore.nn.weight_init import c2_xavier_fill
 from torch import Tensor, nn
 
+from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InvalidOption, check_choice
 from aa_detectron.layers.norm import Norm
 
@@ -106,6 +107,7 @@ class AADeepLabV3PlusHead(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        check_has_keys(cfg)
         head = cfg.MODEL.SEM_SEG_HEAD
         features = {name: input_shape[name] for name in head.IN_FEATURES}
         low_level = sorted(features, key=lambda name: features[name].stride)[:-1]

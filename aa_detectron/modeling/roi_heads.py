@@ -5,6 +5,7 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from torch import nn
 
+from aa_detectron.config import check_has_keys
 from aa_detectron.layers.registry import lowpass_per_place
 
 from .backbones import stage_arguments
@@ -17,6 +18,7 @@ class AARes5ROIHeads(Res5ROIHeads):
 
     @classmethod
     def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Sequential, int]:
+        check_has_keys(cfg)
         resnets = cfg.MODEL.RESNETS
         blocks = make_stage(
             5,

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, build_detection_test_loader
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
-from aa_detectron.config import CLASSIFIER
+from aa_detectron.config import CLASSIFIER, check_has_keys
 from aa_detectron.errors import InputError
 
 from .images import NEEDED, get_image_dicts
@@ -95,6 +95,7 @@ def build_shifted_pair_loader(
         name: name of a registered dataset, or path of a folder of images.
         only: (image id, pair number) of each wanted pair; None for all pairs.
     """
+    check_has_keys(cfg)
     options = cfg.TEST.CONSISTENCY
     return make_pair_loader(
         name,
