@@ -12,6 +12,9 @@ from aa_detectron.errors import InvalidOption
 from aa_detectron.utils.files import name_stem, write_json
 
 from .gathering import gather_records
+from .inputs import check_inputs
+
+LOADER = "aa_detectron.engine.Trainer.build_test_loader(cfg, name)"
 
 
 def top_k_correct(logits: Tensor, categories: Tensor, k: int) -> Tensor:
@@ -142,6 +145,7 @@ class ClassificationEvaluator(AccuracyEvaluator):
     task = "classification"
 
     def correct(self, inputs: list[dict], logits: Tensor) -> dict[str, Tensor]:
+        check_inputs(self, inputs, "category_id", LOADER)
         categories = torch.tensor([item["category_id"] for item in inputs])
         return {f"top{k}": top_k_correct(logits, categories, k) for k in (1, 5)}
 
@@ -163,5 +167,6 @@ class VIDEvaluator(AccuracyEvaluator):
         self.classes_of_vid = classes_of_vid
 
     def correct(self, inputs: list[dict], logits: Tensor) -> dict[str, Tensor]:
+        check_inputs(self, inputs, "vid_classes", LOADER)
         annotated = [item["vid_classes"] for item in inputs]
         return {"top1": vid_correct(logits, annotated, self.classes_of_vid)}

@@ -19,8 +19,11 @@ from aa_detectron.errors import InputError
 from aa_detectron.utils.files import name_stem, write_json
 
 from .gathering import gather_records, log_scores
+from .inputs import check_inputs
 
 logger = logging.getLogger(__name__)
+
+LOADER = "aa_detectron.data.pairs.build_shifted_pair_loader(cfg, name)"
 
 
 class PairEvaluator(DatasetEvaluator):
@@ -82,7 +85,12 @@ class PairEvaluator(DatasetEvaluator):
         self.records: list[dict] = []
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Compares the crops of whole pairs: first, second, first, second, ..."""
+        """Compares the crops of whole pairs: first, second, first, second, ...
+
+        Raises:
+            InputError: the inputs are no crops of pairs, but come from another loader.
+        """
+        check_inputs(self, inputs, "pair", LOADER)
         crops = list(zip(inputs, outputs, strict=True))
         for (item, first), (other, second) in zip(crops[::2], crops[1::2], strict=True):
             assert item["pair"]["first"] and not other["pair"]["first"], "crops out of order"

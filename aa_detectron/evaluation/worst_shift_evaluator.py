@@ -19,9 +19,12 @@ from aa_detectron.utils.files import name_stem, write_json
 
 from .coco_ap import quiet
 from .gathering import gather_records, log_scores
+from .inputs import check_inputs
 from .worst_shift import average_precision, badness, compare_windows, cut_annotation
 
 logger = logging.getLogger(__name__)
+
+LOADER = "aa_detectron.data.windows.build_shifted_window_loader(cfg, name)"
 
 
 class WorstShiftEvaluator(DatasetEvaluator):
@@ -61,7 +64,11 @@ class WorstShiftEvaluator(DatasetEvaluator):
         """Evaluates the windows of an image one after another, with any batch size.
 
         Masks are kept encoded: decoded masks of all windows of an image would take half a gigabyte.
+
+        Raises:
+            InputError: the inputs are no windows, but come from another loader.
         """
+        check_inputs(self, inputs, "window", LOADER)
         for item, output in zip(inputs, outputs, strict=True):
             if "instances" not in output:
                 continue
