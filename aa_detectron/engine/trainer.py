@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.checkpoint.final import FinalCheckpoint
 from aa_detectron.checkpoint.writing import only_training_in
+from aa_detectron.config import check_has_keys
 from aa_detectron.data.datasets.check import check_coco_use
 from aa_detectron.data.mappers import build_mapper
 from aa_detectron.data.pairs import build_pair_mapper
@@ -28,6 +29,7 @@ from aa_detectron.evaluation.consistency import (
     add_consistency,
     measure_consistency,
 )
+from aa_detectron.modeling.ignored_keys import consistency_is_measured
 from aa_detectron.modeling.places import warn_of_missing_filters
 
 from .distributed import ddp_options, share_buffers, unused_parameters_named
@@ -48,8 +50,10 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg: CfgNode):
+        check_has_keys(cfg)
         with ddp_options(cfg), explained(cfg.OUTPUT_DIR):
             super().__init__(cfg)
+        consistency_is_measured(self.model)
 
     def run_step(self) -> None:
         with unused_parameters_named(self.model):
@@ -58,6 +62,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """Builds the model as Detectron2 does; warns if it lacks the filters of the config."""
+        check_has_keys(cfg)
         model = super().build_model(cfg)
         warn_of_missing_filters(model, cfg.MODEL.ANTIALIAS.NAME)
         return model
@@ -144,6 +149,7 @@ class Trainer(DefaultTrainer):
             {task: {metric: value}} for a single dataset in ``DATASETS.TEST``; {dataset: {task:
             {metric: value}}} for several datasets, and for other datasets or folders.
         """
+        check_has_keys(cfg)
         share_buffers(model)
         with explained(cfg.OUTPUT_DIR), whole_files():
             results = super().test(cfg, model, evaluators)
@@ -164,6 +170,7 @@ class Trainer(DefaultTrainer):
         Raises:
             InputError: the model has none of these outputs.
         """
+        check_has_keys(cfg)
         return {
             name: measure_consistency(
                 model,

@@ -16,10 +16,12 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, ResNet
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import nn
 
+from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.layers.registry import build_lowpass, lowpass_names, lowpass_per_place
 
 from .build import build_resnet
+from .ignored_keys import watch
 from .surgery import antialias
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ def build_aa_resnet_deeplab_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Re
     Raises:
         InvalidOption: a key has an illegal value.
     """
+    check_has_keys(cfg)
     resnets = cfg.MODEL.RESNETS
     return _build(
         cfg,
@@ -100,6 +103,7 @@ def build_antialiased_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone
         InputError: the backbone has no layer that can be filtered, or already has filters.
         InvalidOption: a key has an illegal value.
     """
+    check_has_keys(cfg)
     antialiasing = cfg.MODEL.ANTIALIAS
     if len(set(lowpass_names(cfg))) > 1:
         legal = "one name for build_antialiased_backbone"
@@ -109,10 +113,11 @@ def build_antialiased_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone
         legal = "the name of a registered builder, whose backbone gets the filters"
         raise InvalidOption("MODEL.ANTIALIAS.BACKBONE", name, legal)
     backbone = BACKBONE_REGISTRY.get(name)(cfg, input_shape)
+    # FPN and SimpleFeaturePyramid have these names for the network below them.
+    network = getattr(backbone, "bottom_up", None) or getattr(backbone, "net", backbone)
+    watch(network, cfg)
     if lowpass_names(cfg)[0] != "none":
         lowpass = functools.partial(_build_fitting, cfg)
-        # FPN and SimpleFeaturePyramid have these names for the network below them.
-        network = getattr(backbone, "bottom_up", None) or getattr(backbone, "net", backbone)
         try:
             report = antialias(network, lowpass, patch_embed=antialiasing.PATCH_EMBED)
         except InputError as error:
@@ -153,9 +158,10 @@ def stage_arguments(cfg: CfgNode) -> dict[str, Any]:
 
 
 def _build(cfg: CfgNode, input_shape: ShapeSpec, **deeplab: Any) -> ResNet:
+    check_has_keys(cfg)
     resnets, features = cfg.MODEL.RESNETS, list(cfg.MODEL.RESNETS.OUT_FEATURES)
     with _naming_keys():
-        return build_resnet(
+        backbone = build_resnet(
             in_channels=input_shape.channels,
             lowpass=lowpass_per_place(cfg),
             stem_pool_size=cfg.MODEL.ANTIALIAS.STEM_POOL_SIZE,
@@ -168,6 +174,8 @@ def _build(cfg: CfgNode, input_shape: ShapeSpec, **deeplab: Any) -> ResNet:
             **stage_arguments(cfg),
             **deeplab,
         )
+    watch(backbone, cfg)
+    return backbone
 
 
 @contextlib.contextmanager
