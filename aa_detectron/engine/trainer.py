@@ -47,6 +47,8 @@ class Trainer(DefaultTrainer):
 
     Unreadable inputs and checkpoints that do not fit are rejected with a message of one line, see
     :class:`~aa_detectron.errors.InputError`.
+
+    A trainer of another project is combined with this one by ``class Mine(Theirs, Trainer)``.
     """
 
     def __init__(self, cfg: CfgNode):
