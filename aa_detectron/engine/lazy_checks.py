@@ -6,6 +6,7 @@ from detectron2.data import DatasetCatalog
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from aa_detectron.data.datasets.check import check_dataset, check_images
+from aa_detectron.data.datasets.register import HOW_TO_REGISTER
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.consistency import ConsistencyOptions
 
@@ -62,7 +63,7 @@ def check_lazy_config(cfg: DictConfig, *, eval_only: bool = False) -> None:
         for name in dataset_names(cfg, split):
             if name not in DatasetCatalog:
                 key = f"dataloader.{split}.dataset.names"
-                raise InputError(f"{key}: {name!r} is not a registered dataset")
+                raise InputError(f"{key}: {name!r} is not a registered dataset; {HOW_TO_REGISTER}")
     options = consistency_options(cfg)
     if options.enabled and not (options.datasets or dataset_names(cfg, "test")):
         raise InputError("consistency.datasets: is empty, and dataloader.test names no dataset")

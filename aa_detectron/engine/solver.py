@@ -13,11 +13,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InvalidOption, check_choice
-from aa_detectron.modeling.resnet import FILTERS
-from aa_detectron.modeling.surgery.hooks import INPUT, OUTPUT
+from aa_detectron.modeling.surgery.network import FILTER_NAMES
 
-_FILTERS = {*FILTERS, INPUT, OUTPUT}
-"""Names of filters in the modules that have them."""
 OPTIMIZERS: dict[str, Callable] = {
     "SGD": lambda solver: (
         torch.optim.SGD,
@@ -46,7 +43,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     def lr_factor(name: str) -> float:
         *path, last = name.split(".")
         # Filters are new if a checkpoint has the other weights.
-        is_new = not _FILTERS.isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE
+        is_new = not FILTER_NAMES.isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE
         slow = name.startswith("backbone.") and not is_new
         # Detectron2's own argument for biases would replace the factor of the backbone.
         bias = solver.BIAS_LR_FACTOR if last == "bias" else 1.0
@@ -74,7 +71,7 @@ def full_rate_for_filters(name: str, *, lr_factor: Callable[[str], float]) -> fl
         name: name of the parameter in the model.
         lr_factor: function that returns the factor of any other parameter from its name.
     """
-    return 1.0 if _FILTERS & set(name.split(".")) else lr_factor(name)
+    return 1.0 if FILTER_NAMES & set(name.split(".")) else lr_factor(name)
 
 
 class PolyParamScheduler(ParamScheduler):

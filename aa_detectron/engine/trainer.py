@@ -52,6 +52,7 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg: CfgNode):
+        check_has_keys(cfg)
         with ddp_options(cfg), explained(cfg.OUTPUT_DIR):
             super().__init__(cfg)
         consistency_is_measured(self.model)

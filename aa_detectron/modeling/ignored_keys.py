@@ -19,7 +19,7 @@ from detectron2.utils import comm
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from .resnet import FILTERS
+from .surgery.network import FILTER_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def watch(backbone: nn.Module, cfg: CfgNode) -> None:
     """Lets the first training step of a backbone warn of each key that the training ignores.
 
     Args:
-        backbone: ResNet that was built from the config.
+        backbone: network that was built from the config, with convs.
         cfg: config of the model.
     """
     solver = cfg.SOLVER
@@ -82,7 +82,7 @@ def _learning_rates(backbone: nn.Module, optimizer: torch.optim.Optimizer) -> li
     convs = {
         parameter
         for name, parameter in backbone.named_parameters()
-        if parameter.ndim == 4 and set(FILTERS).isdisjoint(name.split("."))
+        if parameter.ndim == 4 and FILTER_NAMES.isdisjoint(name.split("."))
     }
     return [
         group.get("initial_lr", group["lr"])

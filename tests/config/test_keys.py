@@ -22,7 +22,7 @@ SHAPE = ShapeSpec(channels=3)
 BUILDERS = [
     lambda cfg, name=name: BACKBONE_REGISTRY.get(name)(cfg, SHAPE)
     for name, _ in BACKBONE_REGISTRY
-    if name.startswith("build_aa_")
+    if name.startswith(("build_aa_", "build_antialiased_"))
 ]
 
 

@@ -65,6 +65,17 @@ def test_own_optimizer_ignores_none(caplog, optimizer):
     assert warnings_of_steps(caplog, build_optimizer(cfg, model)) == []
 
 
+@pytest.mark.parametrize("builder", [build_optimizer, build_detectron2_optimizer])
+def test_any_registered_backbone(caplog, builder):
+    cfg = config(multiplier=0.1)
+    cfg.MODEL.BACKBONE.NAME = "build_antialiased_backbone"
+    cfg.MODEL.RESNETS.update(STEM_OUT_CHANNELS=64, RES2_OUT_CHANNELS=64)
+    cfg.MODEL.ANTIALIAS.BACKBONE = "build_resnet_backbone"
+    model = build(cfg)
+    expected = [] if builder is build_optimizer else ["SOLVER.BACKBONE_MULTIPLIER"]
+    assert warnings_of_steps(caplog, builder(cfg, model)) == expected
+
+
 def test_rates_and_optimizers_of_the_users(caplog):
     """Keys of these names belong to other extensions, too, whose trainers read them."""
     cfg = config(optimizer="ADAMW", multiplier=0.1)

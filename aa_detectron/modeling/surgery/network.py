@@ -20,6 +20,9 @@ from .hooks import INPUT, OUTPUT
 from .places import Choice, find_places
 from .report import AntialiasReport, Plan
 
+FILTER_NAMES = frozenset({OUTPUT, INPUT, *FILTERS})
+"""Names of filters in the modules that have them."""
+
 
 def antialias(
     model: nn.Module,
@@ -101,11 +104,10 @@ def is_antialiased(model: nn.Module) -> bool:
 
 def filters_of(model: nn.Module) -> list[str]:
     """Lists the names of all filters in a model, in the order of its modules."""
-    names = {OUTPUT, INPUT, *FILTERS}
     return [
         name
         for name, module in model.named_modules()
-        if name.rpartition(".")[2] in names and not isinstance(module, nn.Identity)
+        if name.rpartition(".")[2] in FILTER_NAMES and not isinstance(module, nn.Identity)
     ]
 
 
