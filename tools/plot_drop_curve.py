@@ -5,7 +5,7 @@ import argparse
 import os
 
 from aa_detectron.consistency.curves import drop_curves
-from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.records import MAIN_METRICS
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.experiments.figures.curves import plot_drop_curves

@@ -4,7 +4,7 @@
 import argparse
 import os
 
-from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.engine import own_parts
 from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import InputError, exit_on_bad_input

@@ -7,7 +7,7 @@ Detectron2.
 from .metric import ConsistencyMetric
 from .predictors import evaluate_consistency
 from .results import ConsistencyResult, SweepResult
-from .sweep import evaluate_sweep
+from .sweep.evaluate import evaluate_sweep
 
 __all__ = [
     "ConsistencyMetric",

@@ -15,13 +15,15 @@ from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.utils.user_code import import_code
 
 from .crops import PairGroups, Predict
-from .exchange import score_predictions, write_crops
-from .images import open_images
-from .prediction_files import class_file, instances_file, label_folder
+from .exchange.crop_files import write_crops
+from .exchange.prediction_files import class_file, instances_file, label_folder
+from .exchange.scoring import score_predictions
 from .predictors import evaluate_consistency
-from .progress import show_progress
 from .results import ConsistencyResult
-from .sweep import DIRECTIONS, SweepGroups, evaluate_sweep
+from .sources.images import open_images
+from .sources.progress import show_progress
+from .sweep.evaluate import evaluate_sweep
+from .sweep.groups import DIRECTIONS, SweepGroups
 
 RECORDS = "consistency.json"
 

@@ -45,9 +45,11 @@ def compare(
         number: number of the pair within the image.
         offsets: offsets ((y, x), (y, x)) of the two crops in the image.
         size: size (height, width) of both crops in pixels.
-        first, second: plain predictions, see :mod:`~aa_detectron.consistency.predictions`.
+        first, second: plain predictions, see
+            :mod:`~aa_detectron.consistency.adapters.predictions`.
         rules: rules for the comparison of instances.
-        truth: ground truth of the image, see :class:`~aa_detectron.consistency.images.ImageItem`.
+        truth: ground truth of the image, see
+            :class:`~aa_detectron.consistency.sources.images.ImageItem`.
 
     Raises:
         InputError: the two predictions hold different kinds of output.

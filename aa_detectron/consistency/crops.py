@@ -9,11 +9,11 @@ import numpy as np
 
 from aa_detectron.errors import InputError, InvalidOption
 
+from .adapters.predictions import read_prediction
+from .adapters.values import describe
 from .compare import Rules, compare
-from .images import ImageItem, check_image
-from .predictions import read_prediction
 from .shifts import Offset, crop_size, draw_offsets
-from .values import describe
+from .sources.images import ImageItem, check_image
 
 Predict = Callable[[list[np.ndarray]], Sequence[Any]]
 """Function from crops, each (H, W, 3) uint8 RGB, to as many predictions."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from aa_detectron.errors import InputError, InvalidOption
 
+from .adapters.predictions import read_prediction
 from .compare import Rules, compare
-from .predictions import read_prediction
 from .predictors import in_order
 from .results import ConsistencyResult
 from .shifts import Offset
@@ -50,7 +50,8 @@ class ConsistencyMetric:
         """Adds the outputs for the two crops of a pair.
 
         Args:
-            first, second: outputs of each crop, see :mod:`~aa_detectron.consistency.predictions`.
+            first, second: outputs of each crop, see
+                :mod:`~aa_detectron.consistency.adapters.predictions`.
             offsets: offsets ((y, x), (y, x)) of the two crops in the image.
             size: size (height, width) of both crops in pixels. It is required for boxes and
                 classes, and known from masks and label maps.
@@ -58,7 +59,7 @@ class ConsistencyMetric:
                 single process and one pair per image.
             pair: number of the pair within the image.
             truth: ground truth of the image, see
-                :class:`~aa_detectron.consistency.images.ImageItem`.
+                :class:`~aa_detectron.consistency.sources.images.ImageItem`.
 
         Returns:
             record of the pair.

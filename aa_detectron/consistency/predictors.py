@@ -6,9 +6,9 @@ from aa_detectron.errors import InvalidOption
 
 from .compare import Rules
 from .crops import PairGroups, Predict, compare_groups, make_groups
-from .images import open_images
-from .progress import show_progress
 from .results import ConsistencyResult
+from .sources.images import open_images
+from .sources.progress import show_progress
 
 
 def evaluate_consistency(
@@ -33,10 +33,10 @@ def evaluate_consistency(
 
     Args:
         predict: function from a list of at most ``batch_size`` crops, each (H, W, 3) uint8 RGB, to
-            a list of as many predictions. :mod:`~aa_detectron.consistency.predictions` lists the
-            kinds of predictions.
+            a list of as many predictions.
+            :mod:`~aa_detectron.consistency.adapters.predictions` lists the kinds of predictions.
         images: folder, COCO JSON, video, or iterable of arrays or paths; see
-            :func:`~aa_detectron.consistency.images.open_images`.
+            :func:`~aa_detectron.consistency.sources.images.open_images`.
         max_shift: maximum shift along each axis in pixels. Small images have a quarter of the
             shorter side if that is less.
         pairs_per_image: number of pairs of crops per image.
@@ -48,7 +48,7 @@ def evaluate_consistency(
         strict: whether an unusable image raises; otherwise it is left out with a warning.
         progress: whether a progress bar is shown.
         source: options ``folder``, ``truth``, ``category_ids`` and ``every`` of
-            :func:`~aa_detectron.consistency.images.open_images`.
+            :func:`~aa_detectron.consistency.sources.images.open_images`.
 
     Returns:
         records and scores.

@@ -11,7 +11,7 @@ from aa_detectron.utils.files import write_json
 
 from .records import METRICS
 from .scores import fill_tasks, format_metrics, score_records
-from .sweep_scores import phase_gap, sweep_curve
+from .sweep.scores import phase_gap, sweep_curve
 
 
 @dataclass
@@ -52,7 +52,9 @@ class ConsistencyResult:
         }
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes a JSON that :func:`~aa_detectron.consistency.files.read_report` reads.
+        """Writes a JSON.
+
+        :func:`~aa_detectron.consistency.exchange.record_files.read_report` reads it.
 
         Raises:
             InputError: the file cannot be written.
@@ -82,7 +84,7 @@ class SweepResult(ConsistencyResult):
         ]
 
     def curve(self, metric: str) -> list[dict[str, float]]:
-        """See :func:`~aa_detectron.consistency.sweep_scores.sweep_curve`.
+        """See :func:`~aa_detectron.consistency.sweep.scores.sweep_curve`.
 
         Args:
             metric: name in :meth:`metrics`.
@@ -93,7 +95,7 @@ class SweepResult(ConsistencyResult):
         return sweep_curve(self._with(metric), metric)
 
     def phase_gap(self, metric: str) -> dict[str, float]:
-        """See :func:`~aa_detectron.consistency.sweep_scores.phase_gap`."""
+        """See :func:`~aa_detectron.consistency.sweep.scores.phase_gap`."""
         return phase_gap(self._with(metric), metric, self.stride)
 
     def _with(self, metric: str) -> list[dict]:

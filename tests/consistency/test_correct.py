@@ -5,7 +5,7 @@ import pycocotools.mask as mask_util
 import pytest
 
 from aa_detectron.consistency.compare import Rules, compare
-from aa_detectron.consistency.files import check_record
+from aa_detectron.consistency.exchange.record_files import check_record
 from aa_detectron.consistency.records import METRICS
 
 OFFSETS = ((0, 0), (10, 20))  # crops of 80 x 80: rows 10 to 80, columns 20 to 80 are in both

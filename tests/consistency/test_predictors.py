@@ -14,10 +14,10 @@ from PIL import Image
 
 from aa_detectron import add_aa_config
 from aa_detectron.consistency import ConsistencyMetric, evaluate_consistency
-from aa_detectron.consistency.files import read_report
-from aa_detectron.consistency.images import ImageItem
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.shifts import crop_size, draw_offsets
+from aa_detectron.consistency.sources.images import ImageItem
 from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation import InstanceConsistencyEvaluator, SemSegConsistencyEvaluator

@@ -11,7 +11,7 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from PIL import Image
 
 from aa_detectron import add_aa_config
-from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.instances import pair_record, score_pairs
 from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError

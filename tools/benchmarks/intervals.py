@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from tabulate import tabulate
 
-from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.records import METRICS
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.experiments.comparison.statistics import image_weights, paired_difference

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aa_detectron.consistency.curves import drop_curves
-from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.evaluation.pair_evaluator import records_path
 from aa_detectron.experiments.figures.curves import draw_drop_curves
 from aa_detectron.experiments.figures.style import add_legend, color, literal

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.records import METRICS
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aa_detectron.consistency.classes import class_pair_record
-from aa_detectron.consistency.files import read_report
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.label_maps import label_pair_record
 from aa_detectron.errors import InputError

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from .records import METRICS
+from ..records import METRICS
 
 RESAMPLES = 2000
 """Number of resamples of the images for an interval."""

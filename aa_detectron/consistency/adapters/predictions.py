@@ -21,7 +21,7 @@ import numpy as np
 
 from aa_detectron.errors import InputError
 
-from .instance_outputs import make_instances, make_segments
+from .instances import make_instances, make_segments
 from .values import describe, to_array
 
 LEGAL = (

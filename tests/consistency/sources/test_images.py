@@ -9,7 +9,7 @@ import pytest
 from consistency.models import noise
 from PIL import Image
 
-from aa_detectron.consistency.images import ImageItem, open_images, read_image
+from aa_detectron.consistency.sources.images import ImageItem, open_images, read_image
 from aa_detectron.errors import InputError, InvalidOption
 
 SIZE = (40, 48)

@@ -19,7 +19,7 @@ from aa_detectron.errors import InputError
 from aa_detectron.utils.coco_records import NUMBERS, is_numeric, short
 from aa_detectron.utils.pillow import PILLOW_ERRORS, WIDE_MODES, unreadable
 
-from .coco_images import read_json, to_rle
+from ..sources.coco import read_json, to_rle
 from .manifest import Crop, Manifest
 
 Read = Callable[[int], tuple[Any, str]]

@@ -14,8 +14,8 @@ from PIL import Image
 
 from aa_detectron.consistency import evaluate_consistency, evaluate_sweep
 from aa_detectron.consistency.cli import main
-from aa_detectron.consistency.files import read_report
-from aa_detectron.consistency.manifest import read_manifest
+from aa_detectron.consistency.exchange.manifest import read_manifest
+from aa_detectron.consistency.exchange.record_files import read_report
 
 PREDICTOR = """
 import csv, json, sys

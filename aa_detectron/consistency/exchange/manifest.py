@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from aa_detectron.errors import InputError
 
-from .coco_images import read_json
-from .files import IMAGE_ID, NATURAL, Value, check_value
-from .shifts import Offset
+from ..shifts import Offset
+from ..sources.coco import read_json
+from .record_files import IMAGE_ID, NATURAL, Value, check_value
 
 NAME = "manifest.json"
 VERSION = 1

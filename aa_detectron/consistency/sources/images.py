@@ -14,8 +14,8 @@ from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.utils.folders import IMAGE_SUFFIXES, find_images
 from aa_detectron.utils.pillow import PILLOW_ERRORS, to_8_bits, unreadable
 
-from .coco_images import read_coco
-from .values import describe
+from ..adapters.values import describe
+from .coco import read_coco
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 

@@ -5,10 +5,10 @@ import pytest
 from consistency.models import answers, bright_things, labels, noise, pixels, squares
 
 from aa_detectron.consistency import evaluate_sweep
-from aa_detectron.consistency.files import read_report
-from aa_detectron.consistency.images import ImageItem
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.jitter import score_jitter
-from aa_detectron.consistency.sweep import sweep_offsets
+from aa_detectron.consistency.sources.images import ImageItem
+from aa_detectron.consistency.sweep.groups import sweep_offsets
 from aa_detectron.errors import InputError, InvalidOption
 
 LARGE = (256, 264)

@@ -9,7 +9,7 @@ import torch
 from consistency.models import bright_things, squares
 from detectron2.structures import Boxes, Instances
 
-from aa_detectron.consistency.predictions import read_prediction
+from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.errors import InputError
 
 SIZE = (160, 200)

@@ -1,0 +1,1 @@
+"""Conversion of the outputs of any library to plain predictions."""

@@ -1,0 +1,1 @@
+"""Files: crops and their manifest, predictions of other programs, records."""

@@ -1,0 +1,87 @@
+"""Records and scores from predictions that another program has written."""
+
+import os
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from aa_detectron.errors import InputError
+
+from ..adapters.predictions import read_prediction
+from ..compare import Rules, compare
+from ..crops import Compared, Group
+from ..predictors import in_order
+from ..results import ConsistencyResult, SweepResult
+from ..sources.images import ImageItem
+from ..sweep.every_shift import add_every_shift
+from .manifest import Manifest, read_manifest
+from .prediction_files import Predictions, Read
+
+
+def score_predictions(
+    manifest_path: str | os.PathLike,
+    predictions: Predictions,
+    *,
+    score_thresh: float = 0.5,
+    match_class: bool = True,
+    truth: Mapping[str, dict | None] | None = None,
+) -> ConsistencyResult:
+    """Makes records and scores from predictions that another program has written.
+
+    Args:
+        manifest_path: path of the manifest from
+            :func:`~aa_detectron.consistency.exchange.crop_files.write_crops`.
+        predictions: reader of one kind of files, see
+            :mod:`~aa_detectron.consistency.exchange.prediction_files`.
+        score_thresh, match_class: see
+            :func:`~aa_detectron.consistency.predictors.evaluate_consistency`.
+        truth: ground truth of the images by the ``str`` of the image id.
+
+    Raises:
+        InputError: an unusable manifest or prediction; the message names the file and the crop.
+    """
+    manifest = read_manifest(manifest_path)
+    rules = Rules(score_thresh, match_class)
+    compared = _compare_files(manifest, predictions, rules, truth or {})
+    settings = {**manifest.settings, **vars(rules)}
+    if manifest.settings["kind"] == "sweep":
+        stride = manifest.settings.get("stride", 32)
+        return SweepResult(list(add_every_shift(compared)), settings, stride=stride)
+    return ConsistencyResult(in_order([found.record for found in compared]), settings)
+
+
+def _compare_files(
+    manifest: Manifest,
+    predictions: Predictions,
+    rules: Rules,
+    truth: Mapping[str, dict | None],
+) -> Iterator[Compared]:
+    read = predictions(manifest)
+    shifts: dict[int, dict[int, tuple[int, int]]] = {}
+    for first, second, number in manifest.pairs:
+        shifts.setdefault(first, {})[number] = manifest.crops[second].offset
+    reference: tuple[int | None, dict] = (None, {})
+    for first, second, number in manifest.pairs:
+        crops = manifest.crops[first], manifest.crops[second]
+        size, offsets = crops[0].size, (crops[0].offset, crops[1].offset)
+        if reference[0] != first:
+            reference = first, _read(read, first, size, rules)
+        other = _read(read, second, size, rules)
+        known = truth.get(str(crops[0].image_id))
+        item = ImageItem(crops[0].image_id, _no_image, known)
+        record = compare(item.image_id, number, offsets, size, reference[1], other, rules, known)
+        yield Compared(
+            record, reference[1], other, Group(item, None, size, offsets[0], shifts[first])
+        )
+
+
+def _read(read: Read, key: int, size: tuple[int, int], rules: Rules) -> dict:
+    output, name = read(key)
+    try:
+        return read_prediction(output, size, rules.score_thresh)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _no_image() -> np.ndarray:
+    raise InputError("predictions on disk come without images")

@@ -1,0 +1,59 @@
+"""The consistency of a model at every shift."""
+
+from typing import Any
+
+from aa_detectron.errors import InvalidOption, check_choice
+
+from ..compare import Rules
+from ..crops import Predict, compare_groups, make_groups
+from ..results import SweepResult
+from ..sources.images import open_images
+from ..sources.progress import show_progress
+from .every_shift import add_every_shift
+from .groups import DIRECTIONS, SweepGroups
+
+
+def evaluate_sweep(
+    predict: Predict,
+    images: Any,
+    *,
+    max_shift: int = 64,
+    stride: int = 32,
+    direction: str = "diagonal",
+    score_thresh: float = 0.5,
+    match_class: bool = True,
+    batch_size: int = 1,
+    class_names: list[str] | None = None,
+    strict: bool = True,
+    progress: bool = True,
+    **source: Any,
+) -> SweepResult:
+    """Measures the consistency of a model at every shift.
+
+    Args:
+        predict: see :func:`~aa_detectron.consistency.predictors.evaluate_consistency`, also for
+            ``images``, ``score_thresh`` and all other arguments without an entry here. The crop at
+            shift 0 is predicted twice; a consistency below 100 % means that the model is random.
+        max_shift: S in pixels; the longest shift is S - S // 2. Small images have a quarter of the
+            shorter side as S if that is less.
+        stride: total stride P of the network in pixels, or a divisor of it.
+        direction: "diagonal", "x" or "y".
+
+    Returns:
+        records, curves and phase gaps.
+
+    Raises:
+        InputError: unusable images or predictions.
+        InvalidOption: an option with an illegal value.
+    """
+    check_choice("direction", direction, DIRECTIONS)
+    for name, value in (("max_shift", max_shift), ("stride", stride)):
+        if value < 1:
+            raise InvalidOption(name, value, "an integer from 1")
+    options = SweepGroups(max_shift, stride, direction)
+    rules = Rules(score_thresh, match_class)
+    items = show_progress(open_images(images, **source), progress)
+    groups = make_groups(items, options.__call__, strict=strict)
+    records = add_every_shift(compare_groups(predict, groups, rules, batch_size))
+    settings = {"kind": "sweep", **options._asdict(), **vars(rules)}
+    return SweepResult(list(records), settings, class_names, stride)

@@ -1,0 +1,53 @@
+"""The fraction of an image with the same answer under every shift of a sweep."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from ..crops import Compared, Group
+
+
+def add_every_shift(compared: Iterable[Compared]) -> Iterator[dict]:
+    """Yields the records; the record of each image's longest shift gets "every_shift"."""
+    same: dict[str, np.ndarray] = {}
+    right: dict[str, np.ndarray] = {}
+    for record, first, second, group in compared:
+        shifts = list(group.others)
+        if record["pair"] == shifts[0]:
+            same, right = {}, {}
+        for section, answers in _answers(first, second, group, record["offsets"]).items():
+            reference, found, truth = answers
+            same[section] = same.get(section, True) & (reference == found)
+            if truth is not None:
+                right[section] = right.get(section, True) & (truth == found)
+            if record["pair"] == shifts[-1]:
+                counts = [m[section] for m in (same, right) if section in m]
+                sizes = [np.size(same[section]), *(int(np.sum(c)) for c in counts)]
+                record[section]["every_shift"] = sizes
+        yield record
+
+
+def _answers(first: dict, second: dict, group: Group, offsets: list[list[int]]) -> dict[str, tuple]:
+    """{section: (first, second, truth or None)}: labels of the overlap of all crops, or classes."""
+    truth = group.item.truth or {}
+    answers = {}
+    if "sem_seg" in first:
+        last = group.others[max(group.others)]
+        ends = [start + side for start, side in zip(group.reference, group.size, strict=True)]
+
+        def common(labels: np.ndarray, origin: Sequence[int] = (0, 0)) -> np.ndarray:
+            spans = zip(last, ends, origin, strict=True)
+            return labels[tuple(slice(start - o, end - o) for start, end, o in spans)]
+
+        right = common(truth["sem_seg"]) if "sem_seg" in truth else None
+        maps = (common(p["sem_seg"], o) for p, o in zip((first, second), offsets, strict=True))
+        answers["sem_seg"] = (*maps, right)
+    if "logits" in first or "class" in first:
+        answers["classification"] = (_label(first), _label(second), truth.get("class"))
+    return answers
+
+
+def _label(prediction: dict) -> np.ndarray:
+    if "class" in prediction:
+        return np.array(prediction["class"]["label"])
+    return np.array(prediction["logits"].argmax())
