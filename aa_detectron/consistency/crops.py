@@ -12,11 +12,16 @@ from aa_detectron.errors import InputError, InvalidOption
 from .adapters.predictions import read_prediction
 from .adapters.values import describe
 from .compare import Rules, compare
-from .shifts import Offset, crop_size, draw_offsets
+from .records import start_record
+from .shift_kinds import Crops, ShiftKind, shift_kind
+from .shifts import Offset, Position
 from .sources.images import ImageItem, check_image
 
-Predict = Callable[[list[np.ndarray]], Sequence[Any]]
-"""Function from crops, each (H, W, 3) uint8 RGB, to as many predictions."""
+Predict = Callable[..., Sequence[Any]]
+"""Function from crops, each (H, W, 3) uint8 RGB, to as many predictions.
+
+A function with the attribute ``needs_offsets`` True has a second argument, the crops' offsets.
+"""
 
 
 class Group(NamedTuple):
@@ -27,19 +32,27 @@ class Group(NamedTuple):
     """Image (H, W, 3) uint8 RGB; None if only the predictions are known."""
     size: tuple[int, int]
     """Size (height, width) of all crops in pixels."""
-    reference: Offset
+    reference: Position
     """Offset of the first crop."""
-    others: dict[int, Offset]
+    others: dict[int, Position]
     """Offsets of the other crops by pair number."""
+    kind: ShiftKind = Crops()
 
 
 class Compared(NamedTuple):
-    """A record and the two plain predictions that it compares."""
+    """A record and the two predictions that it compares, each in its frame."""
 
     record: dict
     first: dict
     second: dict
     group: Group
+    frames: tuple[Offset, Offset]
+    """Offsets of the two frames, see :class:`~aa_detectron.consistency.shift_kinds.ShiftKind`."""
+
+
+def needs_offsets(predict: Predict) -> bool:
+    """Whether a predictor takes the offsets of the crops as its second argument."""
+    return getattr(predict, "needs_offsets", False) is True
 
 
 MakeGroups = Callable[[ImageItem, np.ndarray], Iterable[Group]]
@@ -51,15 +64,18 @@ class PairGroups(NamedTuple):
     max_shift: int = 32
     pairs_per_image: int = 1
     seed: int = 0
+    shifts: str = "crop"
+    steps_per_pixel: int = 4
 
     def __call__(self, item: ImageItem, image: np.ndarray) -> Iterator[Group]:
         height, width = image.shape[:2]
+        kind = shift_kind(self.shifts, self.steps_per_pixel)
+        size = kind.size(height, width, self.max_shift)
         for pair in range(self.pairs_per_image):
-            first, second = draw_offsets(
+            first, second = kind.draw(
                 height, width, self.max_shift, seed=self.seed, image_id=item.image_id, pair=pair
             )
-            size = crop_size(height, width, self.max_shift)
-            yield Group(item, image, size, first, {pair: second})
+            yield Group(item, image, size, first, {pair: second}, kind)
 
 
 def make_groups(
@@ -96,11 +112,40 @@ def make_groups(
         raise InputError("there are no images")
 
 
-def cut(group: Group, offset: Offset) -> np.ndarray:
+def cut(group: Group, offset: Position) -> np.ndarray:
     """Copies the crop of a group at an offset."""
-    (y, x), (height, width) = offset, group.size
     assert group.image is not None  # predictions from files are not cut again
-    return group.image[y : y + height, x : x + width].copy()
+    return group.kind.cut(group.image, offset, group.size)
+
+
+def place(group: Group, offset: Position, output: Any, rules: Rules) -> dict:
+    """Converts a model's output for the crop at an offset to a plain prediction in its frame.
+
+    Raises:
+        InputError: an output that cannot be used.
+    """
+    prediction = read_prediction(output, group.size, rules.score_thresh)
+    return group.kind.place(prediction, offset, group.reference, group.size)
+
+
+def compare_in(group: Group, number: int, first: dict, second: dict, rules: Rules) -> Compared:
+    """Compares two predictions of a group in their frames.
+
+    Args:
+        group: group of the crops.
+        number: number of the pair; the first prediction is the reference's.
+        first, second: predictions from :func:`place`.
+        rules: rules for the comparison of instances.
+
+    Raises:
+        InputError: the two predictions hold different kinds of output.
+    """
+    item, kind, offsets = group.item, group.kind, (group.reference, group.others[number])
+    frames = kind.frame(offsets[0], offsets[0]), kind.frame(offsets[1], offsets[0])
+    place, size = (item.image_id, number, frames), kind.frame_size(group.size)
+    record = compare(*place, size, first, second, rules, item.truth)
+    record |= start_record(item.image_id, number, offsets, group.size)
+    return Compared(record, first, second, group, frames)
 
 
 def compare_groups(
@@ -126,23 +171,23 @@ def compare_groups(
     )
     reference: dict = {}
     while batch := list(itertools.islice(crops, batch_size)):
-        outputs = _predict(predict, [cut(group, offset) for group, _, offset in batch])
+        inputs = [cut(group, offset) for group, _, offset in batch]
+        outputs = _predict(predict, inputs, [offset for _, _, offset in batch])
         for (group, number, offset), output in zip(batch, outputs, strict=True):
-            name = f"image {group.item.image_id!r}, crop at {offset}"
-            prediction = _read(output, group.size, rules, name)
-            if number is None:
-                reference = prediction
-                continue
-            place = group.item.image_id, number, (group.reference, offset), group.size
             try:
-                record = compare(*place, reference, prediction, rules, group.item.truth)
+                prediction = place(group, offset, output, rules)
+                if number is None:
+                    reference = prediction
+                    continue
+                found = compare_in(group, number, reference, prediction, rules)
             except InputError as error:
+                name = f"image {group.item.image_id!r}, crop at {offset}"
                 raise InputError(f"{name}: {error}") from None
-            yield Compared(record, reference, prediction, group)
+            yield found
 
 
-def _predict(predict: Predict, crops: list[np.ndarray]) -> Sequence[Any]:
-    outputs = predict(crops)
+def _predict(predict: Predict, crops: list[np.ndarray], offsets: list[Position]) -> Sequence[Any]:
+    outputs = predict(crops, offsets) if needs_offsets(predict) else predict(crops)
     is_list = isinstance(outputs, list | tuple) or hasattr(outputs, "shape")
     if not is_list or len(outputs) != len(crops):
         length = f", {len(outputs)} long" if is_list else ""
@@ -151,10 +196,3 @@ def _predict(predict: Predict, crops: list[np.ndarray]) -> Sequence[Any]:
             f"{len(crops)}, a prediction for each crop"
         )
     return outputs
-
-
-def _read(output: Any, size: tuple[int, int], rules: Rules, name: str) -> dict:
-    try:
-        return read_prediction(output, size, rules.score_thresh)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None

@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from aa_detectron.errors import InvalidOption
+from aa_detectron.errors import InvalidOption, check_choice
 
 from .compare import Rules
 from .crops import PairGroups, Predict, compare_groups, make_groups
 from .results import ConsistencyResult
+from .shift_kinds import SHIFT_KINDS
 from .sources.images import open_images
 from .sources.progress import show_progress
+
+AT_LEAST_1 = {"max_shift", "pairs_per_image", "stride", "steps_per_pixel"}
+"""Options that must be integers from 1."""
 
 
 def evaluate_consistency(
@@ -18,6 +22,8 @@ def evaluate_consistency(
     max_shift: int = 32,
     pairs_per_image: int = 1,
     seed: int = 0,
+    shifts: str = "crop",
+    steps_per_pixel: int = 4,
     score_thresh: float = 0.5,
     match_class: bool = True,
     batch_size: int = 1,
@@ -41,6 +47,9 @@ def evaluate_consistency(
             shorter side if that is less.
         pairs_per_image: number of pairs of crops per image.
         seed: seed of the offsets, which depend only on the seed, image id and pair number.
+        shifts: kind of shift, "crop", "circular" or "fractional", see
+            :mod:`~aa_detectron.consistency.shift_kinds`.
+        steps_per_pixel: number of offsets per pixel along each axis, for fractional shifts.
         score_thresh: minimum score of an instance that counts.
         match_class: whether only instances of the same class can match.
         batch_size: maximum number of crops in a call of ``predict``.
@@ -57,15 +66,26 @@ def evaluate_consistency(
         InputError: unusable images or predictions.
         InvalidOption: an option with an illegal value.
     """
-    for name, value in (("max_shift", max_shift), ("pairs_per_image", pairs_per_image)):
-        if value < 1:
-            raise InvalidOption(name, value, "an integer from 1")
-    options, rules = PairGroups(max_shift, pairs_per_image, seed), Rules(score_thresh, match_class)
+    options = PairGroups(max_shift, pairs_per_image, seed, shifts, steps_per_pixel)
+    check_options(options._asdict())
+    rules = Rules(score_thresh, match_class)
     items = show_progress(open_images(images, **source), progress)
     groups = make_groups(items, options.__call__, strict=strict)
     records = [found.record for found in compare_groups(predict, groups, rules, batch_size)]
     settings = {"kind": "pairs", **options._asdict(), **vars(rules)}
     return ConsistencyResult(in_order(records), settings, class_names)
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Checks the options of pairs or of a sweep.
+
+    Raises:
+        InvalidOption: an option with an illegal value.
+    """
+    check_choice("shifts", options["shifts"], SHIFT_KINDS)
+    for name in AT_LEAST_1 & options.keys():
+        if options[name] < 1:
+            raise InvalidOption(name, options[name], "an integer from 1")
 
 
 def in_order(records: list[dict]) -> list[dict]:

@@ -39,10 +39,10 @@ Classes::
 "label" is the class with the highest logit of a crop, and "score" is its softmax. "category" is the
 right class if it is known.
 
-In a sweep (:mod:`~aa_detectron.consistency.sweep`), "pair" is the shift in pixels. The record of an
-image's longest shift has "every_shift" in "sem_seg" or "classification", a list of numbers: all
-pixels (1 for a class), pixels with the same label under every shift and, with ground truth, pixels
-with the right label under every shift.
+In a sweep (:mod:`~aa_detectron.consistency.sweep`), "pair" is the number of steps of the shift. The
+record of an image's longest shift has "every_shift" in "sem_seg" or "classification", a list of
+numbers: all pixels (1 for a class), pixels with the same label under every shift and, with ground
+truth, pixels with the right label under every shift.
 """
 
 import math
@@ -72,7 +72,7 @@ class Metric(NamedTuple):
 
 
 def start_record(
-    image_id: Any, number: int, offsets: Sequence[Sequence[int]], size: Sequence[int]
+    image_id: Any, number: int, offsets: Sequence[Sequence[float]], size: Sequence[int]
 ) -> dict:
     """Makes a record without sections.
 

@@ -67,7 +67,7 @@ class ConsistencyResult:
 
 @dataclass
 class SweepResult(ConsistencyResult):
-    """Records of a sweep; "pair" is the shift in pixels.
+    """Records of a sweep; "pair" is the number of steps of the shift.
 
     Attributes:
         stride: total stride P of the network in pixels, for the phase gap.

@@ -18,6 +18,8 @@ MARGIN = 2 * max(WORST_SHIFTS) + 1
 
 Offset = tuple[int, int]
 """Position (y, x) of a crop's top left pixel in its image."""
+Position = tuple[float, float]
+"""Offset (y, x) that may lie between pixels."""
 
 
 class Box(NamedTuple):
@@ -56,14 +58,50 @@ def draw_offsets(
     Raises:
         ValueError: no two different offsets exist (a side below 4 pixels, or ``max_shift`` < 1).
     """
+    return _draw_two(require_shift(height, width, max_shift), hash_key(seed, image_id, pair))
+
+
+def draw_positions(
+    height: int,
+    width: int,
+    max_shift: int,
+    *,
+    seed: int,
+    image_id: object,
+    pair: int,
+    steps_per_pixel: int,
+) -> tuple[Position, Position]:
+    """Draws two offsets from the multiples of 1 / ``steps_per_pixel`` pixels, 0 to S.
+
+    The other arguments and the error are those of :func:`draw_offsets`.
+    """
+    steps = require_shift(height, width, max_shift) * steps_per_pixel
+    first, second = _draw_two(steps, hash_key(seed, image_id, pair))
+    return (
+        (first[0] / steps_per_pixel, first[1] / steps_per_pixel),
+        (second[0] / steps_per_pixel, second[1] / steps_per_pixel),
+    )
+
+
+def require_shift(height: int, width: int, max_shift: int) -> int:
+    """Returns :func:`effective_shift`.
+
+    Raises:
+        ValueError: no shift is possible (a side below 4 pixels, or ``max_shift`` < 1).
+    """
     shift = effective_shift(height, width, max_shift)
     if shift < 1:
         raise ValueError(f"{height}x{width} pixels leave no room for a shift")
-    generator = np.random.Philox(key=hash_key(seed, image_id, pair))
+    return shift
+
+
+def _draw_two(most: int, key: int) -> tuple[Offset, Offset]:
+    """Two different pairs of integers from 0 to ``most``."""
+    generator = np.random.Philox(key=key)
     while True:
-        # The bias of the remainder, S / 2^64, is too small to measure.
+        # The bias of the remainder, most / 2^64, is too small to measure.
         first_y, first_x, second_y, second_x = (
-            int(word) % (shift + 1) for word in generator.random_raw(4)
+            int(word) % (most + 1) for word in generator.random_raw(4)
         )
         if (first_y, first_x) != (second_y, second_x):
             return (first_y, first_x), (second_y, second_x)

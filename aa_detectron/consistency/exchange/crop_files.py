@@ -19,6 +19,7 @@ from aa_detectron.utils.files import write_json
 
 from ..crops import Group, PairGroups, cut, make_groups
 from ..records import plain
+from ..shifts import Position
 from ..sources.images import ImageItem
 from ..sweep.groups import SweepGroups
 from .manifest import NAME, Crop, Manifest
@@ -62,7 +63,7 @@ def write_crops(
     return manifest
 
 
-def _write_crop(group: Group, offset: tuple[int, int], folder: Path, manifest: Manifest) -> int:
+def _write_crop(group: Group, offset: Position, folder: Path, manifest: Manifest) -> int:
     key = len(manifest.crops) + 1
     name = f"{FOLDER}/{key:08d}.png"
     Image.fromarray(cut(group, offset)).save(folder / name)

@@ -4,7 +4,7 @@
 COCO images can use it::
 
     {"version": 1,
-     "settings": {"kind": "pairs" or "sweep", ...},
+     "settings": {"kind": "pairs" or "sweep", "shifts": "crop" by default, ...},
      "images": [{"id", "file_name", "width", "height", "image_id", "offset": [y, x]}, ...],
      "annotations": [], "categories": [],
      "pairs": [{"first": id of a crop, "second": id, "pair": number}, ...]}
@@ -17,12 +17,18 @@ from typing import Any, NamedTuple
 
 from aa_detectron.errors import InputError
 
-from ..shifts import Offset
+from ..shift_kinds import SHIFT_KINDS
+from ..shifts import Position
 from ..sources.coco import read_json
-from .record_files import IMAGE_ID, NATURAL, Value, check_value
+from .record_files import IMAGE_ID, NATURAL, OFFSET, Value, check_value
 
 NAME = "manifest.json"
 VERSION = 1
+
+
+def _one_of(*legal: str) -> Value:
+    return Value(" or ".join(map(repr, legal)), lambda v: v in legal)
+
 
 TEXT = Value("text", lambda v: isinstance(v, str) and v != "")
 SIDE = Value("an integer from 1", lambda v: type(v) is int and v >= 1)
@@ -32,11 +38,11 @@ CROP = {
     "width": SIDE,
     "height": SIDE,
     "image_id": IMAGE_ID,
-    "offset": (NATURAL, NATURAL),
+    "offset": (OFFSET, OFFSET),
 }
 SCHEMA = {
     "version": Value(str(VERSION), lambda v: v == VERSION),
-    "settings": {"kind": Value("'pairs' or 'sweep'", lambda v: v in ("pairs", "sweep"))},
+    "settings": {"kind": _one_of("pairs", "sweep")},
     "images": [CROP],
     "pairs": [{"first": SIDE, "second": SIDE, "pair": NATURAL}],
 }
@@ -48,7 +54,7 @@ class Crop(NamedTuple):
     file_name: str
     """Path relative to the folder of the manifest."""
     image_id: object
-    offset: Offset
+    offset: Position
     size: tuple[int, int]
     """Size (height, width) in pixels."""
 
@@ -91,6 +97,10 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
     content: Any = read_json(path)
     try:
         check_value(content, SCHEMA, "manifest")
+        shifts = content["settings"].get("shifts", "crop")  # older manifests lack the key
+        check_value(shifts, _one_of(*SHIFT_KINDS), "manifest.settings.shifts")
+        if shifts != "fractional":
+            check_value(content["images"], [{"offset": (NATURAL, NATURAL)}], "manifest.images")
         crops = {
             entry["id"]: Crop(
                 entry["file_name"],

@@ -27,6 +27,7 @@ def _is_finite(value: Any) -> bool:
 
 NATURAL = Value("an integer from 0", _is_natural)
 NATURAL_OR_NULL = Value("an integer from 0, or null", lambda v: v is None or _is_natural(v))
+OFFSET = Value("a number from 0", lambda v: _is_finite(v) and v >= 0)
 POSITIVE = Value("a number above 0", lambda v: _is_finite(v) and v > 0)
 FRACTION = Value("a number from 0 to 1", lambda v: _is_finite(v) and 0 <= v <= 1)
 SCORE = Value("a number or null", lambda v: v is None or _is_finite(v))  # null is NaN
@@ -37,7 +38,7 @@ PREDICTED_CLASS = {"label": NATURAL, "score": SCORE}
 RECORD = {
     "image_id": IMAGE_ID,
     "pair": NATURAL,
-    "offsets": ((NATURAL, NATURAL), (NATURAL, NATURAL)),
+    "offsets": ((OFFSET, OFFSET), (OFFSET, OFFSET)),
     "size": (NATURAL, NATURAL),
 }
 NUMBER = Value("a finite number", _is_finite)

@@ -7,11 +7,12 @@ import numpy as np
 
 from aa_detectron.errors import InputError
 
-from ..adapters.predictions import read_prediction
-from ..compare import Rules, compare
-from ..crops import Compared, Group
+from ..compare import Rules
+from ..crops import Compared, Group, compare_in, place
 from ..predictors import in_order
 from ..results import ConsistencyResult, SweepResult
+from ..shift_kinds import shift_kind
+from ..shifts import Position
 from ..sources.images import ImageItem
 from ..sweep.every_shift import add_every_shift
 from .manifest import Manifest, read_manifest
@@ -57,28 +58,25 @@ def _compare_files(
     truth: Mapping[str, dict | None],
 ) -> Iterator[Compared]:
     read = predictions(manifest)
-    shifts: dict[int, dict[int, tuple[int, int]]] = {}
+    kind = shift_kind(manifest.settings.get("shifts", "crop"))
+    others: dict[int, dict[int, Position]] = {}
     for first, second, number in manifest.pairs:
-        shifts.setdefault(first, {})[number] = manifest.crops[second].offset
+        others.setdefault(first, {})[number] = manifest.crops[second].offset
     reference: tuple[int | None, dict] = (None, {})
     for first, second, number in manifest.pairs:
-        crops = manifest.crops[first], manifest.crops[second]
-        size, offsets = crops[0].size, (crops[0].offset, crops[1].offset)
+        crop = manifest.crops[first]
+        item = ImageItem(crop.image_id, _no_image, truth.get(str(crop.image_id)))
+        group = Group(item, None, crop.size, crop.offset, others[first], kind)
         if reference[0] != first:
-            reference = first, _read(read, first, size, rules)
-        other = _read(read, second, size, rules)
-        known = truth.get(str(crops[0].image_id))
-        item = ImageItem(crops[0].image_id, _no_image, known)
-        record = compare(item.image_id, number, offsets, size, reference[1], other, rules, known)
-        yield Compared(
-            record, reference[1], other, Group(item, None, size, offsets[0], shifts[first])
-        )
+            reference = first, _read(read, first, group, crop.offset, rules)
+        other = _read(read, second, group, others[first][number], rules)
+        yield compare_in(group, number, reference[1], other, rules)
 
 
-def _read(read: Read, key: int, size: tuple[int, int], rules: Rules) -> dict:
+def _read(read: Read, key: int, group: Group, offset: Position, rules: Rules) -> dict:
     output, name = read(key)
     try:
-        return read_prediction(output, size, rules.score_thresh)
+        return place(group, offset, output, rules)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
 

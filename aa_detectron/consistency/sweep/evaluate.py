@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from aa_detectron.errors import InvalidOption, check_choice
+from aa_detectron.errors import check_choice
 
 from ..compare import Rules
 from ..crops import Predict, compare_groups, make_groups
+from ..predictors import check_options
 from ..results import SweepResult
 from ..sources.images import open_images
 from ..sources.progress import show_progress
@@ -20,6 +21,8 @@ def evaluate_sweep(
     max_shift: int = 64,
     stride: int = 32,
     direction: str = "diagonal",
+    shifts: str = "crop",
+    steps_per_pixel: int = 4,
     score_thresh: float = 0.5,
     match_class: bool = True,
     batch_size: int = 1,
@@ -38,6 +41,7 @@ def evaluate_sweep(
             shorter side as S if that is less.
         stride: total stride P of the network in pixels, or a divisor of it.
         direction: "diagonal", "x" or "y".
+        steps_per_pixel: number of steps of the sweep per pixel, for fractional shifts.
 
     Returns:
         records, curves and phase gaps.
@@ -47,10 +51,8 @@ def evaluate_sweep(
         InvalidOption: an option with an illegal value.
     """
     check_choice("direction", direction, DIRECTIONS)
-    for name, value in (("max_shift", max_shift), ("stride", stride)):
-        if value < 1:
-            raise InvalidOption(name, value, "an integer from 1")
-    options = SweepGroups(max_shift, stride, direction)
+    options = SweepGroups(max_shift, stride, direction, shifts, steps_per_pixel)
+    check_options(options._asdict())
     rules = Rules(score_thresh, match_class)
     items = show_progress(open_images(images, **source), progress)
     groups = make_groups(items, options.__call__, strict=strict)

@@ -4,22 +4,21 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ..crops import Compared, Group
+from ..crops import Compared
 
 
 def add_every_shift(compared: Iterable[Compared]) -> Iterator[dict]:
     """Yields the records; the record of each image's longest shift gets "every_shift"."""
     same: dict[str, np.ndarray] = {}
     right: dict[str, np.ndarray] = {}
-    for record, first, second, group in compared:
-        shifts = list(group.others)
+    for found in compared:
+        record, shifts = found.record, list(found.group.others)
         if record["pair"] == shifts[0]:
             same, right = {}, {}
-        for section, answers in _answers(first, second, group, record["offsets"]).items():
-            reference, found, truth = answers
-            same[section] = same.get(section, True) & (reference == found)
+        for section, (reference, answer, truth) in _answers(found).items():
+            same[section] = same.get(section, True) & (reference == answer)
             if truth is not None:
-                right[section] = right.get(section, True) & (truth == found)
+                right[section] = right.get(section, True) & (truth == answer)
             if record["pair"] == shifts[-1]:
                 counts = [m[section] for m in (same, right) if section in m]
                 sizes = [np.size(same[section]), *(int(np.sum(c)) for c in counts)]
@@ -27,20 +26,22 @@ def add_every_shift(compared: Iterable[Compared]) -> Iterator[dict]:
         yield record
 
 
-def _answers(first: dict, second: dict, group: Group, offsets: list[list[int]]) -> dict[str, tuple]:
+def _answers(found: Compared) -> dict[str, tuple]:
     """{section: (first, second, truth or None)}: labels of the overlap of all crops, or classes."""
+    first, second, group = found.first, found.second, found.group
     truth = group.item.truth or {}
     answers = {}
     if "sem_seg" in first:
-        last = group.others[max(group.others)]
-        ends = [start + side for start, side in zip(group.reference, group.size, strict=True)]
+        last = group.kind.frame(group.others[max(group.others)], group.reference)
+        sides = group.kind.frame_size(group.size)
+        ends = [start + side for start, side in zip(found.frames[0], sides, strict=True)]
 
         def common(labels: np.ndarray, origin: Sequence[int] = (0, 0)) -> np.ndarray:
             spans = zip(last, ends, origin, strict=True)
             return labels[tuple(slice(start - o, end - o) for start, end, o in spans)]
 
         right = common(truth["sem_seg"]) if "sem_seg" in truth else None
-        maps = (common(p["sem_seg"], o) for p, o in zip((first, second), offsets, strict=True))
+        maps = (common(p["sem_seg"], o) for p, o in zip((first, second), found.frames, strict=True))
         answers["sem_seg"] = (*maps, right)
     if "logits" in first or "class" in first:
         answers["classification"] = (_label(first), _label(second), truth.get("class"))

@@ -14,7 +14,7 @@ def sweep_curve(records: list[dict], metric: str) -> list[dict[str, float]]:
     """Computes a metric at every shift of a sweep.
 
     Args:
-        records: records of a sweep; "pair" is the shift in pixels.
+        records: records of a sweep.
         metric: key of :data:`~aa_detectron.consistency.records.METRICS`.
 
     Returns:
@@ -68,17 +68,24 @@ def _mean(curves: np.ndarray) -> np.ndarray:
         return np.nanmean(curves, axis=1)
 
 
-def _table(records: list[dict], metric: str) -> tuple[list[int], np.ndarray]:
+def shift_along(record: dict) -> float:
+    """Shift of a sweep's crop in pixels along one axis; an integer if it is whole."""
+    (y0, x0), (y1, x1) = record["offsets"]
+    shift = round(max(abs(y1 - y0), abs(x1 - x0)), 6)  # fractions of a pixel are rounded
+    return int(shift) if shift == int(shift) else shift
+
+
+def _table(records: list[dict], metric: str) -> tuple[list[float], np.ndarray]:
     """Shifts, and fractions (images, shifts), NaN if the image does not count."""
     fraction = METRICS[metric].fraction
-    shifts = sorted({record["pair"] for record in records})
+    shifts = sorted(set(map(shift_along, records)))
     images = {key: row for row, key in enumerate(sorted({str(r["image_id"]) for r in records}))}
     values = np.full((len(images), len(shifts)), np.nan)
     columns = {shift: column for column, shift in enumerate(shifts)}
     for record in records:
         found = fraction(record)
         if found is not None:
-            values[images[str(record["image_id"])], columns[record["pair"]]] = found
+            values[images[str(record["image_id"])], columns[shift_along(record)]] = found
     return shifts, values
 
 

@@ -76,7 +76,7 @@ CHANGES = [
     (0, "image_id", [1], "a number or text"),
     (0, "pair", -1, "an integer from 0"),
     (0, "offsets", [[0, 0]], "a list of 2"),
-    (0, "offsets.1.0", math.inf, "an integer from 0"),
+    (0, "offsets.1.0", math.inf, "a number from 0"),
     (0, "size", 12, "a list"),
     (0, "segm", {}, "an object with 'first'"),
     (0, "segm.first", {}, "a list"),

@@ -1,0 +1,1 @@
+"""The commands of ``aa-consistency``: each file adds its arguments to a parser and runs."""

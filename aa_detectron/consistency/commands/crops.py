@@ -1,0 +1,33 @@
+"""``aa-consistency crops``: shifted crops and their manifest."""
+
+import argparse
+from pathlib import Path
+
+from aa_detectron.errors import InputError
+
+from ..crops import PairGroups
+from ..exchange.crop_files import write_crops
+from ..predictors import AT_LEAST_1
+from ..sources.images import open_images
+from ..sources.progress import show_progress
+from ..sweep.groups import SweepGroups
+from .arguments import add_pairs, add_source, add_sweep, pairs_of, sweep_of
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    add_source(parser)
+    parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--sweep", action="store_true", help="the crops of a sweep, not of pairs")
+    add_pairs(parser)
+    add_sweep(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    items = open_images(args.images, args.folder, every=args.every)
+    groups = SweepGroups(**sweep_of(args)) if args.sweep else PairGroups(**pairs_of(args))
+    for name in AT_LEAST_1.intersection(groups._fields):
+        if getattr(groups, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+    manifest = write_crops(show_progress(items, True), args.output, groups, strict=not args.skip)
+    print(f"wrote {len(manifest.crops)} crops and {Path(args.output, 'manifest.json')}")

@@ -1,0 +1,83 @@
+"""``aa-consistency run`` and ``sweep``: the consistency of a Python function."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+from aa_detectron.errors import InputError
+
+from ..crops import Predict
+from ..predictors import evaluate_consistency
+from ..sweep.evaluate import evaluate_sweep
+from .arguments import (
+    RECORDS,
+    add_pairs,
+    add_rules,
+    add_source,
+    add_sweep,
+    pairs_of,
+    report,
+    rules_of,
+    sweep_of,
+)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    add_pairs(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    add_source(parser)
+    parser.add_argument("--model", required=True, metavar="MODULE:FUNCTION")
+    parser.add_argument("--output", metavar="FILE", default=RECORDS, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=1, help="crops in a call")
+    parser.add_argument("--truth", action="store_true", help="read the objects of the COCO JSON")
+    add_rules(parser)
+
+
+def add_sweep_of_model(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    add_sweep(parser)
+    parser.set_defaults(run=sweep)
+
+
+def run(args: argparse.Namespace) -> None:
+    options = {**pairs_of(args), **_options_of(args)}
+    report(evaluate_consistency(find_function(args.model), args.images, **options), args.output)
+
+
+def sweep(args: argparse.Namespace) -> None:
+    options = {**sweep_of(args), **_options_of(args)}
+    report(evaluate_sweep(find_function(args.model), args.images, **options), args.output)
+
+
+def _options_of(args: argparse.Namespace) -> dict:
+    """Options that pairs and sweeps have in common."""
+    source = {"folder": args.folder, "every": args.every, "truth": args.truth}
+    return {"batch_size": args.batch_size, "strict": not args.skip, **rules_of(args), **source}
+
+
+def find_function(name: str) -> Predict:
+    """Finds MODULE:FUNCTION in the current folder or in an installed package.
+
+    Raises:
+        InputError: a function that does not exist.
+    """
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise InputError(f"--model is {name!r}, but must be MODULE:FUNCTION")
+    sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the user's module exists, but a module that it imports does not
+        raise InputError(f"--model {name}: there is no module {error.name}") from None
+    function: Callable | None = getattr(module, function_name, None)
+    if not callable(function):
+        raise InputError(f"--model {name}: {module_name} has no function {function_name}")
+    return function
