@@ -6,6 +6,7 @@ Detectron2.
 
 from .metric import ConsistencyMetric
 from .predictors import evaluate_consistency
+from .remedies import average_shifts, stride_aligned
 from .results import ConsistencyResult, SweepResult
 from .sweep.evaluate import evaluate_sweep
 
@@ -13,6 +14,8 @@ __all__ = [
     "ConsistencyMetric",
     "ConsistencyResult",
     "SweepResult",
+    "average_shifts",
     "evaluate_consistency",
     "evaluate_sweep",
+    "stride_aligned",
 ]

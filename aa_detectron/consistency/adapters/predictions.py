@@ -97,6 +97,16 @@ def _read_panoptic(output: Any, size: Size, score_thresh: float) -> dict:
     return make_segments(segmentation, things, "category_id", size, score_thresh)
 
 
+def class_scores(output: Any) -> np.ndarray | None:
+    """Scores (C, H, W) of a label map in a model's output; None if it has no scores."""
+    if isinstance(output, Mapping):
+        output = next((output[key] for key in ("sem_seg", "out") if key in output), None)
+    if len(getattr(output, "shape", ())) not in (3, 4):
+        return None
+    scores = to_array(output, "scores")
+    return scores[0] if scores.ndim == 4 else scores
+
+
 def _label_map(value: Any, size: Size, name: str) -> np.ndarray:
     """Labels (H, W) from a label map, or from scores (C, H, W) or (1, C, H, W)."""
     if len(getattr(value, "shape", ())) == 4 and value.shape[0] == 1:
