@@ -13,6 +13,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 
 from aa_detectron.errors import InvalidOption
+from aa_detectron.utils.coco_rle import cut_rle
 
 from .intervals import percent, score_by_shift, score_fractions
 from .jitter import score_jitter
@@ -126,11 +127,10 @@ def cut_masks(masks: np.ndarray | Sequence[dict], index: np.ndarray, box: Box) -
     """
     if not len(index):
         return []
-    if isinstance(masks, np.ndarray):
-        is_all = len(index) == len(masks)  # all masks are used, so none is copied
-        pixels = masks[(slice(None) if is_all else index, *box.slices)]
-    else:
-        pixels = np.stack([mask_util.decode(masks[i])[box.slices] for i in index])
+    if not isinstance(masks, np.ndarray):
+        return [cut_rle(masks[i], *box.slices) for i in index]
+    is_all = len(index) == len(masks)  # all masks are used, so none is copied
+    pixels = masks[(slice(None) if is_all else index, *box.slices)]
     columns = _transpose(pixels.astype(bool, copy=False))
     return mask_util.encode(columns.view(np.uint8).transpose(2, 1, 0))
 

@@ -1,4 +1,4 @@
-"""Check of masks in COCO's run-length encoding before pycocotools' C code reads them.
+"""Masks in COCO's run-length encoding: a check before pycocotools' C code reads them, and cutting.
 
 pycocotools' ``maskApi.c`` describes the encoding: alternating runs of zeros and ones along the
 columns, zeros first, as a list of numbers or as a string.
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pycocotools.mask as mask_util
 
 MAX_DIGITS = 7
 """Maximum characters of a run in a string, 5 bits each; a run in an image needs at most 32 bits."""
@@ -41,8 +42,9 @@ def rle_problem(rle: Mapping, height: int, width: int) -> str | None:
         runs = None
     if runs is None or len(runs) == 0:
         return f"has counts {_short(counts)}, but must have a list of integers or COCO's string"
-    if min(runs) < 0:
-        return f"has a run of {_short(min(runs))} pixels, but runs must be at least 0"
+    least = runs.min()
+    if least < 0:
+        return f"has a run of {_short(least)} pixels, but runs must be at least 0"
     total = runs.sum()
     if total != height * width:
         return f"has runs of {_short(total)} pixels in all, but the image has {height * width}"
@@ -78,3 +80,52 @@ def decode_runs(text: str | bytes) -> np.ndarray | None:
 def _short(value: object) -> str:
     text = repr(int(value)) if isinstance(value, np.integer) else repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def cut_rle(rle: Mapping, rows: slice, columns: slice) -> dict:
+    """Cuts a mask without decoding its pixels.
+
+    Args:
+        rle: mask that has no :func:`rle_problem`.
+        rows, columns: part of the mask, with start and stop, not empty.
+
+    Returns:
+        COCO RLE as pycocotools encodes the cut pixels.
+    """
+    height = int(rle["size"][0])
+    counts = rle["counts"]
+    runs = np.array(counts, np.int64) if isinstance(counts, list) else decode_runs(counts)
+    assert runs is not None  # rle_problem has accepted the string
+    ends = np.cumsum(runs)
+    starts, ends = ends[0:-1:2], ends[1::2]
+    starts = np.maximum(starts, columns.start * height)
+    ends = np.minimum(ends, columns.stop * height)
+    column, top, bottom = _by_column(starts[ends > starts], ends[ends > starts], height)
+    top, bottom = np.maximum(top, rows.start), np.minimum(bottom, rows.stop)
+    seen = bottom > top
+    size = rows.stop - rows.start, columns.stop - columns.start
+    origin = (column[seen] - columns.start) * size[0] - rows.start
+    return _from_intervals(origin + top[seen], origin + bottom[seen], size)
+
+
+def _by_column(
+    starts: np.ndarray, ends: np.ndarray, height: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Splits runs of ones at the ends of columns: column, first row and end row of each piece."""
+    first = starts // height
+    pieces = (ends - 1) // height - first + 1
+    run = np.repeat(np.arange(len(starts)), pieces)
+    column = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    top = np.maximum(starts[run] - column * height, 0)
+    return column, top, np.minimum(ends[run] - column * height, height)
+
+
+def _from_intervals(starts: np.ndarray, ends: np.ndarray, size: tuple[int, int]) -> dict:
+    """COCO RLE of ordered intervals of ones along the columns."""
+    apart = starts[1:] != ends[:-1]
+    starts = starts[np.concatenate([[True], apart])] if len(starts) else starts
+    ends = ends[np.concatenate([apart, [True]])] if len(ends) else ends
+    edges = np.stack([starts, ends], axis=1).ravel()
+    counts = np.diff(edges, prepend=0, append=size[0] * size[1]).tolist()
+    runs = counts if len(counts) == 1 or counts[-1] else counts[:-1]
+    return mask_util.frPyObjects({"size": list(size), "counts": runs}, *size)
