@@ -4,11 +4,8 @@
 import argparse
 import os
 
-from aa_detectron.consistency.curves import drop_curves
-from aa_detectron.consistency.exchange.record_files import read_report
-from aa_detectron.consistency.records import MAIN_METRICS
-from aa_detectron.errors import InputError, exit_on_bad_input
-from aa_detectron.experiments.figures.curves import plot_drop_curves
+from aa_detectron.errors import exit_on_bad_input
+from aa_detectron.experiments.figures.record_plots import plot_files
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -24,27 +21,9 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_curves(argument: str) -> tuple[str, dict[str, list[dict]]]:
-    """The name and the {section: curve} of an argument NAME=FILE."""
-    name, _, path = argument.partition("=")
-    if not path:
-        raise InputError(f"{argument}: expected NAME=FILE")
-    curves = drop_curves(read_report(path)["pairs"])
-    if not curves:
-        raise InputError(f"{path}: has no pair that counts for any of {', '.join(MAIN_METRICS)}")
-    return name, curves
-
-
 def main() -> None:
     args = parse_arguments()
-    models = {}
-    for argument in args.records:
-        name, curves = read_curves(argument)
-        known = models.setdefault(name, {})
-        if known.keys() & curves.keys():
-            raise InputError(f"{argument}: {name} has two files of this kind")
-        known.update(curves)
-    plot_drop_curves(models, args.output)
+    plot_files(args.records, args.output)
     print(os.path.relpath(args.output))
 
 

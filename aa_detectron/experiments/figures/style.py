@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib import color_sequences
 from matplotlib.artist import Artist
 from matplotlib.cm import ScalarMappable
@@ -83,10 +85,13 @@ def add_legend(figure: Figure, artists: Mapping[str, Artist]) -> None:
 
 
 def save_figure(path: str | PathLike, figure: Figure) -> None:
-    """Writes a figure as PNG.
+    """Writes a figure as SVG or PDF by the suffix of its file, otherwise as PNG.
 
     Raises:
         InputError: the file cannot be written.
     """
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    kind = suffix if suffix in ("svg", "pdf") else "png"
+    options = {"metadata": {"Date": None}} if kind == "svg" else {}  # the same bytes every time
+    with matplotlib.rc_context({"svg.hashsalt": Path(path).name}), replacing(path) as temporary:
+        figure.savefig(temporary, format=kind, **options)

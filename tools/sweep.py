@@ -1,0 +1,101 @@
+#!/usr/bin/env python
+"""Measures a Detectron2 model at every shift of a sweep, with or without a remedy at test time.
+
+The crops are not resized, because the phase gap needs the network's own pixels. --mosaic joins
+images, so that small images have room for shifts by the whole stride of the network. The records
+are plotted by `aa-consistency plot`.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+
+from aa_detectron.consistency import average_shifts, evaluate_sweep, stride_aligned
+from aa_detectron.consistency.crops import Predict
+from aa_detectron.consistency.shift_kinds import SHIFT_KINDS
+from aa_detectron.consistency.sources.images import open_images
+from aa_detectron.consistency.sweep.groups import DIRECTIONS
+from aa_detectron.engine.launch import load_model
+from aa_detectron.errors import InputError, exit_on_bad_input
+
+# Imported first: aa_detectron patches the installed Detectron2, and imports it without warnings.
+# isort: split
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+REMEDIES = {"aligned": stride_aligned, "average": average_shifts}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument("--images", required=True, metavar="FOLDER|COCO_JSON|VIDEO")
+    parser.add_argument("--output", required=True, metavar="FILE", help="JSON of the records")
+    parser.add_argument("--number", type=int, metavar="N", help="the first N images only")
+    parser.add_argument("--mosaic", type=int, default=1, metavar="K", help="join K x K images")
+    parser.add_argument("--max-shift", type=int, default=64, metavar="S")
+    parser.add_argument("--stride", type=int, default=32, help="total stride of the network")
+    parser.add_argument("--direction", choices=DIRECTIONS, default="diagonal")
+    parser.add_argument("--shifts", choices=SHIFT_KINDS, default="crop", help="kind of shift")
+    parser.add_argument("--score-thresh", type=float, default=0.5)
+    parser.add_argument("--remedy", choices=REMEDIES, help="wrapper around the model")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, help="config options: MODEL.WEIGHTS model_final.pth ..."
+    )
+    return parser.parse_args()
+
+
+def predictor(cfg: CfgNode, model: nn.Module) -> Predict:
+    """A model as a function of RGB crops, without the resizing of the test pipeline."""
+
+    @torch.no_grad()
+    def predict(crops: list[np.ndarray]) -> list[dict]:
+        return model([_as_input(crop, cfg.INPUT.FORMAT) for crop in crops])
+
+    return predict
+
+
+def _as_input(crop: np.ndarray, image_format: str) -> dict:
+    pixels = crop[:, :, ::-1] if image_format == "BGR" else crop
+    image = torch.as_tensor(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return {"image": image, "height": crop.shape[0], "width": crop.shape[1]}
+
+
+def mosaics(images: Iterator[np.ndarray], side: int) -> Iterator[np.ndarray]:
+    """Joins ``side`` x ``side`` images of one size; left-over images are not used."""
+    tiles: list[np.ndarray] = []
+    for image in images:
+        if tiles and image.shape != tiles[0].shape:
+            raise InputError(f"--mosaic: images of {image.shape} and {tiles[0].shape} pixels")
+        tiles.append(image)
+        if len(tiles) == side * side:
+            rows = [np.concatenate(tiles[i : i + side], axis=1) for i in range(0, side**2, side)]
+            yield np.concatenate(rows)
+            tiles = []
+
+
+def main() -> None:
+    args = parse_arguments()
+    cfg, model = load_model(args.config_file, opts=args.opts)
+    items = list(open_images(args.images))[: args.number]
+    predict = predictor(cfg, model)
+    if args.remedy:
+        predict = REMEDIES[args.remedy](predict, args.stride)
+    result = evaluate_sweep(
+        predict,
+        mosaics((item.read() for item in items), args.mosaic),
+        max_shift=args.max_shift,
+        stride=args.stride,
+        direction=args.direction,
+        shifts=args.shifts,
+        score_thresh=args.score_thresh,
+    )
+    result.save(args.output)
+    print(result)
+
+
+if __name__ == "__main__":
+    with exit_on_bad_input():
+        main()
