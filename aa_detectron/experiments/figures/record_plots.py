@@ -65,7 +65,7 @@ def draw_drops(reports: Reports, metrics: Sequence[str] | None = None) -> Figure
     """Draws drop curves, see :func:`.curves.draw_drop_curves`.
 
     Raises:
-        InputError: a file without pairs that count, two files of a model with the same kind of
+        InputError: a model without pairs that count, two files of a model with the same kind of
             output, or chosen metrics, which only sweeps have.
     """
     if metrics:
@@ -88,7 +88,7 @@ def draw_sweeps(reports: Reports, metrics: Sequence[str] | None = None) -> Figur
             metrics that any file has.
 
     Raises:
-        InputError: no file has one of the metrics.
+        InputError: a model has none of the metrics, or two files with the same metric.
     """
     wanted = list(metrics or MAIN_METRICS.values())
     models = {
@@ -129,12 +129,12 @@ def _merge(
     merged: dict[str, Any] = {}
     for report in reports:
         curves = read(report)
-        if not curves:
-            path = report["path"]
-            raise InputError(f"{path}: has no pair that counts for any of {', '.join(wanted)}")
         if merged.keys() & curves.keys():
             raise InputError(f"{name}={report['path']}: {name} has two files of this kind")
         merged |= curves
+    if not merged:
+        paths = ", ".join(report["path"] for report in reports)
+        raise InputError(f"{paths}: has no pair that counts for any of {', '.join(wanted)}")
     return merged
 
 

@@ -92,6 +92,7 @@ def save_figure(path: str | PathLike, figure: Figure) -> None:
     """
     suffix = Path(path).suffix.lower().removeprefix(".")
     kind = suffix if suffix in ("svg", "pdf") else "png"
-    options = {"metadata": {"Date": None}} if kind == "svg" else {}  # the same bytes every time
+    # Without a date, an SVG has the same bytes every time.
+    options: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {}
     with matplotlib.rc_context({"svg.hashsalt": Path(path).name}), replacing(path) as temporary:
         figure.savefig(temporary, format=kind, **options)
