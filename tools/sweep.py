@@ -7,6 +7,7 @@ are plotted by `aa-consistency plot`.
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,11 +37,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--number", type=int, metavar="N", help="the first N images only")
     parser.add_argument("--mosaic", type=int, default=1, metavar="K", help="join K x K images")
     parser.add_argument("--max-shift", type=int, default=64, metavar="S")
-    parser.add_argument("--stride", type=int, default=32, help="total stride of the network")
+    parser.add_argument(
+        "--stride", type=int, default=32, help="of the phase gap: the total stride or a divisor"
+    )
     parser.add_argument("--direction", choices=DIRECTIONS, default="diagonal")
     parser.add_argument("--shifts", choices=SHIFT_KINDS, default="crop", help="kind of shift")
     parser.add_argument("--score-thresh", type=float, default=0.5)
     parser.add_argument("--remedy", choices=REMEDIES, help="wrapper around the model")
+    parser.add_argument(
+        "--total-stride", type=int, default=32, help="of the network, for the remedy"
+    )
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, help="config options: MODEL.WEIGHTS model_final.pth ..."
     )
@@ -79,10 +85,10 @@ def mosaics(images: Iterator[np.ndarray], side: int) -> Iterator[np.ndarray]:
 def main() -> None:
     args = parse_arguments()
     cfg, model = load_model(args.config_file, opts=args.opts)
-    items = list(open_images(args.images))[: args.number]
+    items = itertools.islice(open_images(args.images), args.number)
     predict = predictor(cfg, model)
     if args.remedy:
-        predict = REMEDIES[args.remedy](predict, args.stride)
+        predict = REMEDIES[args.remedy](predict, args.total_stride)
     result = evaluate_sweep(
         predict,
         mosaics((item.read() for item in items), args.mosaic),

@@ -26,6 +26,7 @@ from aa_detectron.errors import InputError
 
 from .accuracy import ClassificationEvaluator, VIDEvaluator
 from .coco_truth import build_coco_evaluator
+from .object_truth import ObjectTruth
 from .pair_evaluator import (
     ClassificationConsistencyEvaluator,
     InstanceConsistencyEvaluator,
@@ -164,6 +165,7 @@ def make_consistency_evaluators(
             get_metadata(name, "thing_classes"),
             score_thresh=score_thresh,
             match_class=match_class,
+            truth=ObjectTruth(name),
             output_dir=output_dir,
         ),
         SemSegConsistencyEvaluator(

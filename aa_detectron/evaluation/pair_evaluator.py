@@ -10,6 +10,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import Instances
 
 from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
+from aa_detectron.consistency.correct import add_objects
 from aa_detectron.consistency.curves import drop_curve
 from aa_detectron.consistency.instances import Prediction, pair_record, score_pairs
 from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
@@ -20,6 +21,7 @@ from aa_detectron.utils.files import name_stem, write_json
 
 from .gathering import gather_records, log_scores
 from .inputs import check_inputs
+from .object_truth import Truth, no_truth
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +139,8 @@ class InstanceConsistencyEvaluator(PairEvaluator):
     Args:
         score_thresh: least score of the instances that count.
         match_class: whether only instances of the same class can match.
+        truth: objects of an image by its id, for "consistent and correct", see
+            :mod:`~aa_detectron.consistency.correct`.
         name, class_names, kwargs: see :class:`PairEvaluator`.
     """
 
@@ -149,9 +153,11 @@ class InstanceConsistencyEvaluator(PairEvaluator):
         *,
         score_thresh: float = 0.5,
         match_class: bool = True,
+        truth: Truth = no_truth,
         **kwargs: Any,
     ):
         super().__init__(name, class_names, **kwargs)
+        self.truth = truth
         self.score_thresh = score_thresh
         self.match_class = match_class
 
@@ -162,15 +168,13 @@ class InstanceConsistencyEvaluator(PairEvaluator):
         if "instances" not in first:
             return None
         one, other = first["instances"], second["instances"]
-        return pair_record(
-            item["image_id"],
-            item["pair"]["number"],
-            item["pair"]["offsets"],
-            one.image_size,
-            as_prediction(one, self.score_thresh),
-            as_prediction(other, self.score_thresh),
-            **self.settings(),
-        )
+        predictions = [as_prediction(found, self.score_thresh) for found in (one, other)]
+        place = item["image_id"], item["pair"]["number"], item["pair"]["offsets"]
+        record = pair_record(*place, one.image_size, *predictions, **self.settings())
+        truth = self.truth(item["image_id"])
+        if truth is not None:
+            add_objects(record, predictions, truth, self.score_thresh)
+        return record
 
     def score(self, records: list[dict]) -> dict:
         tasks = fill_tasks(records)

@@ -15,6 +15,7 @@ from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.instances import pair_record, score_pairs
 from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError
+from aa_detectron.evaluation.object_truth import no_truth
 from aa_detectron.evaluation.pair_evaluator import InstanceConsistencyEvaluator, as_prediction
 
 
@@ -54,14 +55,16 @@ def folder(tmp_path):
     return tmp_path
 
 
-def evaluate(folder, model, output_dir=None, **options):
+def evaluate(folder, model, output_dir=None, truth=no_truth, **options):
     cfg = get_cfg()
     add_aa_config(cfg)
     cfg.INPUT.MIN_SIZE_TEST = 0
     cfg.DATALOADER.NUM_WORKERS = 0
     cfg.TEST.CONSISTENCY.PAIRS_PER_IMAGE = 3
     cfg.TEST.CONSISTENCY.update(options)
-    evaluator = InstanceConsistencyEvaluator("things", ["dark", "light"], output_dir=output_dir)
+    evaluator = InstanceConsistencyEvaluator(
+        "things", ["dark", "light"], output_dir=output_dir, truth=truth
+    )
     return inference_on_dataset(model, build_shifted_pair_loader(cfg, str(folder)), evaluator)
 
 
@@ -137,3 +140,18 @@ def test_what_does_not_count_stays_on_the_device(thresh):
     assert np.array_equal(found["masks"], instances.pred_masks[1:].numpy())
     record = pair_record(0, 0, ((0, 0), (0, 1)), (9, 9), found, found, score_thresh=thresh)
     assert [i["index"] for i in record["segm"]["second"]] == [1, 2]
+
+
+def test_objects_of_the_images_are_counted(folder):
+    """The second square has the class of the model in even images alone."""
+
+    def truth(image_id):
+        number = int(image_id.removesuffix(".png"))
+        boxes = np.array([[15.0 + number, 20, 31, 29], [36, 24, 45, 34]])
+        return {"boxes": boxes, "classes": np.array([0, 1 - number % 2])}
+
+    scores = evaluate(folder, BrightThings(), truth=truth)
+    assert scores["consistency_bbox"]["consistent_and_correct"] == 100
+    wavering = evaluate(folder, BrightThings(wavers=True), truth=truth)
+    assert wavering["consistency_bbox"]["consistent_and_correct"] < 100
+    assert "consistent_and_correct" not in evaluate(folder, BrightThings())["consistency_bbox"]
