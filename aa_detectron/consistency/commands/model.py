@@ -1,12 +1,10 @@
 """``aa-consistency run`` and ``sweep``: the consistency of a Python function."""
 
 import argparse
-import importlib
-import os
-import sys
 from collections.abc import Callable
 
 from aa_detectron.errors import InputError
+from aa_detectron.utils.user_code import import_code
 
 from ..crops import Predict
 from ..predictors import evaluate_consistency
@@ -32,7 +30,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
-    parser.add_argument("--model", required=True, metavar="MODULE:FUNCTION")
+    parser.add_argument("--model", required=True, metavar="MODULE_OR_FILE:FUNCTION")
     parser.add_argument("--output", metavar="FILE", default=RECORDS, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=1, help="crops in a call")
     parser.add_argument("--truth", action="store_true", help="read the objects of the COCO JSON")
@@ -62,21 +60,15 @@ def _options_of(args: argparse.Namespace) -> dict:
 
 
 def find_function(name: str) -> Predict:
-    """Finds MODULE:FUNCTION in the current folder or in an installed package.
+    """Finds MODULE:FUNCTION or FILE.py:FUNCTION, see :func:`~.user_code.import_code`.
 
     Raises:
         InputError: a function that does not exist.
     """
-    module_name, _, function_name = name.partition(":")
+    module_name, _, function_name = name.rpartition(":")
     if not module_name or not function_name:
-        raise InputError(f"--model is {name!r}, but must be MODULE:FUNCTION")
-    sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the user's module exists, but a module that it imports does not
-        raise InputError(f"--model {name}: there is no module {error.name}") from None
+        raise InputError(f"--model is {name!r}, but must be MODULE:FUNCTION or FILE.py:FUNCTION")
+    module = import_code(module_name, f"--model {name}")
     function: Callable | None = getattr(module, function_name, None)
     if not callable(function):
         raise InputError(f"--model {name}: {module_name} has no function {function_name}")
