@@ -1,7 +1,12 @@
-"""``python -m aa_detectron``: what is installed, and on what it would run."""
+"""``python -m aa_detectron``: what is installed, and on what it would run.
 
+``--check`` also compares every compiled kernel of this machine with plain operators.
+"""
+
+import argparse
 import importlib.metadata
 import platform
+import sys
 
 from tabulate import tabulate
 
@@ -29,11 +34,12 @@ def _describe_device() -> list[tuple[str, str]]:
     try:
         import torch
 
-        from aa_detectron.layers.kernels.op import HAS_KERNELS
+        from aa_detectron.layers.kernels.choice import has_filter_kernel
     except ImportError:
         return []
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    kernels = "compiled" if HAS_KERNELS["cuda" if device != "CPU" else "cpu"] else "plain operators"
+    has_kernel = has_filter_kernel("cpu" if device == "CPU" else "cuda")
+    kernels = "compiled" if has_kernel else "plain operators"
     return [
         ("device", device),
         ("threads", str(torch.get_num_threads())),
@@ -41,8 +47,27 @@ def _describe_device() -> list[tuple[str, str]]:
     ]
 
 
+def check() -> bool:
+    """Prints a table of the kernels' errors; returns whether all are within their tolerances."""
+    from aa_detectron.layers.kernels.check import Row, check_kernels
+
+    rows = list(check_kernels())
+    table = [
+        [*row[:4], f"{row.error:.1e}", f"{row.tolerance:.0e}", row.failure or "ok"] for row in rows
+    ]
+    names = [*Row._fields[:-1], "result"]
+    print(tabulate(table, names, disable_numparse=True) if rows else "no compiled kernels")
+    return not any(row.failure for row in rows)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m aa_detectron", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="check the compiled kernels")
+    args = parser.parse_args()
     print(tabulate(describe(), tablefmt="plain"))
+    if args.check:
+        print()
+        sys.exit(0 if check() else 1)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..blur_pool import pad_same
+from .choice import is_plain
 from .cpu import conv as cpu_conv
 from .reference import empty_as, empty_output, is_autocast
 
@@ -33,8 +34,8 @@ def padded_conv2d(
         Feature map, (N, D, ceil(H / s), ceil(W / s)).
     """
     exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    is_plain = exported or groups > 1 or is_autocast(x)
-    if x.device.type == "cpu" and x.dtype == weight.dtype and not is_plain:
+    needs_plain = is_plain() or exported or groups > 1 or is_autocast(x)
+    if x.device.type == "cpu" and x.dtype == weight.dtype and not needs_plain:
         return conv_op(x, weight, bias, stride, padding_mode)
     return conv_plain(x, weight, bias, stride, padding_mode, groups)
 

@@ -5,7 +5,6 @@ saved tensor has k * k times the size of the map. The map and the weights may di
 so autocast has nothing to cast. The kernels are in ``cpu.filter`` and ``cuda``.
 """
 
-import importlib.util
 import math
 from types import ModuleType
 from typing import Any
@@ -16,22 +15,16 @@ from torch import Tensor
 from aa_detectron.errors import InvalidOption, check_choice
 
 from ..blur_pool import PADDING_MODES
-from .cpu import threads as cpu_threads
-from .reference import SOFTMAX, empty_as, empty_output, filter_plain, output_size
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ImportError:  # an import hook blocks the package
-        return False
-
-
-HAS_KERNELS = {
-    "cpu": cpu_threads.AVAILABLE and _is_installed("numba"),
-    "cuda": _is_installed("triton"),
-}
-"""{type of a device: whether there is a kernel for it}."""
+from .choice import has_filter_kernel, with_fallback
+from .reference import (
+    SOFTMAX,
+    empty_as,
+    empty_output,
+    filter_plain,
+    grad_weights_plain,
+    grad_x_plain,
+    output_size,
+)
 
 
 def filter_map(
@@ -40,8 +33,8 @@ def filter_map(
     """Pads, filters with one k x k filter per group of channels and location, and downsamples.
 
     Only the kept positions are computed, with sums in float32 (float64 if an argument is float64).
-    Traces, TorchScript and devices without a kernel get plain operators. The result can be
-    differentiated once.
+    Traces, TorchScript, devices without a kernel and :func:`~.choice.set_kernels` "plain" get plain
+    operators. The result can be differentiated once.
 
     Args:
         x: feature map, (N, C, H, W).
@@ -70,7 +63,7 @@ def filter_map(
 def _filter_map(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     if weights.dim() == 5 and weights.shape[3:] == (1, 1):
         weights = weights.expand(-1, -1, -1, *output_size(x, stride))
-    if torch.jit.is_tracing() or not HAS_KERNELS.get(x.device.type, False):
+    if torch.jit.is_tracing() or not has_filter_kernel(x.device.type):
         _check(x, weights, stride, padding_mode, softmax)
         return filter_plain(x, weights, stride, padding_mode, softmax)
     return filter_op(x, weights, stride, padding_mode, softmax)
@@ -97,7 +90,8 @@ def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: 
         raise InvalidOption("the shape of the filters", tuple(weights.shape), legal)
 
 
-def _kernels(x: Tensor) -> ModuleType:
+def compiled_filter(x: Tensor) -> ModuleType:
+    """Returns the module with the compiled filter for the device of a map."""
     # Imported only where they are used: importing Numba or Triton takes long.
     if x.device.type == "cpu":
         from .cpu import filter as cpu_filter
@@ -111,7 +105,12 @@ def _kernels(x: Tensor) -> ModuleType:
 @torch.library.custom_op("aa_detectron::filter", mutates_args=(), device_types=("cpu", "cuda"))
 def filter_op(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     _check(x, weights, stride, padding_mode, softmax)
-    return _kernels(x).forward(x, weights, stride, padding_mode, softmax)
+    args = (x, weights, stride, padding_mode, softmax)
+    return with_fallback(
+        x.device.type,
+        lambda: compiled_filter(x).forward(*args),
+        lambda: empty_output(x, x.shape[1], stride).copy_(filter_plain(*args)),
+    )
 
 
 @torch.library.custom_op(
@@ -120,7 +119,12 @@ def filter_op(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softma
 def grad_x_op(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    return _kernels(x).grad_x(grad, x, weights, stride, padding_mode, softmax)
+    args = (x, weights, stride, padding_mode, softmax)
+    return with_fallback(
+        x.device.type,
+        lambda: compiled_filter(x).grad_x(grad, *args),
+        lambda: grad_x_plain(grad, *args),
+    )
 
 
 @torch.library.custom_op(
@@ -129,7 +133,12 @@ def grad_x_op(
 def grad_weights_op(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    return _kernels(x).grad_weights(grad, x, weights, stride, padding_mode, softmax)
+    args = (x, weights, stride, padding_mode, softmax)
+    return with_fallback(
+        x.device.type,
+        lambda: compiled_filter(x).grad_weights(grad, *args),
+        lambda: grad_weights_plain(grad, *args),
+    )
 
 
 @filter_op.register_fake

@@ -139,3 +139,47 @@ def filter_plain(
     """Computes :func:`~aa_detectron.layers.kernels.op.filter_map` in plain PyTorch operators."""
     k = kernel_side(weights.shape[2])
     return filter_padded(pad_same(x, k, padding_mode), normalize(weights, softmax), stride)
+
+
+def grad_x_plain(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
+    """The gradient of :func:`filter_plain` with respect to the map, without autograd."""
+    groups, taps = weights.shape[1], weights.shape[2]
+    k = kernel_side(taps)
+    filters, outer = normalize(weights, softmax), grad.unflatten(1, (groups, -1))
+    height, width = x.shape[2:]
+    dtype = accumulation_dtype(x, weights)
+    padded = torch.zeros(
+        *outer.shape[:3], height + k - 1, width + k - 1, dtype=dtype, device=x.device
+    )
+    for tap in range(taps):
+        i, j = divmod(tap, k)
+        window = padded[..., i : height + i : stride, j : width + j : stride]
+        window += outer.to(dtype) * filters[:, :, tap].unsqueeze(2)
+    # Every padded position gives its part to the position that it copies; 0 stands for a zero.
+    numbers = torch.arange(1.0, height * width + 1, dtype=torch.float64, device=x.device)
+    origins = pad_same(numbers.view(1, 1, height, width), k, padding_mode).long().flatten()
+    result = padded.new_zeros(*x.shape[:2], height * width + 1)
+    result.index_add_(2, origins, padded.flatten(1, 2).flatten(2))
+    return empty_as(x).copy_(result[..., 1:].view(x.shape))
+
+
+def grad_weights_plain(
+    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
+) -> Tensor:
+    """The gradient of :func:`filter_plain` with respect to the weights, without autograd."""
+    groups, taps = weights.shape[1], weights.shape[2]
+    k = kernel_side(taps)
+    dtype = accumulation_dtype(x, weights)
+    height, width = x.shape[2:]
+    padded = pad_same(x, k, padding_mode).to(dtype).unflatten(1, (groups, -1))
+    outer = grad.to(dtype).unflatten(1, (groups, -1))
+    windows = [
+        padded[..., i : height + i : stride, j : width + j : stride]
+        for i in range(k)
+        for j in range(k)
+    ]
+    gradient = torch.stack([(window * outer).sum(2) for window in windows], 2)
+    gradient = softmax_backward(gradient, normalize(weights, softmax).to(dtype), softmax)
+    return empty_as(weights).copy_(gradient)

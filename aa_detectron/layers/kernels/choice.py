@@ -1,0 +1,119 @@
+"""Which kernels run: the compiled ones of this machine, or plain PyTorch operators everywhere."""
+
+import contextlib
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from aa_detectron.errors import InvalidOption, check_choice
+
+from .cpu import threads as cpu_threads
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+VARIABLE = "AA_DETECTRON_KERNELS"
+"""Environment variable with the choice at the start."""
+CHOICES = ("auto", "plain")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:  # an import hook blocks the package
+        return False
+
+
+def _at_start() -> str:
+    found = os.environ.get(VARIABLE, "auto")
+    check_choice(VARIABLE, found, CHOICES)
+    return found
+
+
+HAS_KERNELS = {
+    "cpu": cpu_threads.AVAILABLE and _is_installed("numba"),
+    "cuda": _is_installed("triton"),
+}
+"""{type of a device: whether its compiled filter is installed and has not failed}."""
+_choice = _at_start()
+
+
+def set_kernels(choice: str) -> None:
+    """Chooses the kernels of all filters in this process.
+
+    The environment variable ``AA_DETECTRON_KERNELS`` has the choice at the start.
+
+    Args:
+        choice: "auto" for compiled kernels where there are some, or "plain" for plain PyTorch
+            operators.
+
+    Raises:
+        InvalidOption: another choice.
+    """
+    global _choice
+    check_choice("kernels", choice, CHOICES)
+    _choice = choice
+
+
+def get_kernels() -> str:
+    """Returns the choice of :func:`set_kernels`."""
+    return _choice
+
+
+def is_plain() -> bool:
+    """Tells whether plain operators were chosen."""
+    return _choice == "plain"
+
+
+def has_filter_kernel(device_type: str) -> bool:
+    """Tells whether the filter of a kind of device is compiled, and is to be used."""
+    return not is_plain() and HAS_KERNELS.get(device_type, False)
+
+
+@contextlib.contextmanager
+def using_kernels(choice: str) -> Iterator[None]:
+    """Inside the block, :func:`set_kernels` has the given choice."""
+    before = get_kernels()
+    set_kernels(choice)
+    try:
+        yield
+    finally:
+        set_kernels(before)
+
+
+def with_fallback(
+    device_type: str, kernel: Callable[[], Result], plain: Callable[[], Result]
+) -> Result:
+    """Runs a compiled kernel, or plain operators if it cannot be compiled or launched.
+
+    The first failure is a warning; afterwards, plain operators are used on this kind of device.
+    Errors of the input and a lack of memory are raised.
+
+    Args:
+        device_type: type of the device, "cpu" or "cuda".
+        kernel: function that runs the kernel.
+        plain: function that computes the same in plain operators.
+    """
+    if not has_filter_kernel(device_type):
+        return plain()
+    try:
+        return kernel()
+    except (InvalidOption, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # Triton and Numba have many kinds
+        HAS_KERNELS[device_type] = False
+        reason = str(error).strip().splitlines()
+        logger.warning(
+            "The compiled filter for %s cannot be used (%s: %s). Plain PyTorch operators are used "
+            "instead, which are slower. Please report this with the output of "
+            "`python -m aa_detectron --check`. %s=plain silences this warning.",
+            device_type,
+            type(error).__name__,
+            reason[0] if reason else "no message",
+            VARIABLE,
+        )
+        return plain()
