@@ -6,10 +6,7 @@ require_detectron2(__name__)
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 
 from .launch import LoadedModel, evaluate, load_config, load_model
-from .lazy import LoadedLazyModel, load_lazy_model
-from .lazy_config import load_lazy_config
-from .lazy_evaluation import evaluate_lazy
-from .lazy_trainer import LazyTrainer
+from .lazy import LazyTrainer, LoadedLazyModel, evaluate_lazy, load_lazy_config, load_lazy_model
 from .trainer import Trainer
 
 __all__ = [

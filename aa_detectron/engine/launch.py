@@ -22,8 +22,7 @@ from aa_detectron.utils.safe_yaml import check_with_bases
 from . import own_parts
 from .checks import check_config
 from .data_checks import check_contents
-from .lazy import run_lazy
-from .lazy_config import is_lazy
+from .lazy import is_lazy, run_lazy
 from .start import kept_messages, start
 from .trainer import Trainer
 

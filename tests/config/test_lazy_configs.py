@@ -12,8 +12,8 @@ from omegaconf import ListConfig
 
 from aa_detectron import model_zoo
 from aa_detectron.engine.launch import load_config
-from aa_detectron.engine.lazy_config import load_lazy_config
-from aa_detectron.engine.lazy_trainer import _build_optimizer
+from aa_detectron.engine.lazy.config import load_lazy_config
+from aa_detectron.engine.lazy.trainer import _build_optimizer
 from aa_detectron.layers import AdaptiveBlurPool2d
 
 LEAVES = sorted(p for p in CONFIGS.glob("*/*.py") if p.parent.name != "common")

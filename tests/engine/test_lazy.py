@@ -21,7 +21,7 @@ from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.engine import LazyTrainer, Trainer, load_lazy_config, load_lazy_model
 from aa_detectron.engine.distributed import unread
 from aa_detectron.engine.launch import main
-from aa_detectron.engine.lazy_trainer import build_lazy_model
+from aa_detectron.engine.lazy.trainer import build_lazy_model
 from aa_detectron.errors import InputError
 
 

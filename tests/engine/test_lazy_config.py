@@ -11,8 +11,8 @@ from lazy_configs import DEMO
 
 from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.engine import load_config
-from aa_detectron.engine.lazy_checks import consistency_options
-from aa_detectron.engine.lazy_config import instantiated, load_lazy_config
+from aa_detectron.engine.lazy.checks import consistency_options
+from aa_detectron.engine.lazy.config import instantiated, load_lazy_config
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.consistency import ConsistencyOptions
 

@@ -22,7 +22,7 @@ from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.consistency import ConsistencyOptions
 from aa_detectron.model_zoo import find_config
 
-from .lazy_checks import check_lazy_config, check_override
+from .checks import check_lazy_config, check_override
 
 logger = logging.getLogger(__name__)
 

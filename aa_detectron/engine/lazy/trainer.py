@@ -17,11 +17,11 @@ from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.data.train_loader import TrainingBatches
 from aa_detectron.modeling.places import known_filter, warn_of_partial_filters
 
-from .distributed import unused_parameters_named, wrap_for_processes
-from .lazy_config import instantiated
-from .lazy_evaluation import evaluate_lazy
-from .machine import explained
-from .reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_data
+from ..distributed import unused_parameters_named, wrap_for_processes
+from ..machine import explained
+from ..reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_data
+from .config import instantiated
+from .evaluation import evaluate_lazy
 
 
 class _Steps(TrainerBase):
@@ -50,12 +50,12 @@ class _MixedSteps(_Steps, AMPTrainer):
 class LazyTrainer:
     """Trains as Detectron2's tools/lazyconfig_train_net.py does.
 
-    Checkpoints, tests and resume are those of :class:`~.trainer.Trainer`. Resume is exact if
-    ``train.seed`` is set and ``dataloader.train`` calls
+    Checkpoints, tests and resume are those of :class:`~aa_detectron.engine.Trainer`. Resume is
+    exact if ``train.seed`` is set and ``dataloader.train`` calls
     :func:`~aa_detectron.data.train_loader.make_train_loader`.
 
     Args:
-        cfg: config from :func:`~.lazy_config.load_lazy_config`.
+        cfg: config from :func:`~.config.load_lazy_config`.
 
     Raises:
         InputError: a part of the config cannot be made.

@@ -10,8 +10,8 @@ from aa_detectron.data.datasets.register import HOW_TO_REGISTER
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.consistency import ConsistencyOptions
 
-from .checks import check_consistency
-from .legal_values import RULES, Rule, one_of
+from ..checks import check_consistency
+from ..legal_values import RULES, Rule, one_of
 
 _YES_OR_NO = one_of((True, False))
 _TEXT = Rule("text", lambda value: isinstance(value, str) and value != "")

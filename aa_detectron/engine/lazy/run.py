@@ -9,11 +9,11 @@ from torch import nn
 
 from aa_detectron.checkpoint.checkpointer import check_has_weights
 
-from .lazy_checks import check_lazy_contents
-from .lazy_config import load_lazy_config
-from .lazy_evaluation import evaluate_lazy
-from .lazy_trainer import LazyTrainer, build_lazy_model, make_checkpointer
-from .start import kept_messages, start
+from ..start import kept_messages, start
+from .checks import check_lazy_contents
+from .config import load_lazy_config
+from .evaluation import evaluate_lazy
+from .trainer import LazyTrainer, build_lazy_model, make_checkpointer
 
 
 class LoadedLazyModel(NamedTuple):
@@ -29,7 +29,7 @@ def load_lazy_model(
     """Loads a trained model that is ready to predict. The code in the config file is run.
 
     Args:
-        config_file, opts: see :func:`~.lazy_config.load_lazy_config`.
+        config_file, opts: see :func:`~.config.load_lazy_config`.
         weights: checkpoint, every weight of which must belong to the model; None for
             ``train.init_checkpoint`` of the config.
 
@@ -49,7 +49,7 @@ def run_lazy(args: argparse.Namespace) -> dict | None:
         args: arguments from Detectron2's ``default_argument_parser``, with a LazyConfig.
 
     Returns:
-        Results of the last test, see :func:`~.lazy_evaluation.evaluate_lazy`; None without a test.
+        Results of the last test, see :func:`~.evaluation.evaluate_lazy`; None without a test.
 
     Raises:
         InputError, InvalidOption: bad input; the message names the file or key.

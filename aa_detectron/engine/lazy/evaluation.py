@@ -12,17 +12,17 @@ from aa_detectron.errors import InputError
 from aa_detectron.evaluation.build import inference_path
 from aa_detectron.evaluation.consistency import add_consistency, measure_consistency
 
-from .distributed import share_buffers
-from .lazy_checks import consistency_options, dataset_names
-from .lazy_config import instantiated
-from .machine import explained, whole_files
+from ..distributed import share_buffers
+from ..machine import explained, whole_files
+from .checks import consistency_options, dataset_names
+from .config import instantiated
 
 
 def evaluate_lazy(cfg: DictConfig, model: nn.Module) -> dict:
     """Runs ``dataloader.evaluator`` and, if ``consistency.enabled``, the test of consistency.
 
     Args:
-        cfg: config from :func:`~.lazy_config.load_lazy_config`.
+        cfg: config from :func:`~.config.load_lazy_config`.
         model: model that was built from it.
 
     Returns:
