@@ -54,6 +54,32 @@ def test_layer(tmp_path):
     assert ("both", "published") in times
 
 
+def test_all_tables_by_one_command(tmp_path, monkeypatch, load, capsys):
+    """Scripts and options exist; a table that fails is named at the end, after all others."""
+    run_all = load("run_all")
+    tables = run_all.TABLES | run_all.ON_CPU | run_all.ON_CUDA
+    common = (BENCHMARKS / "measuring.py").read_text()
+    for script, *options in tables.values():
+        text = (BENCHMARKS / script).read_text() + common
+        assert all(f'"{option}"' in text for option in options if option.startswith("--")), script
+    called = []
+    monkeypatch.setattr(run_all, "_run", lambda name, _: called.append(name) or name != "layer")
+    monkeypatch.setattr(sys, "argv", ["run_all.py", "--output", str(tmp_path)])
+    with pytest.raises(SystemExit, match="failed: layer$"):
+        run_all.main()
+    assert called[:2] == ["check of the kernels", "layer"] and set(called[1:]) <= set(tables)
+
+
+def test_load(load):
+    """The processes end with the one that has started them."""
+    code = "from measuring import start_load; start_load(2)\n"
+    code += "import multiprocessing as m; print(len(m.active_children()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, timeout=100
+    )
+    assert done.stdout == b"2\n"
+
+
 def test_peak_memory_counts_what_is_taken_at_once(load):
     peak = load("measuring").peak_memory(make_additions, 64, device="cpu")
     assert peak == pytest.approx(128, abs=4)
