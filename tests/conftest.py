@@ -18,6 +18,7 @@ def _own_logger_as_at_import():
     for handler in list(package.handlers):
         package.removeHandler(handler)
         handler.close()
+    logging.disable(logging.NOTSET)  # the tutorial switches warnings off
 
 
 @pytest.fixture(autouse=True)

@@ -207,7 +207,7 @@ def test_a_filter_made_of_ours():
 def test_options_are_those_of_the_config():
     node = config().MODEL.ANTIALIAS
     assert FilterOptions.from_config(config()) == FilterOptions()
-    of_the_network = {"STEM_POOL_SIZE", "DILATED", "FREEZE"}
+    of_the_network = {"STEM_POOL_SIZE", "DILATED", "FREEZE", "BACKBONE", "PATCH_EMBED"}
     keys = {f"MODEL.ANTIALIAS.{key}": node[key] for key in node.keys() - of_the_network}
     assert FilterOptions().to_config() == keys
     cfg = config(NAME="blur", KERNEL_SIZE=5, GROUPS=2, ADAPTIVITY="image", SOFTMAX="all")
