@@ -13,7 +13,9 @@ def test_the_core_never_imports_experiments():
         if "experiments" in path.relative_to(ROOT / "aa_detectron").parts:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in getattr(node, "names", [])]
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            names = [alias.name for alias in node.names]
             module = getattr(node, "module", None) or ""
             assert not any("experiments" in name for name in (module, *names)), path
 
