@@ -1,7 +1,7 @@
 """The legal values of config keys, both Detectron2's and this package's, in one table.
 
 The table has the keys whose illegal values would otherwise end in a traceback, or train silently.
-:mod:`.checks` has the values that depend on datasets. A value that only one module knows is checked
+:mod:`aa_detectron.engine.checks` has the values that depend on datasets. A value that only one module knows is checked
 in that module.
 """
 

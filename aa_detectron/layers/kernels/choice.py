@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any
 
 import torch
 
@@ -14,7 +14,6 @@ from aa_detectron.errors import InvalidOption, check_choice
 from .cpu import threads as cpu_threads
 
 logger = logging.getLogger(__name__)
-Result = TypeVar("Result")
 
 VARIABLE = "AA_DETECTRON_KERNELS"
 """Environment variable with the choice at the start."""
@@ -85,9 +84,7 @@ def using_kernels(choice: str) -> Iterator[None]:
         set_kernels(before)
 
 
-def with_fallback(
-    device_type: str, kernel: Callable[[], Result], plain: Callable[[], Result]
-) -> Result:
+def with_fallback(device_type: str, kernel: Callable[[], Any], plain: Callable[[], Any]) -> Any:
     """Runs a compiled kernel, or plain operators if it cannot be compiled or launched.
 
     The first failure is a warning; afterwards, plain operators are used on this kind of device.
