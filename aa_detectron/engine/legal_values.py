@@ -1,8 +1,8 @@
 """The legal values of config keys, both Detectron2's and this package's, in one table.
 
 The table has the keys whose illegal values would otherwise end in a traceback, or train silently.
-:mod:`aa_detectron.engine.checks` has the values that depend on datasets. A value that only one module knows is checked
-in that module.
+:mod:`aa_detectron.engine.checks` has the values that depend on datasets. A value that only one
+module knows is checked in that module.
 """
 
 import math
