@@ -51,6 +51,11 @@ def printable(text: str) -> str:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or the name of its class if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def check_choice(option: str, found: object, choices: Collection[object]) -> None:
     """Rejects a value that is not one of the legal ones.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,6 +98,18 @@ class FilterOptions:
     predictor_smooth: bool = False
     predictor_kernel: int = 0
     sigma: float = 1.0
+
+    def fitting(self, channels: int) -> FilterOptions:
+        """Returns options whose ``groups`` divide the number of channels.
+
+        These are the largest number of groups up to ``groups`` that does. The predictor then has as
+        many groups as this number and ``predictor_groups`` have in common.
+        """
+        groups = next((g for g in range(self.groups, 0, -1) if channels % g == 0), self.groups)
+        if groups == self.groups:
+            return self
+        of_predictor = math.gcd(groups, self.predictor_groups)
+        return dataclasses.replace(self, groups=groups, predictor_groups=of_predictor)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> FilterOptions:

@@ -6,7 +6,6 @@ The builders read Detectron2's own keys (``MODEL.RESNETS``, ``MODEL.FPN``) and `
 import contextlib
 import functools
 import logging
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import nn
 
 from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.layers.build import FilterOptions
 from aa_detectron.layers.registry import build_lowpass, lowpass_names, lowpass_per_place
 
 from .build import build_resnet
@@ -128,14 +128,11 @@ def build_antialiased_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone
 
 def _build_fitting(cfg: CfgNode, channels: int, stride: int) -> nn.Module:
     """Builds a filter with the largest number of groups up to GROUPS that divides ``channels``."""
-    node = cfg.MODEL.ANTIALIAS
-    most = min(node.GROUPS, channels)
-    groups = next(number for number in range(most, 0, -1) if channels % number == 0)
+    options = FilterOptions.from_config(cfg).fitting(channels)
     fitting = cfg.clone()
     fitting.defrost()
-    fitting.MODEL.ANTIALIAS.GROUPS = groups
-    if groups < node.GROUPS:
-        fitting.MODEL.ANTIALIAS.PREDICTOR_GROUPS = math.gcd(groups, node.PREDICTOR_GROUPS)
+    fitting.MODEL.ANTIALIAS.GROUPS = options.groups
+    fitting.MODEL.ANTIALIAS.PREDICTOR_GROUPS = options.predictor_groups
     return build_lowpass(fitting, channels, stride, name=lowpass_names(cfg)[0])
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from aa_detectron.errors import first_line
+
 from .choice import HAS_KERNELS
 from .conv import conv_plain
 from .cpu import conv as cpu_conv
@@ -82,7 +84,7 @@ def _rows(kernel: str, device: str, dtype: torch.dtype, results: Results) -> Ite
             errors = [_error(*pair) for pair in zip(found, expected, strict=True)]
             reason = str(case)
         except Exception as problem:  # a kernel that cannot be compiled or launched
-            errors, reason = [float("inf")] * len(PASSES), _first_line(problem)
+            errors, reason = [float("inf")] * len(PASSES), _in_one_line(problem)
         for number, error in enumerate(errors):
             if not error <= TOLERANCES[dtype] and not failures[number]:
                 failures[number] = reason
@@ -92,8 +94,8 @@ def _rows(kernel: str, device: str, dtype: torch.dtype, results: Results) -> Ite
         yield Row(f"{kernel}, {name}", device, text, len(cases), error, TOLERANCES[dtype], failure)
 
 
-def _first_line(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {str(problem).partition(chr(10))[0][:120]}"
+def _in_one_line(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {first_line(problem)[:120]}"
 
 
 def _cases(with_softmax: bool) -> Iterator[Case]:
@@ -183,7 +185,7 @@ def _large_rows(device: str) -> Iterator[Row]:
         expected = filter_plain(x[:, :, -64:].double(), weights.double(), 2, "reflect", "none")
         error = _error(found, expected[:, :, -16:])
     except Exception as problem:
-        failure = _first_line(problem)
+        failure = _in_one_line(problem)
     tolerance = TOLERANCES[torch.float16]
     if error > tolerance and not failure:
         failure = f"a map of {tuple(x.shape)}"

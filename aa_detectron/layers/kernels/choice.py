@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from aa_detectron.errors import InvalidOption, check_choice
+from aa_detectron.errors import InvalidOption, check_choice, first_line
 
 from .cpu import threads as cpu_threads
 
@@ -103,14 +103,13 @@ def with_fallback(device_type: str, kernel: Callable[[], Any], plain: Callable[[
         raise
     except Exception as error:  # Triton and Numba have many kinds
         HAS_KERNELS[device_type] = False
-        reason = str(error).strip().splitlines()
         logger.warning(
             "The compiled filter for %s cannot be used (%s: %s). Plain PyTorch operators are used "
             "instead, which are slower. Please report this with the output of "
             "`python -m aa_detectron --check`. %s=plain silences this warning.",
             device_type,
             type(error).__name__,
-            reason[0] if reason else "no message",
+            first_line(error),
             VARIABLE,
         )
         return plain()

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aa_detectron.errors import first_line
+
 from .report import Plan
 
 _IMAGE_SIDE = 224
@@ -32,7 +34,7 @@ def with_channels(model: nn.Module, plans: list[Plan], example: Any = None) -> l
     try:
         _run(model, _image(model) if example is None else example, pools, found)
     except Exception as error:  # whatever the model's code raises
-        reason = f"the example failed ({str(error).splitlines()[0][:80]})"
+        reason = f"the example failed ({first_line(error)[:80]})"
     return [
         _filled(plan, found.get(plan.place.name), reason) if plan.place.name in pools else plan
         for plan in plans

@@ -3,7 +3,6 @@
 import dataclasses
 import fnmatch
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,15 +121,7 @@ def _lowpass(filter: str | Lowpass, options: dict[str, Any]) -> Lowpass:
         option = "filter" if error.option == "name" else error.option
         raise InvalidOption(option, error.found, error.legal) from None
 
-    def build(channels: int, stride: int) -> nn.Module:
-        groups = next(g for g in range(min(chosen.groups, channels), 0, -1) if channels % g == 0)
-        options = dataclasses.replace(chosen, groups=groups)
-        if groups < chosen.groups:
-            of_predictor = math.gcd(groups, chosen.predictor_groups)
-            options = dataclasses.replace(options, predictor_groups=of_predictor)
-        return options.build(channels, stride)
-
-    return build
+    return lambda channels, stride: chosen.fitting(channels).build(channels, stride)
 
 
 def _chosen(plans: list[Plan], patterns: Sequence[str] | None) -> list[Plan]:

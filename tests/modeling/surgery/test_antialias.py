@@ -326,6 +326,7 @@ def described(network):
         ({"filter": "none"}, InvalidOption, "filter is 'none', but must be the name of a filter"),
         ({"filter": "blurr"}, InvalidOption, "filter is 'blurr', but must be one of"),
         ({"kernel_size": 4}, InvalidOption, "kernel_size is 4, but must be odd"),
+        ({"groups": 0}, InvalidOption, "groups is 0, but must be a divisor"),
         ({"init": "zeros"}, InvalidOption, "init is 'zeros', but must be one of"),
         ({"places": ["9*"]}, InvalidOption, r"places is '9\*', but must be a name or pattern of 0"),
         ({"places": ["0"]}, InputError, "no layer that can be filtered: left alone: reads the im"),

@@ -274,3 +274,13 @@ def test_example_that_fails():
     assert [place.name for place in report.filtered] == ["0"]
     assert "left alone: the example failed (mat1 and mat2" in report.left_alone[0].note
     assert not network[2]._forward_pre_hooks and network[2].stride == 2
+
+
+class Silent(nn.Sequential):
+    def forward(self, x):
+        raise AssertionError  # without a message
+
+
+def test_example_that_fails_without_a_message():
+    report = antialias(Silent(nn.Conv2d(5, 6, 3, 2), nn.MaxPool2d(2)), "blur")
+    assert report.left_alone[0].note == "left alone: the example failed (AssertionError)"
