@@ -10,6 +10,7 @@ from detectron2.config import get_cfg
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.structures import BoxMode
+from pycocotools import mask as mask_util
 
 from aa_detectron import add_aa_config
 from aa_detectron.data.mappers import CheckedDatasetMapper
@@ -58,6 +59,35 @@ def test_equal_to_detectron2s(image, is_train, mask_format):
             if (mask_format == "polygon")
             else torch.equal(*(o.gt_masks.tensor for o in objects))
         )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_outside_of_a_crop_are_not_decoded(image, monkeypatch, seed):
+    """Equal to Detectron2's instances, also if no object is inside and the first is a crowd."""
+    image["annotations"] = [
+        annotation | {"segmentation": encode(x, y), "bbox": [x, y, 3, 2]}
+        for annotation in image["annotations"][:1]
+        for x, y in [(0, 0), (10, 61), (30, 30), (31, 34), (61, 0), (61, 62), (33, 0)]
+    ]
+    image["annotations"][0]["iscrowd"] = 1
+    cfg = config(MASK_FORMAT="bitmask", MIN_SIZE_TRAIN=(24, 48))
+    cfg.INPUT.CROP.update({"ENABLED": True, "TYPE": "absolute", "SIZE": (16, 20)})
+    decoded = []
+    decode = mask_util.decode
+    monkeypatch.setattr(mask_util, "decode", lambda mask: decoded.append(1) or decode(mask))
+    found = []
+    for mapper in (DatasetMapper, CheckedDatasetMapper):
+        np.random.seed(seed)
+        found.append(mapper(cfg, True)(image)["instances"])
+    assert torch.equal(*(o.gt_boxes.tensor for o in found))
+    assert torch.equal(*(o.gt_masks.tensor for o in found))
+    assert len(decoded) <= 6 + max(1, len(found[1]) + 1)  # one may touch the margin
+
+
+def encode(x, y):
+    mask = np.zeros((64, 64), np.uint8, order="F")
+    mask[y : y + 2, x : x + 3] = 1
+    return mask_util.encode(mask)
 
 
 BAD = {
