@@ -1,10 +1,11 @@
 """The filter on the GPU: Triton kernels, forward and backward.
 
-A program computes a tile: some channels of one group, in some columns of one row. Padding is done
-by indices, and the softmax over the taps of a group is fused into the kernels. Sums are in float32
-(float64 if an argument is float64). Every element is written by one program, so results are
-deterministic. Contiguous and channels-last maps need no copy: the inner axis of the tile is the
-axis along which the map is contiguous.
+A program computes a tile: some channels of one group at some pixels. The softmax over the taps
+comes before the kernels. ``_forward`` and ``_grad_weights`` pad by indices. ``_grad_x`` knows no
+padding: :func:`~aa_detectron.layers.kernels.reference.fold_padding` has moved it into the filters.
+Sums are in float32 (float64 if an argument is float64). Every element is written by one program, so
+results are deterministic. Maps of any strides need no copy: the inner axis of a tile is the axis
+along which the map is contiguous.
 
 ``forward``, ``grad_x`` and ``grad_weights`` have the arguments of
 :func:`~aa_detectron.layers.kernels.op.filter_map`. Triton reads the annotations of its kernels, so
@@ -12,6 +13,7 @@ only compile-time constants have one.
 """
 
 import math
+from typing import Any
 
 import torch
 import triton
@@ -23,107 +25,115 @@ from .reference import (
     accumulation_dtype,
     empty_as,
     empty_output,
+    fold_padding,
     is_channels_last,
     normalize,
     softmax_backward,
 )
 
+TILE = 512
+"""Number of elements that a program computes at a time."""
+FEW = 1 << 16
+"""Number of filters for which one program for every 128 of them would leave a GPU idle."""
+
 
 def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
-    weights, fused = _prepare(weights, softmax)
-    out = empty_output(x, x.shape[1], stride)
-    grid, options = _tiles(x, weights, out.shape, stride, padding_mode, fused)
-    with torch.cuda.device_of(x):
-        _forward[grid](
-            x, weights, out,
-            *x.shape[1:], *weights.shape[1:2], *out.shape[2:],
-            *x.stride(), *weights.stride(), *out.stride(),
-            **options,
-        )  # fmt: skip
+    filters, out = normalize(weights, softmax), empty_output(x, x.shape[1], stride)
+    _launch(_forward, out, (x, filters, out), x, filters, stride, padding_mode)
     return out
 
 
 def grad_x(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    weights, fused = _prepare(weights, softmax)
-    result = empty_as(x)
-    # (N, g, H', W'): logarithm of the sum by which the softmax divides.
-    sums = weights.to(accumulation_dtype(x, weights)).logsumexp(2) if fused else weights[:, :, 0]
-    grid, options = _tiles(x, weights, x.shape, stride, padding_mode, fused)
-    with torch.cuda.device_of(x):
-        _grad_x[grid](
-            grad, weights, sums, result,
-            *x.shape[1:], *weights.shape[1:2], *grad.shape[2:],
-            *grad.stride(), *weights.stride(), *sums.stride(), *result.stride(),
-            **options,
-        )  # fmt: skip
+    filters, result = normalize(weights, softmax), empty_as(x)
+    filters = fold_padding(filters, x.shape[2:], stride, padding_mode)
+    _launch(_grad_x, result, (grad, filters, result), x, filters, stride, padding_mode)
     return result
 
 
 def grad_weights(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    filters, fused = _prepare(weights, softmax)
-    result = torch.empty_like(weights, dtype=accumulation_dtype(x, weights))
-    grid, options = _tiles(x, filters, grad.shape, stride, padding_mode, fused, all_channels=True)
-    with torch.cuda.device_of(x):
-        _grad_weights[grid](
-            grad, x, filters, result,
-            *x.shape[1:], *filters.shape[1:2], *grad.shape[2:],
-            *grad.stride(), *x.stride(), *filters.stride(), *result.stride(),
-            **options,
-        )  # fmt: skip
-    if softmax == "all":
-        result = softmax_backward(result, filters, softmax)
+    result = empty_as(weights, dtype=accumulation_dtype(x, weights))
+    _launch(_grad_weights, grad, (grad, x, result), x, weights, stride, padding_mode)
+    if softmax != "none":
+        result = softmax_backward(result, normalize(weights, softmax), softmax)
     return result.to(weights.dtype)
 
 
-def _prepare(weights: Tensor, softmax: str) -> tuple[Tensor, bool]:
-    """Returns the weights for the kernels, and whether the kernels apply the softmax.
-
-    The kernels fuse the softmax of a group. The softmax over all groups is computed before them.
-    """
-    if softmax == "all":
-        return normalize(weights, softmax), False
-    return weights, softmax == "group"
-
-
-def _tiles(
+def _launch(
+    kernel: Any,
+    tiled: Tensor,
+    tensors: tuple[Tensor, Tensor, Tensor],
     x: Tensor,
     weights: Tensor,
-    shape: torch.Size,
     stride: int,
     padding_mode: str,
-    fused: bool,
-    all_channels: bool = False,
-) -> tuple[tuple[int], dict]:
-    """Returns the number of programs for a map of ``shape``, and the kernels' constants."""
-    groups, k = weights.shape[1], math.isqrt(weights.shape[2])
-    images, channels, rows, columns = shape
-    block_c = min(triton.next_power_of_2(channels // groups), 32)
-    block_w = min(max(triton.next_power_of_2(columns), 16), 64)
-    chunks = 1 if all_channels else triton.cdiv(channels // groups, block_c)
-    options = {
-        "KERNEL_SIZE": k,
-        "STRIDE": stride,
-        "ROW_MODE": axis_mode(padding_mode, x.shape[2], k // 2),
-        "COLUMN_MODE": axis_mode(padding_mode, x.shape[3], k // 2),
-        "SOFTMAX": fused,
-        "CHANNELS_LAST": is_channels_last(x),
-        "DTYPE": tl.float64 if accumulation_dtype(x, weights) == torch.float64 else tl.float32,
-        "BLOCK_C": block_c,
-        "BLOCK_W": block_w,
-        "num_warps": max(1, block_c * block_w // 256),
-    }
-    return (images * groups * chunks * rows * triton.cdiv(columns, block_w),), options
+) -> None:
+    """Launches a kernel whose programs compute tiles of one map, for all channels of the filters.
+
+    Args:
+        kernel: one of the kernels below.
+        tiled: map of which a program computes a tile, (N, C, rows, columns).
+        tensors: the kernel's first arguments; they are followed by the sizes and all strides.
+        x: map before the filter, (N, C, H, W).
+        weights: filters or logits, (N, g, k * k, H', W').
+        stride: stride of the filter, s.
+        padding_mode: see :func:`~aa_detectron.layers.kernels.op.filter_map`.
+    """
+    images, channels, *size = tiled.shape
+    groups, taps, rows, columns = weights.shape[1:]
+    k, per_group, last = math.isqrt(taps), channels // groups, is_channels_last(x)
+    block_c, block_p, warps = _blocks(kernel, per_group, last, images * groups * rows * columns)
+    chunks = 1 if kernel is _grad_weights else triton.cdiv(per_group, block_c)
+    programs = images * groups * chunks * triton.cdiv(math.prod(size), block_p)
+    with torch.cuda.device_of(x):
+        kernel[(programs,)](
+            *tensors, channels, *x.shape[2:], groups, rows, columns,
+            *(step for tensor in tensors for step in tensor.stride()),
+            KERNEL_SIZE=k,
+            STRIDE=stride,
+            ROW_MODE=axis_mode(padding_mode, x.shape[2], k // 2),
+            COLUMN_MODE=axis_mode(padding_mode, x.shape[3], k // 2),
+            CHANNELS_LAST=last,
+            DTYPE=tl.float64 if accumulation_dtype(x, weights) == torch.float64 else tl.float32,
+            OFFSETS=tl.int32 if max(map(_extent, tensors)) < 2**31 else tl.int64,
+            BLOCK_C=block_c,
+            BLOCK_P=block_p,
+            num_warps=warps,
+        )  # fmt: skip
+
+
+def _blocks(kernel: Any, per_group: int, last: bool, filters: int) -> tuple[int, int, int]:
+    """Returns channels and pixels of a tile, and the number of warps.
+
+    The values are the fastest ones of those that were tried on an H200, over the shapes of
+    tools/benchmarks/layer.py.
+
+    Args:
+        kernel: one of the kernels below.
+        per_group: number of channels of a group.
+        last: whether maps are channels-last.
+        filters: number of filters, N * g * H' * W'.
+    """
+    if kernel is _grad_weights and not last:  # neighboring pixels are in neighboring threads
+        return (min(triton.next_power_of_2(per_group), 8) if filters < FEW else 1), 128, 4
+    block_c = min(triton.next_power_of_2(per_group), 32 if last else 8)
+    return block_c, TILE // block_c, 4 if last and kernel is not _grad_x else 2
+
+
+def _extent(t: Tensor) -> int:
+    """Returns the largest offset of an element of an image from the image's first element."""
+    pairs = zip(t.shape[1:], t.stride()[1:], strict=True)
+    return sum((size - 1) * step for size, step in pairs)
 
 
 @triton.jit
-def _program(groups, chunks, rows, blocks, CHANNELS_LAST: tl.constexpr):
-    """Returns this program's image, group, chunk of channels, row and block of columns.
+def _program(groups, chunks, blocks, CHANNELS_LAST: tl.constexpr):
+    """Returns this program's image, group, chunk of channels and block of pixels.
 
-    Neighboring programs share memory lines: they compute the same pixels, or the same rows.
+    Neighboring programs share memory lines: they compute the same pixels, or the next ones.
     """
     rest = tl.program_id(0)
     if CHANNELS_LAST:
@@ -131,27 +141,24 @@ def _program(groups, chunks, rows, blocks, CHANNELS_LAST: tl.constexpr):
         group = rest // chunks % groups
         rest = rest // chunks // groups
         block = rest % blocks
-        row = rest // blocks % rows
-        image = rest // blocks // rows
+        image = rest // blocks
     else:
         block = rest % blocks
-        row = rest // blocks % rows
-        rest = rest // blocks // rows
+        rest = rest // blocks
         chunk = rest % chunks
         group = rest // chunks % groups
         image = rest // chunks // groups
-    return image.to(tl.int64), group.to(tl.int64), chunk, row, block
+    return image.to(tl.int64), group, chunk, block
 
 
 @triton.jit
-def _axes(BLOCK_C: tl.constexpr, BLOCK_W: tl.constexpr, CHANNELS_LAST: tl.constexpr):
-    """Returns channels and columns of a tile, each along its own axis; the inner axis is last."""
-    # Two channels may be a whole map apart in memory: offsets of channels need 64 bits.
-    channel, column = tl.arange(0, BLOCK_C).to(tl.int64), tl.arange(0, BLOCK_W)
+def _axes(BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr, CHANNELS_LAST: tl.constexpr):
+    """Returns channels and pixels of a tile, each along its own axis; the inner axis is last."""
+    channel, pixel = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_P)
     if CHANNELS_LAST:
-        return channel[None, :], column[:, None]
+        return channel[None, :], pixel[:, None]
     else:
-        return channel[:, None], column[None, :]
+        return channel[:, None], pixel[None, :]
 
 
 @triton.jit
@@ -166,198 +173,135 @@ def _origin(position, size, MODE: tl.constexpr):
 
 
 @triton.jit
-def _padded_position(position, copy, size, PAD: tl.constexpr):
-    """Returns a position in the padded map: of the pixel itself (copy 0), or in the padding."""
-    in_padding = tl.where(copy <= PAD, copy - 1, size + copy - 1)
-    return tl.where(copy == 0, position + PAD, in_padding)
-
-
-@triton.jit
 def _load(pointer, mask, DTYPE: tl.constexpr):
     return tl.load(pointer, mask=mask, other=0).to(DTYPE)
 
 
 @triton.jit
-def _largest(logits, step, mask, TAPS: tl.constexpr, DTYPE: tl.constexpr):
-    largest = _load(logits, mask, DTYPE)
-    for tap in range(1, TAPS):
-        largest = tl.maximum(largest, _load(logits + tap * step, mask, DTYPE))
-    return largest
-
-
-@triton.jit
-def _log_sum_exp(logits, step, mask, TAPS: tl.constexpr, DTYPE: tl.constexpr):
-    largest = _largest(logits, step, mask, TAPS, DTYPE)
-    total = tl.zeros_like(largest)
-    for tap in range(TAPS):
-        total += tl.exp(_load(logits + tap * step, mask, DTYPE) - largest)
-    return largest + tl.log(total)
-
-
-@triton.jit
 def _forward(
-    x, weights, out,
+    x, filters, out,
     channels, height, width, groups, rows, columns,
     x_n, x_c, x_h, x_w,
-    weights_n, weights_g, weights_t, weights_h, weights_w,
+    filters_n, filters_g, filters_t, filters_h, filters_w,
     out_n, out_c, out_h, out_w,
     KERNEL_SIZE: tl.constexpr, STRIDE: tl.constexpr,
     ROW_MODE: tl.constexpr, COLUMN_MODE: tl.constexpr,
-    SOFTMAX: tl.constexpr, CHANNELS_LAST: tl.constexpr, DTYPE: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_W: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr, DTYPE: tl.constexpr, OFFSETS: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
 ):  # fmt: skip
     PAD: tl.constexpr = KERNEL_SIZE // 2
     per_group = channels // groups
-    image, group, chunk, row, block = _program(
-        groups, tl.cdiv(per_group, BLOCK_C), rows, tl.cdiv(columns, BLOCK_W), CHANNELS_LAST
+    image, group, chunk, block = _program(
+        groups, tl.cdiv(per_group, BLOCK_C), tl.cdiv(rows * columns, BLOCK_P), CHANNELS_LAST
     )
-    channel, column = _axes(BLOCK_C, BLOCK_W, CHANNELS_LAST)
-    channel, column = channel + chunk * BLOCK_C, column + block * BLOCK_W
-    exists = column < columns
+    channel, pixel = _axes(BLOCK_C, BLOCK_P, CHANNELS_LAST)
+    channel, pixel = channel + chunk * BLOCK_C, pixel + block * BLOCK_P
+    exists = pixel < rows * columns
     mask = exists & (channel < per_group)
-    channel += group * per_group
-    x += image * x_n + channel * x_c
-    weights += image * weights_n + group * weights_g + row.to(tl.int64) * weights_h
-    weights += column * weights_w
+    channel = (channel + group * per_group).to(OFFSETS)
+    row, column = (pixel // columns).to(OFFSETS), (pixel % columns).to(OFFSETS)
+    x += image * x_n
+    filters += image * filters_n + group.to(tl.int64) * filters_g
+    out += image * out_n
+    of_channel, of_filter = channel * x_c, row * filters_h + column * filters_w
     summed = tl.zeros(mask.shape, DTYPE)
-    if SOFTMAX:
-        largest = _largest(weights, weights_t, exists, KERNEL_SIZE * KERNEL_SIZE, DTYPE)
-        total = tl.zeros_like(largest)
-    for i in range(KERNEL_SIZE):
-        y = _origin(row * STRIDE + i - PAD, height, ROW_MODE)
-        row_exists = (y >= 0) & (y < height)
+    for i in tl.static_range(KERNEL_SIZE):
+        y = _origin(row * STRIDE + (i - PAD), height, ROW_MODE)
+        row_exists = exists & (y >= 0) & (y < height)
         for j in tl.static_range(KERNEL_SIZE):
-            z = _origin(column * STRIDE + j - PAD, width, COLUMN_MODE)
-            read = mask & row_exists & (z >= 0) & (z < width)
-            weight = _load(weights + (i * KERNEL_SIZE + j) * weights_t, exists, DTYPE)
-            if SOFTMAX:
-                weight = tl.exp(weight - largest)
-                total += weight
-            summed += weight * _load(x + y.to(tl.int64) * x_h + z * x_w, read, DTYPE)
-    if SOFTMAX:
-        summed /= total
-    out += image * out_n + channel * out_c + row.to(tl.int64) * out_h + column * out_w
+            z = _origin(column * STRIDE + (j - PAD), width, COLUMN_MODE)
+            read = row_exists & (z >= 0) & (z < width)
+            weight = _load(filters + of_filter + (i * KERNEL_SIZE + j) * filters_t, exists, DTYPE)
+            summed += weight * _load(x + (of_channel + (y * x_h + z * x_w)), mask & read, DTYPE)
+    out += channel * out_c + (row * out_h + column * out_w)
     tl.store(out, summed.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def _grad_weights(
-    grad, x, weights, result,
+    grad, x, result,
     channels, height, width, groups, rows, columns,
     grad_n, grad_c, grad_h, grad_w,
     x_n, x_c, x_h, x_w,
-    weights_n, weights_g, weights_t, weights_h, weights_w,
     result_n, result_g, result_t, result_h, result_w,
     KERNEL_SIZE: tl.constexpr, STRIDE: tl.constexpr,
     ROW_MODE: tl.constexpr, COLUMN_MODE: tl.constexpr,
-    SOFTMAX: tl.constexpr, CHANNELS_LAST: tl.constexpr, DTYPE: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_W: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr, DTYPE: tl.constexpr, OFFSETS: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
 ):  # fmt: skip
     PAD: tl.constexpr = KERNEL_SIZE // 2
-    TAPS: tl.constexpr = KERNEL_SIZE * KERNEL_SIZE
     per_group = channels // groups
-    image, group, _, row, block = _program(
-        groups, 1, rows, tl.cdiv(columns, BLOCK_W), CHANNELS_LAST
-    )
-    channel, column = _axes(BLOCK_C, BLOCK_W, CHANNELS_LAST)
-    column += block * BLOCK_W
-    exists = column < columns
-    grad += image * grad_n + group * per_group * grad_c
-    grad += row.to(tl.int64) * grad_h + column * grad_w
-    x += image * x_n + group * per_group * x_c
-    weights += image * weights_n + group * weights_g + row.to(tl.int64) * weights_h
-    weights += column * weights_w
-    result += image * result_n + group * result_g + row.to(tl.int64) * result_h
-    result += column * result_w
-    if SOFTMAX:
-        scale = _log_sum_exp(weights, weights_t, exists, TAPS, DTYPE)
-        mean = tl.zeros_like(scale)
+    image, group, _, block = _program(groups, 1, tl.cdiv(rows * columns, BLOCK_P), CHANNELS_LAST)
+    channel, pixel = _axes(BLOCK_C, BLOCK_P, CHANNELS_LAST)
+    pixel += block * BLOCK_P
+    exists = pixel < rows * columns
+    row, column = (pixel // columns).to(OFFSETS), (pixel % columns).to(OFFSETS)
+    channel, first = channel.to(OFFSETS), (group * per_group).to(OFFSETS)
+    grad += image * grad_n
+    x += image * x_n
+    result += image * result_n + group.to(tl.int64) * result_g
+    of_grad, of_result = row * grad_h + column * grad_w, row * result_h + column * result_w
     for i in range(KERNEL_SIZE):
-        y = _origin(row * STRIDE + i - PAD, height, ROW_MODE)
-        row_exists = (y >= 0) & (y < height)
+        y = _origin(row * STRIDE + (i - PAD), height, ROW_MODE)
+        row_exists = exists & (y >= 0) & (y < height)
         for j in tl.static_range(KERNEL_SIZE):
-            z = _origin(column * STRIDE + j - PAD, width, COLUMN_MODE)
-            read = exists & row_exists & (z >= 0) & (z < width)
-            source = x + y.to(tl.int64) * x_h + z * x_w
+            z = _origin(column * STRIDE + (j - PAD), width, COLUMN_MODE)
+            read = row_exists & (z >= 0) & (z < width)
+            of_x = y * x_h + z * x_w
             products = tl.zeros((exists & (channel < per_group)).shape, DTYPE)
-            for first in range(0, per_group, BLOCK_C):
-                c = channel + first
-                outer = _load(grad + c * grad_c, exists & (c < per_group), DTYPE)
-                products += outer * _load(source + c * x_c, read & (c < per_group), DTYPE)
+            for start in range(0, per_group, BLOCK_C):
+                c = channel + start
+                outer = _load(
+                    grad + ((first + c) * grad_c + of_grad), exists & (c < per_group), DTYPE
+                )
+                pixels = _load(x + ((first + c) * x_c + of_x), read & (c < per_group), DTYPE)
+                products += outer * pixels
             gradient = tl.sum(products, axis=1 if CHANNELS_LAST else 0, keep_dims=True)
-            tap = i * KERNEL_SIZE + j
-            tl.store(result + tap * result_t, gradient, mask=exists)
-            if SOFTMAX:
-                weight = tl.exp(_load(weights + tap * weights_t, exists, DTYPE) - scale)
-                mean += weight * gradient
-    if SOFTMAX:
-        tl.debug_barrier()  # another thread may have written the values that are read again
-        for tap in range(TAPS):
-            weight = tl.exp(_load(weights + tap * weights_t, exists, DTYPE) - scale)
-            gradient = weight * (_load(result + tap * result_t, exists, DTYPE) - mean)
-            tl.store(result + tap * result_t, gradient, mask=exists)
+            at = result + of_result + (i * KERNEL_SIZE + j) * result_t
+            tl.store(at, gradient, mask=exists)
 
 
 @triton.jit
 def _grad_x(
-    grad, weights, sums, result,
+    grad, filters, result,
     channels, height, width, groups, rows, columns,
     grad_n, grad_c, grad_h, grad_w,
-    weights_n, weights_g, weights_t, weights_h, weights_w,
-    sums_n, sums_g, sums_h, sums_w,
+    filters_n, filters_g, filters_t, filters_h, filters_w,
     result_n, result_c, result_h, result_w,
     KERNEL_SIZE: tl.constexpr, STRIDE: tl.constexpr,
     ROW_MODE: tl.constexpr, COLUMN_MODE: tl.constexpr,
-    SOFTMAX: tl.constexpr, CHANNELS_LAST: tl.constexpr, DTYPE: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_W: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr, DTYPE: tl.constexpr, OFFSETS: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
 ):  # fmt: skip
-    """Gathers, for each pixel, from the outputs that have read the pixel or one of its copies."""
+    """Gathers, for each pixel, from the outputs that have read the pixel."""
     PAD: tl.constexpr = KERNEL_SIZE // 2
     READERS: tl.constexpr = (KERNEL_SIZE + STRIDE - 1) // STRIDE  # outputs that read a position
-    ROW_COPIES: tl.constexpr = 1 if ROW_MODE == "constant" else 1 + 2 * PAD
-    COLUMN_COPIES: tl.constexpr = 1 if COLUMN_MODE == "constant" else 1 + 2 * PAD
     per_group = channels // groups
-    image, group, chunk, y, block = _program(
-        groups, tl.cdiv(per_group, BLOCK_C), height, tl.cdiv(width, BLOCK_W), CHANNELS_LAST
+    image, group, chunk, block = _program(
+        groups, tl.cdiv(per_group, BLOCK_C), tl.cdiv(height * width, BLOCK_P), CHANNELS_LAST
     )
-    channel, column = _axes(BLOCK_C, BLOCK_W, CHANNELS_LAST)
-    channel, column = channel + chunk * BLOCK_C, column + block * BLOCK_W
-    exists = column < width
+    channel, pixel = _axes(BLOCK_C, BLOCK_P, CHANNELS_LAST)
+    channel, pixel = channel + chunk * BLOCK_C, pixel + block * BLOCK_P
+    exists = pixel < height * width
     mask = exists & (channel < per_group)
-    channel += group * per_group
-    grad += image * grad_n + channel * grad_c
-    weights += image * weights_n + group * weights_g
-    sums += image * sums_n + group * sums_g
-    near_border = (block * BLOCK_W <= PAD) | ((block + 1) * BLOCK_W >= width - PAD)
+    channel = (channel + group * per_group).to(OFFSETS)
+    y, z = (pixel // width).to(OFFSETS), (pixel % width).to(OFFSETS)
+    grad += image * grad_n
+    filters += image * filters_n + group.to(tl.int64) * filters_g
+    result += image * result_n
+    of_channel = channel * grad_c
     summed = tl.zeros(mask.shape, DTYPE)
-    for row_copy in range(ROW_COPIES):
-        padded_y = _padded_position(y, row_copy, height, PAD)
-        if _origin(padded_y - PAD, height, ROW_MODE) == y:
-            for column_copy in range(COLUMN_COPIES):
-                if (column_copy == 0) | near_border:
-                    padded_z = _padded_position(column, column_copy, width, PAD)
-                    here = exists & (_origin(padded_z - PAD, width, COLUMN_MODE) == column)
-                    for a in tl.static_range(READERS):
-                        p = padded_y // STRIDE - a
-                        i = padded_y - p * STRIDE
-                        row_reads = (p >= 0) & (p < rows) & (i < KERNEL_SIZE)
-                        for b in tl.static_range(READERS):
-                            q = padded_z // STRIDE - b
-                            j = padded_z - q * STRIDE
-                            reads = here & row_reads & (q >= 0) & (q < columns)
-                            reads &= j < KERNEL_SIZE
-                            weight = _load(
-                                weights
-                                + (i * KERNEL_SIZE + j) * weights_t
-                                + p.to(tl.int64) * weights_h
-                                + q * weights_w,
-                                reads,
-                                DTYPE,
-                            )
-                            if SOFTMAX:
-                                at = sums + p.to(tl.int64) * sums_h + q * sums_w
-                                weight = tl.exp(weight - _load(at, reads, DTYPE))
-                            at = grad + p.to(tl.int64) * grad_h + q * grad_w
-                            summed += weight * _load(at, reads & mask, DTYPE)
-    result += image * result_n + channel * result_c + y.to(tl.int64) * result_h + column * result_w
+    for a in tl.static_range(READERS):
+        p = (y + PAD) // STRIDE - a
+        i = y + PAD - p * STRIDE
+        row_reads = exists & (p >= 0) & (p < rows) & (i < KERNEL_SIZE)
+        for b in tl.static_range(READERS):
+            q = (z + PAD) // STRIDE - b
+            j = z + PAD - q * STRIDE
+            reads = row_reads & (q >= 0) & (q < columns) & (j < KERNEL_SIZE)
+            at = (i * KERNEL_SIZE + j) * filters_t + p * filters_h + q * filters_w
+            weight = _load(filters + at, reads, DTYPE)
+            at = grad + (of_channel + (p * grad_h + q * grad_w))
+            summed += weight * _load(at, mask & reads, DTYPE)
+    result += channel * result_c + (y * result_h + z * result_w)
     tl.store(result, summed.to(result.dtype.element_ty), mask=mask)

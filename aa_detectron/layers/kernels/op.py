@@ -3,14 +3,20 @@
 For the gradient it saves its arguments only: the map without padding, and the filters or logits. No
 saved tensor has k * k times the size of the map. The map and the weights may differ in precision,
 so autocast has nothing to cast. The kernels are in ``cpu.filter`` and ``cuda``.
+
+Compilers, exporters and other code that looks at operators see the operator. Everything else takes
+an autograd function with the same kernels: on a GPU, dispatching an operator that is defined in
+Python takes longer than its kernel.
 """
 
 import math
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from aa_detectron.errors import InvalidOption, check_choice
 
@@ -66,7 +72,18 @@ def _filter_map(x: Tensor, weights: Tensor, stride: int, padding_mode: str, soft
     if torch.jit.is_tracing() or not has_filter_kernel(x.device.type):
         _check(x, weights, stride, padding_mode, softmax)
         return filter_plain(x, weights, stride, padding_mode, softmax)
-    return filter_op(x, weights, stride, padding_mode, softmax)
+    run = _Filter.apply if _is_eager(x, weights) else filter_op
+    return run(x, weights, stride, padding_mode, softmax)
+
+
+def _is_eager(*tensors: Tensor) -> bool:
+    """Tells whether neither a compiler, a transform, a mode nor a kind of tensor sees operators."""
+    return (
+        all(type(t) in (Tensor, nn.Parameter) for t in tensors)
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and _get_current_dispatch_mode() is None
+    )
 
 
 def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> None:
@@ -102,8 +119,7 @@ def compiled_filter(x: Tensor) -> ModuleType:
     return triton_filter
 
 
-@torch.library.custom_op("aa_detectron::filter", mutates_args=(), device_types=("cpu", "cuda"))
-def filter_op(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
+def _forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     _check(x, weights, stride, padding_mode, softmax)
     args = (x, weights, stride, padding_mode, softmax)
     return with_fallback(
@@ -113,10 +129,7 @@ def filter_op(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softma
     )
 
 
-@torch.library.custom_op(
-    "aa_detectron::filter_grad_x", mutates_args=(), device_types=("cpu", "cuda")
-)
-def grad_x_op(
+def _grad_x(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
     args = (x, weights, stride, padding_mode, softmax)
@@ -127,10 +140,7 @@ def grad_x_op(
     )
 
 
-@torch.library.custom_op(
-    "aa_detectron::filter_grad_weights", mutates_args=(), device_types=("cpu", "cuda")
-)
-def grad_weights_op(
+def _grad_weights(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
     args = (x, weights, stride, padding_mode, softmax)
@@ -139,6 +149,33 @@ def grad_weights_op(
         lambda: compiled_filter(x).grad_weights(grad, *args),
         lambda: grad_weights_plain(grad, *args),
     )
+
+
+filter_op, grad_x_op, grad_weights_op = (
+    torch.library.custom_op(name, function, mutates_args=(), device_types=("cpu", "cuda"))
+    for name, function in {
+        "aa_detectron::filter": _forward,
+        "aa_detectron::filter_grad_x": _grad_x,
+        "aa_detectron::filter_grad_weights": _grad_weights,
+    }.items()
+)
+
+
+class _Filter(torch.autograd.Function):
+    """The operator without the dispatcher."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weights: Tensor, *options: Any) -> Tensor:
+        ctx.options = options
+        ctx.save_for_backward(x, weights)
+        return _forward(x, weights, *options)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # With create_graph, the operators raise an error at a second gradient.
+        if torch.is_grad_enabled():
+            return _backward(ctx, grad)
+        return _gradients(ctx, grad, _grad_x, _grad_weights)
 
 
 @filter_op.register_fake
@@ -169,10 +206,16 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return _gradients(ctx, grad, grad_x_op, grad_weights_op)
+
+
+def _gradients(
+    ctx: Any, grad: Tensor, of_x: Callable, of_weights: Callable
+) -> tuple[Tensor | None, ...]:
     args = (grad, *ctx.saved_tensors, *ctx.options)
     return (
-        grad_x_op(*args) if ctx.needs_input_grad[0] else None,
-        grad_weights_op(*args) if ctx.needs_input_grad[1] else None,
+        of_x(*args) if ctx.needs_input_grad[0] else None,
+        of_weights(*args) if ctx.needs_input_grad[1] else None,
         *(None for _ in ctx.options),
     )
 

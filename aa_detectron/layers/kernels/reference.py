@@ -1,11 +1,12 @@
 """The filter in plain PyTorch operators: the reference for the kernels, and for exports."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from ..blur_pool import pad_same
+from ..blur_pool import axis_mode, pad_same
 
 SOFTMAX = ("none", "group", "all")
 
@@ -35,17 +36,20 @@ def is_channels_last(x: Tensor) -> bool:
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
-def empty_as(x: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
-    """Returns an empty tensor in the dtype and memory format of another.
+def empty_as(
+    x: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Returns an empty tensor in the memory format of another.
 
     Args:
         x: feature map, (N, C, H, W), or filters, (N, g, k * k, H', W').
         shape: shape of the result; None for the shape of ``x``.
+        dtype: dtype of the result; None for the dtype of ``x``.
     """
     shape = x.shape if shape is None else shape
     memory_format = torch.channels_last if is_channels_last(x) else torch.contiguous_format
     flat = (shape[0], math.prod(shape[1:-2]), *shape[-2:])
-    empty = torch.empty(flat, dtype=x.dtype, device=x.device, memory_format=memory_format)
+    empty = torch.empty(flat, dtype=dtype or x.dtype, device=x.device, memory_format=memory_format)
     return empty.unflatten(1, shape[1:-2])
 
 
@@ -74,12 +78,12 @@ def normalize(weights: Tensor, softmax: str) -> Tensor:
     Returns:
         Filters, (N, g, k * k, H', W'), float32 (float64 for float64 logits).
     """
-    weights = weights if weights.dtype == torch.float64 else weights.float()
+    dtype = torch.float64 if weights.dtype == torch.float64 else torch.float32
     if softmax == "none":
-        return weights
+        return weights.to(dtype)
     if softmax == "all":
-        return weights.flatten(1, 2).softmax(1).view_as(weights)
-    return weights.softmax(2)
+        return weights.flatten(1, 2).softmax(1, dtype=dtype).view_as(weights)
+    return weights.softmax(2, dtype=dtype)
 
 
 def softmax_backward(gradient: Tensor, filters: Tensor, softmax: str) -> Tensor:
@@ -141,15 +145,60 @@ def filter_plain(
     return filter_padded(pad_same(x, k, padding_mode), normalize(weights, softmax), stride)
 
 
+def fold_padding(
+    filters: Tensor, size: tuple[int, int] | torch.Size, stride: int, padding_mode: str
+) -> Tensor:
+    """Moves the padding of a map into the filters.
+
+    A tap that reads a copy of a pixel in the padding is added to the tap of the same filter that
+    reads the pixel itself. There is one: a filter's center is in the map, so that the distance to
+    the pixel is no longer than to the copy. Filtering with the result and a padding of zeros
+    equals filtering with the given filters and padding.
+
+    Args:
+        filters: filters, (N, g, k * k, ceil(H / s), ceil(W / s)).
+        size: height and width of the map.
+        stride: stride, s >= 1.
+        padding_mode: "reflect", "replicate" or "zeros".
+
+    Returns:
+        Filters, (N, g, k * k, ceil(H / s), ceil(W / s)). Taps outside of the map keep their values.
+    """
+    if padding_mode == "zeros":
+        return filters
+    k = kernel_side(filters.shape[2])
+    folded = filters.clone().unflatten(2, (k, k))
+    for axis, length in enumerate(size):
+        mode = axis_mode(padding_mode, length, k // 2)
+        taps = folded.transpose(2, 3) if axis else folded  # taps along the axis are dimension 2
+        for position, tap, origin in _padded_taps(k, length, stride, mode):
+            at = taps.select(4 + axis, position)
+            at[:, :, origin] += at[:, :, tap]
+    return folded.flatten(2, 3)
+
+
+def _padded_taps(k: int, size: int, stride: int, mode: str) -> Iterator[tuple[int, int, int]]:
+    """Yields (output, tap, tap that reads the same pixel) for all taps in the padding of a side."""
+    for position in range(-(-size // stride)):
+        first = position * stride - k // 2
+        if first >= 0 and first + k <= size:
+            continue
+        for tap in range(k):
+            place = first + tap
+            if not 0 <= place < size:
+                inside = min(max(place, 0), size - 1)
+                yield position, tap, (inside if mode == "replicate" else 2 * inside - place) - first
+
+
 def grad_x_plain(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
     """The gradient of :func:`filter_plain` with respect to the map, without autograd."""
     groups, taps = weights.shape[1], weights.shape[2]
     k = kernel_side(taps)
-    filters, outer = normalize(weights, softmax), grad.unflatten(1, (groups, -1))
-    height, width = x.shape[2:]
-    dtype = accumulation_dtype(x, weights)
+    pad, (height, width) = k // 2, x.shape[2:]
+    filters = fold_padding(normalize(weights, softmax), (height, width), stride, padding_mode)
+    outer, dtype = grad.unflatten(1, (groups, -1)), accumulation_dtype(x, weights)
     padded = torch.zeros(
         *outer.shape[:3], height + k - 1, width + k - 1, dtype=dtype, device=x.device
     )
@@ -157,12 +206,8 @@ def grad_x_plain(
         i, j = divmod(tap, k)
         window = padded[..., i : height + i : stride, j : width + j : stride]
         window += outer.to(dtype) * filters[:, :, tap].unsqueeze(2)
-    # Every padded position gives its part to the position that it copies; 0 stands for a zero.
-    numbers = torch.arange(1.0, height * width + 1, dtype=torch.float64, device=x.device)
-    origins = pad_same(numbers.view(1, 1, height, width), k, padding_mode).long().flatten()
-    result = padded.new_zeros(*x.shape[:2], height * width + 1)
-    result.index_add_(2, origins, padded.flatten(1, 2).flatten(2))
-    return empty_as(x).copy_(result[..., 1:].view(x.shape))
+    inside = padded[..., pad : pad + height, pad : pad + width]
+    return empty_as(x).copy_(inside.flatten(1, 2))
 
 
 def grad_weights_plain(
