@@ -152,12 +152,12 @@ def _grad_weights(
 
 
 filter_op, grad_x_op, grad_weights_op = (
-    torch.library.custom_op(name, function, mutates_args=(), device_types=("cpu", "cuda"))
-    for name, function in {
-        "aa_detectron::filter": _forward,
-        "aa_detectron::filter_grad_x": _grad_x,
-        "aa_detectron::filter_grad_weights": _grad_weights,
-    }.items()
+    torch.library.custom_op(name, mutates_args=(), device_types=("cpu", "cuda"))(function)
+    for name, function in (
+        ("aa_detectron::filter", _forward),
+        ("aa_detectron::filter_grad_x", _grad_x),
+        ("aa_detectron::filter_grad_weights", _grad_weights),
+    )
 )
 
 
