@@ -18,6 +18,7 @@
     baselines: [plain, blur]           # every other variant is compared with each baseline
     primary:                           # optional: the differences that conclusions rest on
       own start: [mask AP, "mask mAISC, to 8 px"]
+    front: [mask AP, "mask mAISC, to 8 px"]  # optional: the axes of a figure of all variants
     pool_seeds: true                   # optional: one spread between seeds for all variants
 
 Paths of configs are relative to the file that names them; all other paths are relative to the
@@ -57,6 +58,9 @@ class Plan:
     primary: dict[str, list[str]] = field(default_factory=dict)
     """Metrics of the primary differences by variant, each against every baseline; see
     :mod:`.primary`."""
+    front: tuple[str, ...] = ()
+    """The two metrics of the figure of all variants, x and y, if there is one; see
+    :mod:`.front`."""
     pool_seeds: bool = False
     """Whether the spread between seeds is estimated from all variants; see :mod:`.statistics`."""
 
@@ -166,7 +170,16 @@ class _Reader:
             self._reject("title", content.title, "printable text")
         seeds = tuple(content.seeds)
         self._check_primary([name for name in variants if name not in baselines])
-        return Plan(title, folder, seeds, variants, baselines, content.primary, content.pool_seeds)
+        return Plan(
+            title,
+            folder,
+            seeds,
+            variants,
+            baselines,
+            primary=content.primary,
+            front=tuple(content.front or ()),
+            pool_seeds=content.pool_seeds,
+        )
 
     def _check_primary(self, variants: list[str]) -> None:
         primary = self.content.primary

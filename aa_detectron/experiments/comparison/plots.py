@@ -1,4 +1,4 @@
-"""Plots of a comparison: scores and differences by metric, training curves, drop curves."""
+"""Plots of a comparison: scores and differences by metric, front, training curves, drop curves."""
 
 import math
 import os
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from aa_detectron.consistency.curves import drop_curves
 from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.evaluation.pair_evaluator import records_path
+from aa_detectron.experiments.figures import front
 from aa_detectron.experiments.figures.curves import draw_drop_curves
 from aa_detectron.experiments.figures.style import add_legend, color, literal
 from aa_detectron.utils.files import replacing
@@ -30,6 +31,8 @@ LETTER = 0.08  # inches, approximate width
 TITLE, LABEL = 10, 9  # points
 LINES = 6  # variants in a plot of curves at most, the first ones
 SMOOTHING = 0.05  # window of the running mean, as a fraction of the training curve
+FRONT = "Front"
+"""Title of the plot of :func:`draw_front`."""
 
 
 def draw_metric(results: dict, metric: str) -> Figure:
@@ -97,6 +100,28 @@ def _label_rows(axes: Axes, names: list[str]) -> None:
     axes.tick_params(labelsize=LABEL)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_front(results: dict) -> Figure | None:
+    """All variants between the two metrics of the front; None for a plan without ``front``."""
+    if not results["front"]:
+        return None
+    metrics, on_front = results["front"]["metrics"], results["front"]["variants"]
+    variants = [
+        _as_point(name, variant, metrics, name in on_front)
+        for name, variant in results["variants"].items()
+    ]
+    x, y = (f"{metric} (%)" for metric in metrics)
+    return front.draw_front(variants, (x, y))
+
+
+def _as_point(name: str, variant: dict, metrics: list[str], is_on_front: bool) -> front.Variant:
+    mean, low, high = (
+        (variant["scores"][metrics[0]][key], variant["scores"][metrics[1]][key])
+        for key in ("mean", "low", "high")
+    )
+    seeds = [(run["scores"][metrics[0]], run["scores"][metrics[1]]) for run in variant["runs"]]
+    return front.Variant(name, mean, low, high, seeds, is_on_front)
 
 
 def draw_training(plan: Plan) -> Figure | None:
@@ -184,9 +209,10 @@ def save_svg(path: Path, figure: Figure) -> Path:
 
 
 def plot_all(plan: Plan, results: dict, folder: Path) -> dict[str, Path]:
-    """Writes all plots; returns {title: path}, the plots of metrics first."""
+    """Writes all plots; returns {title: path}, first of the metrics, then of the front."""
     metrics: Iterable[str] = next(iter(results["variants"].values()))["scores"]
     figures: dict[str, Figure | None] = {m: draw_metric(results, m) for m in metrics}
+    figures[FRONT] = draw_front(results)
     for evaluation in plan.evaluations:
         suffix = f", {evaluation}" if evaluation else ""
         for number, (section, figure) in enumerate(draw_shift_lengths(plan, evaluation).items()):

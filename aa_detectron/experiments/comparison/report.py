@@ -13,11 +13,13 @@ from aa_detectron.errors import InputError
 from aa_detectron.experiments import require_extra
 from aa_detectron.utils.files import replacing
 
+from .cells import format_difference
 from .configs import leaves, load_run_config
+from .front import NOTE, front_sentence, front_table
 from .pictures import Picture, draw_filters, draw_worst_pairs, load_first_runs
 from .plan import Plan
-from .plots import LINES, plot_all
-from .results import explanation, format_difference, provenance, table_rows
+from .plots import FRONT, LINES, plot_all
+from .results import explanation, provenance, table_rows
 from .runs import MAIN
 from .verdict import pair_lines, terms, verdict
 
@@ -57,7 +59,8 @@ def write_report(plan: Plan, results: dict) -> tuple[Path, list[Path]]:
         results: return value of :func:`.results.collect`.
 
     Returns:
-        the path of the page, and the paths of the plots of main metrics, drop curves and training.
+        the path of the page, and the paths of the plots of main metrics, the front, drop curves and
+        training.
     """
     folder = plan.output / "figures"
     plots = plot_all(plan, results, folder)
@@ -112,7 +115,7 @@ def render(
     headlines = [metric for metric in metrics if is_headline(metric)]
     return environment.get_template("report.html.j2").render(
         results=results,
-        verdict=verdict(results),
+        verdict=verdict(results) + ([front_sentence(results)] if results["front"] else []),
         pair_lines=pair_lines(results, headlines) if len(plan.contrasts) <= PAIR_LINES else [],
         terms=terms(metrics),
         setup=describe_setup(plan, results),
@@ -122,7 +125,10 @@ def render(
         others=[row for row in rows if not is_headline(row["metric"])],
         plots={m: plots[m] for m in headlines},
         more_plots={m: plots[m] for m in metrics if m not in headlines},
-        curves={title: path for title, path in plots.items() if title not in metrics},
+        front=plots.get(FRONT),
+        front_table=front_table(results) if results["front"] else None,
+        front_note=NOTE,
+        curves={title: path for title, path in plots.items() if title not in (*metrics, FRONT)},
         curve_lines=LINES,
         pictures=pictures,
         evaluation=evaluation,

@@ -12,6 +12,8 @@ from tqdm import tqdm
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing, write_json
 
+from .cells import format_difference, plain_line
+from .front import find_front, front_markdown
 from .plan import Plan
 from .provenance import environment, finished_steps
 from .runs import Run
@@ -23,17 +25,18 @@ def collect(plan: Plan) -> dict:
     """Reads all runs and compares them.
 
     Returns:
-        {"title", "seeds", "baselines", "primary", "pool_seeds", "left_out", "resamples",
+        {"title", "seeds", "baselines", "primary", "front", "pool_seeds", "left_out", "resamples",
         "environment", "starts", "variants": {name: {"runs": [{"folder", "steps",
         "scores": {metric: percent}}, ...], "scores": {metric: {"mean", "deviation", "low", "high",
         "images", "pairs"}}}}, "differences": [{"metric", "variant", "baseline", "value", "low",
         "high", "holds_zero", "variances": [{"variance", "freedom"}, ...]}, ...]}; see
-        :mod:`.statistics`. "pairs" is the number of pairs that count, mean over seeds. "low" and
-        "high" are NaN if a single image of a single seed was tested; in "scores" also if the seeds
-        are pooled.
+        :func:`.front.find_front` and :mod:`.statistics`. "pairs" is the number of pairs that count,
+        mean over seeds. "low" and "high" are NaN if a single image of a single seed was tested; in
+        "scores" also if the seeds are pooled.
 
     Raises:
-        InputError: results are missing, or runs were not tested on the same images and pairs.
+        InputError: results are missing, runs were not tested on the same images and pairs, or the
+            plan names a metric that was not measured.
     """
     with tqdm(plan.runs, desc="scores", unit="run") as runs:
         scores = {run: read_scores(run) for run in runs}
@@ -42,10 +45,7 @@ def collect(plan: Plan) -> dict:
         variant: {metric: _gather([scores[run][metric] for run in runs]) for metric in metrics}
         for variant, runs in plan.variants.items()
     }
-    for variant, metric in ((v, m) for v, found in plan.primary.items() for m in found):
-        if metric not in metrics:
-            found = ", ".join(metrics)
-            raise InputError(f"primary.{variant} has {metric!r}, but must have metrics of: {found}")
+    _check_named(plan, metrics)
     images = {metric: len(next(iter(scores.values()))[metric].image_ids) for metric in metrics}
     differences = []
     for metric in metrics:
@@ -57,30 +57,43 @@ def collect(plan: Plan) -> dict:
             difference = paired_difference(*pair, images[metric], spread)
             names = {"metric": metric, "variant": variant, "baseline": baseline}
             differences.append(names | _as_dict(difference))
+    variants = {
+        variant: {
+            "runs": [_describe_run(run, scores[run]) for run in runs],
+            "scores": {
+                metric: _summary(gathered[variant][metric], [scores[r][metric] for r in runs], plan)
+                for metric in metrics
+            },
+        }
+        for variant, runs in plan.variants.items()
+    }
     return {
         "title": plan.title,
         "seeds": list(plan.seeds),
         "baselines": list(plan.baselines),
         "primary": plan.primary,
+        "front": find_front(variants, plan.front),
         "pool_seeds": plan.pool_seeds,
         "left_out": left_out,
         "resamples": RESAMPLES,
         "environment": environment(),
         "starts": [_describe_run(run, {}) for run in plan.starts],
-        "variants": {
-            variant: {
-                "runs": [_describe_run(run, scores[run]) for run in runs],
-                "scores": {
-                    metric: _summary(
-                        gathered[variant][metric], [scores[r][metric] for r in runs], plan
-                    )
-                    for metric in metrics
-                },
-            }
-            for variant, runs in plan.variants.items()
-        },
+        "variants": variants,
         "differences": differences,
     }
+
+
+def _check_named(plan: Plan, metrics: list[str]) -> None:
+    """Checks the metrics that the plan names.
+
+    Raises:
+        InputError: a named metric is not among the measured ones.
+    """
+    named = {f"primary.{variant}": found for variant, found in plan.primary.items()}
+    for key, found in {**named, "front": plan.front}.items():
+        for metric in (metric for metric in found if metric not in metrics):
+            legal = ", ".join(metrics)
+            raise InputError(f"{key} has {metric!r}, but must have metrics of: {legal}")
 
 
 def _common_metrics(scores: dict[Run, dict[str, Score]]) -> tuple[list[str], list[str]]:
@@ -168,23 +181,13 @@ def table_rows(results: dict) -> list[dict]:
     ]
 
 
-def format_difference(difference: dict | None) -> str:
-    """Text such as "+1.23 (0.45 to 2.01)", with a note if the interval contains zero."""
-    if difference is None:
-        return ""
-    text = "{value:+.2f} ({low:.2f} to {high:.2f})".format(**difference)
-    if math.isnan(difference["low"]):
-        return f"{difference['value']:+.2f} (no interval)"
-    return text + ", contains zero" if difference["holds_zero"] else text
-
-
 def as_markdown(results: dict) -> str:
     """The table in Markdown."""
     baselines = results["baselines"]
     rows = [
         [
-            _plain_line(row["metric"]),
-            _plain_line(row["variant"]),
+            plain_line(row["metric"]),
+            plain_line(row["variant"]),
             f"{row['mean']:.2f}",
             "" if math.isnan(row["deviation"]) else f"{row['deviation']:.2f}",
             *(format_difference(row["differences"][baseline]) for baseline in baselines),
@@ -194,14 +197,9 @@ def as_markdown(results: dict) -> str:
         for row in table_rows(results)
     ]
     headers = ["metric", "variant", "mean", "SD over seeds"]
-    headers += [f"against {_plain_line(baseline)}" for baseline in baselines] + ["images", "pairs"]
+    headers += [f"against {plain_line(baseline)}" for baseline in baselines] + ["images", "pairs"]
     table = tabulate(rows, headers, "github", disable_numparse=True)
-    return f"# {results['title']}\n\n{explanation(results)}\n\n{table}\n"
-
-
-def _plain_line(name: str) -> str:
-    """A name as the text of a table's cell, without line breaks and with escaped "|"."""
-    return " ".join(name.split()).replace("|", "\\|")
+    return f"# {results['title']}\n\n{explanation(results)}\n\n{table}\n{front_markdown(results)}"
 
 
 def explanation(results: dict) -> str:

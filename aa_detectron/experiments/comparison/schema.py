@@ -48,6 +48,10 @@ def _differ(found: list) -> bool:
     return len(set(found)) == len(found)
 
 
+def _are_two(found: list[str]) -> bool:
+    return len(found) == 2 and _differ(found)
+
+
 def key(
     legal: str, default: Any = MISSING, *, check: Callable[[Any], bool] = lambda found: True
 ) -> Any:
@@ -101,6 +105,11 @@ class Comparison:
     variants: dict[str, Variant] = key("one or more variants", check=bool)
     baselines: list[str] | None = key("a list of different variants", None, check=_differ)
     primary: dict[str, list[str]] = key("a mapping of variants to lists of metrics", dict)
+    front: list[str] | None = key(
+        "a list of two different metrics, such as an accuracy and a consistency",
+        None,
+        check=_are_two,
+    )
     pool_seeds: bool = key("true (with two or more seeds and variants) or false", False)
 
 

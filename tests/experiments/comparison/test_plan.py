@@ -64,6 +64,8 @@ def test_runs_and_contrasts(write):
     assert read_only.folder == Path("y") and read_only.config_file is None
     assert read_plan(write(text), output="other").output == Path("other")
     assert not plan.pool_seeds and read_plan(write(LEGAL + "pool_seeds: true")).pool_seeds
+    assert plan.front == ()
+    assert read_plan(write(LEGAL + "front: [mIoU, mASSC]")).front == ("mIoU", "mASSC")
 
 
 def test_all_runs_start_from_the_start(write):
@@ -141,6 +143,10 @@ def test_takes_over_a_base(write, tmp_path):
         ("just words", "must hold a mapping"),
         (LEGAL.replace("output: out", 'output: "a\\0b"'), "output is 'a\\x00b', but must be"),
         (LEGAL + "baselines: [a, a]", "a list of different variants"),
+        (LEGAL + "front: [mask AP]", "front is ['mask AP'], but must be a list of two"),
+        (LEGAL + "front: [mIoU, mIoU]", "a list of two different metrics"),
+        (LEGAL + "front: mask AP", "front is 'mask AP'"),
+        (LEGAL + "front: [mIoU, 3]", "front is ['mIoU', 3]"),
         (LEGAL.replace("[1, 2]", "[1, 4294967296]"), "seeds is [1, 4294967296]"),
         (LEGAL.replace("[1, 2]", "['1', 2]"), "seeds is ['1', 2]"),
         (LEGAL.replace("a: {c", "report.html: {c"), "or with the ending of a file"),
