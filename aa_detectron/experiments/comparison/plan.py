@@ -60,7 +60,7 @@ class Plan:
     :mod:`.primary`."""
     front: tuple[str, ...] = ()
     """The two metrics of the figure of all variants, x and y, if there is one; see
-    :mod:`.front`."""
+    :func:`.find_front`."""
     pool_seeds: bool = False
     """Whether the spread between seeds is estimated from all variants; see :mod:`.statistics`."""
 

@@ -30,7 +30,7 @@ def collect(plan: Plan) -> dict:
         "scores": {metric: percent}}, ...], "scores": {metric: {"mean", "deviation", "low", "high",
         "images", "pairs"}}}}, "differences": [{"metric", "variant", "baseline", "value", "low",
         "high", "holds_zero", "variances": [{"variance", "freedom"}, ...]}, ...]}; see
-        :func:`.front.find_front` and :mod:`.statistics`. "pairs" is the number of pairs that count,
+        :func:`.find_front` and :mod:`.statistics`. "pairs" is the number of pairs that count,
         mean over seeds. "low" and "high" are NaN if a single image of a single seed was tested; in
         "scores" also if the seeds are pooled.
 
