@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from aa_detectron.errors import InvalidOption, check_choice
 
-from .blur_pool import PADDING_MODES, BlurPool2d, binomial_kernel
+from .blur_pool import BlurPool2d, binomial_kernel
 from .constants import ModuleWithConstants, constant_like
 from .filter_predictor import FilterPredictor
 from .kernels import filter_map, normalize
+from .padding import PADDING_MODES
 
 ADAPTIVITIES = ("spatial_channel", "spatial", "channel", "image")
 SOFTMAX_AXES = ("group", "all")
@@ -33,7 +34,7 @@ def adaptive_blur_pool2d(
             i * C / g. A shape of (N, g, k * k, 1, 1) applies the same filter everywhere.
         stride: stride, s >= 1.
         padding_mode: "reflect", "replicate" or "zeros", see
-            :func:`~aa_detectron.layers.blur_pool.pad_same`.
+            :func:`~aa_detectron.layers.padding.pad_same`.
 
     Returns:
         Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype and memory format of ``x``.

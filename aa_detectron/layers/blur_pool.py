@@ -11,8 +11,8 @@ from torch import Tensor
 from aa_detectron.errors import InvalidOption, check_choice
 
 from .constants import ModuleWithConstants, constant_like
-
-PADDING_MODES = ("reflect", "replicate", "zeros")
+from .kernels.blur import separable_blur
+from .padding import PADDING_MODES, pad_same
 
 
 def binomial_kernel(kernel_size: int) -> Tensor:
@@ -28,42 +28,6 @@ def binomial_kernel(kernel_size: int) -> Tensor:
     row = torch.tensor([math.comb(kernel_size - 1, i) for i in range(kernel_size)]).double()
     kernel = torch.outer(row, row)
     return (kernel / kernel.sum()).float()
-
-
-def pad_same(x: Tensor, kernel_size: int, padding_mode: str = "reflect") -> Tensor:
-    """Pads so that a k x k filter of stride s gives ceil(H / s) x ceil(W / s) for every k and s.
-
-    A side that has no more pixels than the padding cannot be reflected (a 1x1 map at res5). It is
-    replicated instead. For even k the bottom and the right get the additional pixel.
-
-    Args:
-        x: feature map, (N, C, H, W).
-        kernel_size: side of the filter, k >= 1.
-        padding_mode: "reflect", "replicate" or "zeros".
-
-    Returns:
-        Padded map, (N, C, H + k - 1, W + k - 1).
-    """
-    before, after = (kernel_size - 1) // 2, kernel_size // 2
-    rows = axis_mode(padding_mode, x.shape[-2], after)
-    columns = axis_mode(padding_mode, x.shape[-1], after)
-    if rows == columns:
-        return F.pad(x, (before, after, before, after), mode=rows)
-    x = F.pad(x, (before, after, 0, 0), mode=columns)
-    return F.pad(x, (0, 0, before, after), mode=rows)
-
-
-def axis_mode(padding_mode: str, size: int, pad: int) -> str:
-    """Returns the mode of ``F.pad`` for one side of a map, see :func:`pad_same`.
-
-    Args:
-        padding_mode: "reflect", "replicate" or "zeros".
-        size: length of the side in pixels.
-        pad: width of the padding in pixels.
-    """
-    if padding_mode == "zeros":
-        return "constant"
-    return "replicate" if size <= pad else padding_mode
 
 
 def blur_pool2d(
@@ -92,7 +56,8 @@ class FixedBlurPool2d(ModuleWithConstants):
     Args:
         channels: number of channels of the input, C; used for printing, and for a signature that
             all filters share.
-        formula: function that returns the filter, (k, k).
+        formula: function that returns the filter, (k, k): the outer product of a row of sum 1
+            with itself.
         stride: stride, s >= 1; 1 filters without downsampling.
         padding_mode: "reflect", "replicate" or "zeros"; "zeros" darkens the border.
         device: device of the filter, as in torch's layers.
@@ -126,7 +91,15 @@ class FixedBlurPool2d(ModuleWithConstants):
         self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return blur_pool2d(x, constant_like(self.kernel, x), self.stride, self.padding_mode)
+        return self._filtered(x)
+
+    def _filtered(self, x: Tensor) -> Tensor:
+        kernel = constant_like(self.kernel, x)
+        # TorchScript compiles the first branch only.
+        if torch.jit.is_scripting():
+            return blur_pool2d(x, kernel, self.stride, self.padding_mode)
+        else:
+            return separable_blur(x, kernel, self.stride, self.padding_mode, blur_pool2d)
 
     def extra_repr(self) -> str:
         k = self.kernel.shape[-1]

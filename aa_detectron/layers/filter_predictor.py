@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .kernels import padded_conv2d
-from .kernels.conv import conv_plain
 from .kernels.reference import is_autocast
 from .norm import get_norm
+from .padding import padded_conv2d
 
 
 class FilterPredictor(nn.Conv2d):
@@ -27,7 +26,7 @@ class FilterPredictor(nn.Conv2d):
         stride: stride, s >= 1.
         norm: "BN", "SyncBN", "FrozenBN", "GN" (as many groups as filters) or "" for no norm.
         padding_mode: "reflect", "replicate" or "zeros", see
-            :func:`~aa_detectron.layers.blur_pool.pad_same`.
+            :func:`~aa_detectron.layers.padding.pad_same`.
         groups: number of groups of the conv, a divisor of C and g: each group of channels predicts
             its own g / groups filters.
         conv_size: side of the conv's kernel, odd; None for k.
@@ -65,7 +64,7 @@ class FilterPredictor(nn.Conv2d):
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:  # type: ignore[override]
         # TorchScript compiles the first branch only.
         if torch.jit.is_scripting():
-            logits = conv_plain(
+            logits = padded_conv2d(
                 x, self.weight, None, self.stride[0], self.padding_mode, self.groups
             )
             return self._normalized(logits, offset)

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from aa_detectron.errors import InvalidOption
 
-from .blur_pool import FixedBlurPool2d, blur_pool2d
-from .constants import constant_like
+from .blur_pool import FixedBlurPool2d
 from .precision import at_least_float32, without_autocast
 
 
@@ -76,15 +75,10 @@ class GaussianBlurPool2d(FixedBlurPool2d):
     def forward(self, x: Tensor) -> Tensor:
         # TorchScript compiles the first branch only.
         if torch.jit.is_scripting():
-            return self._filtered(x)
+            return self._filtered(at_least_float32(x)).to(x.dtype)
         else:
             with without_autocast(x):
-                return self._filtered(x)
-
-    def _filtered(self, x: Tensor) -> Tensor:
-        wide = at_least_float32(x)
-        kernel = constant_like(self.kernel, wide)
-        return blur_pool2d(wide, kernel, self.stride, self.padding_mode).to(x.dtype)
+                return self._filtered(at_least_float32(x)).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, sigma={self.sigma}"

@@ -5,7 +5,7 @@ import torch
 
 from aa_detectron.errors import InvalidOption
 from aa_detectron.layers import BlurPool2d, binomial_kernel
-from aa_detectron.layers.blur_pool import pad_same
+from aa_detectron.layers.padding import pad_same
 
 
 def test_kernel_of_three():

@@ -3,13 +3,11 @@
 * ``op``: ``filter`` applies predicted filters, with a kernel for each kind of device:
   ``cpu.filter`` (loops compiled by Numba, run by ``cpu.threads``), ``cuda`` (Triton), and
   ``reference`` for exports and for all other devices.
+* ``blur``: the fixed blur; ``cpu.blur`` has its loops.
 * ``choice``: compiled kernels or plain operators; ``check``: the former against the latter.
-* ``conv``: ``padded_conv`` is the predictor's convolution of a padded map; ``cpu.conv`` cuts it
-  into ``cpu.blocks``.
 """
 
 from .choice import get_kernels, set_kernels, using_kernels
-from .conv import padded_conv2d
 from .op import filter_map
 from .reference import filter_padded, filter_plain, normalize
 
@@ -19,7 +17,6 @@ __all__ = [
     "filter_plain",
     "get_kernels",
     "normalize",
-    "padded_conv2d",
     "set_kernels",
     "using_kernels",
 ]

@@ -5,20 +5,25 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from aa_detectron.errors import first_line
 
+from ..padding import PADDING_MODES, pad_same
 from .choice import HAS_KERNELS
-from .conv import conv_plain
-from .cpu import conv as cpu_conv
 from .op import compiled_filter
 from .reference import filter_plain
 
-PASSES = ("forward", "gradient of the map", "gradient of the weights")
+SOFTMAX = ("none", "group", "all")
+MEMORY_FORMATS = (torch.contiguous_format, torch.channels_last)
+PASSES = {
+    "filter": ("forward", "gradient of the map", "gradient of the weights"),
+    "blur": ("forward", "gradient of the map"),
+}
 SIZES = ((9, 14), (16, 16), (7, 1), (33, 70))
 """Heights and widths of the maps in pixels."""
-SIDES, STRIDES = (3, 5), (1, 2, 3)
+SIDES, BLUR_SIDES, STRIDES = (3, 5), (2, 3, 6, 7), (1, 2, 3)
 TOLERANCES = {
     torch.float64: 1e-12,
     torch.float32: 2e-5,
@@ -26,7 +31,9 @@ TOLERANCES = {
     torch.float16: 0.002,
 }
 """{dtype: largest error, relative to the largest value of the reference}."""
-DTYPES = {"filter": tuple(TOLERANCES), "padded conv": (torch.float64, torch.float32)}
+DTYPES = {"filter": tuple(TOLERANCES), "blur": (torch.float64, torch.float32)}
+SAMPLE = {"cpu": 1, "cuda": 29}
+"""{type of a device: every n-th case is checked}; each case on a GPU takes a second to compile."""
 LARGE = 2**31
 """Number of elements above which a 32-bit index overflows."""
 
@@ -66,30 +73,30 @@ def check_kernels() -> Iterator[Row]:
                 yield from _rows("filter", device, dtype, _filter_results)
             if device == "cuda":
                 yield from _large_rows(device)
-        if device == "cpu":
-            for dtype in DTYPES["padded conv"]:
-                yield from _rows("padded conv", device, dtype, _conv_results)
+            else:
+                for dtype in DTYPES["blur"]:
+                    yield from _rows("blur", device, dtype, _blur_results)
 
 
 Results = Callable[[Case, torch.device, torch.dtype], tuple[list[Tensor], list[Tensor]]]
 
 
 def _rows(kernel: str, device: str, dtype: torch.dtype, results: Results) -> Iterator[Row]:
-    """Compares a kernel's three passes in all cases."""
-    cases = list(_cases(with_softmax=kernel == "filter"))
-    largest, failures = [0.0] * len(PASSES), [""] * len(PASSES)
+    """Compares all passes of a kernel, each in all cases."""
+    cases, passes = list(_cases(kernel))[:: SAMPLE[device]], PASSES[kernel]
+    largest, failures = [0.0] * len(passes), [""] * len(passes)
     for case in cases:
         try:
             found, expected = results(case, torch.device(device), dtype)
             errors = [_error(*pair) for pair in zip(found, expected, strict=True)]
             reason = str(case)
         except Exception as problem:  # a kernel that cannot be compiled or launched
-            errors, reason = [float("inf")] * len(PASSES), _in_one_line(problem)
+            errors, reason = [float("inf")] * len(passes), _in_one_line(problem)
         for number, error in enumerate(errors):
             if not error <= TOLERANCES[dtype] and not failures[number]:
                 failures[number] = reason
             largest[number] = max(largest[number], error)
-    for name, error, failure in zip(PASSES, largest, failures, strict=True):
+    for name, error, failure in zip(passes, largest, failures, strict=True):
         text = str(dtype).removeprefix("torch.")
         yield Row(f"{kernel}, {name}", device, text, len(cases), error, TOLERANCES[dtype], failure)
 
@@ -98,11 +105,10 @@ def _in_one_line(problem: Exception) -> str:
     return f"{type(problem).__name__}: {first_line(problem)[:120]}"
 
 
-def _cases(with_softmax: bool) -> Iterator[Case]:
-    softmax = ("none", "group", "all") if with_softmax else ("none",)
-    formats = (torch.contiguous_format, torch.channels_last)
-    modes = ("reflect", "replicate", "zeros")
-    for case in itertools.product(SIZES, SIDES, STRIDES, modes, softmax, formats):
+def _cases(kernel: str) -> Iterator[Case]:
+    sides, softmax = (SIDES, SOFTMAX) if kernel == "filter" else (BLUR_SIDES, ("none",))
+    formats = MEMORY_FORMATS if kernel == "filter" else MEMORY_FORMATS[:1]
+    for case in itertools.product(SIZES, sides, STRIDES, PADDING_MODES, softmax, formats):
         yield Case(*case)
 
 
@@ -127,22 +133,27 @@ def _filter_results(
     return found, _expected(lambda a, b: filter_plain(a, b, *args[2:]), x, weights, grad)
 
 
-def _conv_results(
+def _blur_results(
     case: Case, device: torch.device, dtype: torch.dtype
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Output and gradients of the predictor's convolution."""
+    """Output and gradient of the fixed blur."""
+    from .cpu import blur  # importing Numba takes long
+
     x = _random((2, 8, *case.size), device, dtype, case.memory_format)
-    weight = _random((6, 8, case.k, case.k), device, dtype, torch.contiguous_format)
+    row = torch.arange(1, case.k + 1, device=device, dtype=dtype)  # not symmetric
+    row /= row.sum()
     grad = _random(
-        (2, 6, *(-(-s // case.stride) for s in case.size)), device, dtype, case.memory_format
+        (2, 8, *(-(-s // case.stride) for s in case.size)), device, dtype, case.memory_format
     )
     options = (case.stride, case.padding_mode)
-    found = [
-        cpu_conv.forward(x, weight, None, *options),
-        cpu_conv.grad_x(grad, x, weight, *options),
-        cpu_conv.grad_weight(grad, x, weight, *options),
-    ]
-    return found, _expected(lambda a, b: conv_plain(a, b, None, *options), x, weight, grad)
+    found = [blur.forward(x, row, *options), blur.adjoint(grad, row, *options, x.shape[2:])]
+    kernel = torch.outer(row, row).double()
+
+    def plain(a: Tensor, b: Tensor) -> Tensor:
+        padded = pad_same(a, case.k, case.padding_mode)
+        return F.conv2d(padded, b.expand(8, 1, -1, -1), stride=case.stride, groups=8)
+
+    return found, _expected(plain, x, kernel, grad)[:2]
 
 
 def _expected(

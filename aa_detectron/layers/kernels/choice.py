@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from aa_detectron.errors import InvalidOption, check_choice, first_line
 
@@ -113,3 +115,14 @@ def with_fallback(device_type: str, kernel: Callable[[], Any], plain: Callable[[
             VARIABLE,
         )
         return plain()
+
+
+def is_eager(*tensors: Tensor) -> bool:
+    """Tells whether neither a compiler, a transform, a mode nor a kind of tensor sees operators."""
+    return (
+        all(type(t) in (Tensor, nn.Parameter) for t in tensors)
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not torch._C._are_functorch_transforms_active()
+        and _get_current_dispatch_mode() is None
+    )

@@ -20,7 +20,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..blur_pool import axis_mode
+from ..padding import axis_mode
 from .reference import (
     accumulation_dtype,
     empty_as,

@@ -15,13 +15,12 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch import Tensor
 
 from aa_detectron.errors import InvalidOption, check_choice
 
-from ..blur_pool import PADDING_MODES
-from .choice import has_filter_kernel, with_fallback
+from ..padding import PADDING_MODES
+from .choice import has_filter_kernel, is_eager, with_fallback
 from .reference import (
     SOFTMAX,
     empty_as,
@@ -49,7 +48,7 @@ def filter_map(
             channel i * C / g. A shape of (N, g, k * k, 1, 1) applies the same filter everywhere.
         stride: stride, s >= 1.
         padding_mode: "reflect", "replicate" or "zeros", see
-            :func:`~aa_detectron.layers.blur_pool.pad_same`.
+            :func:`~aa_detectron.layers.padding.pad_same`.
         softmax: "none" for filters; "group" or "all" for logits, see
             :func:`~aa_detectron.layers.kernels.reference.normalize`.
 
@@ -72,18 +71,8 @@ def _filter_map(x: Tensor, weights: Tensor, stride: int, padding_mode: str, soft
     if torch.jit.is_tracing() or not has_filter_kernel(x.device.type):
         _check(x, weights, stride, padding_mode, softmax)
         return filter_plain(x, weights, stride, padding_mode, softmax)
-    run = _Filter.apply if _is_eager(x, weights) else filter_op
+    run = _Filter.apply if is_eager(x, weights) else filter_op
     return run(x, weights, stride, padding_mode, softmax)
-
-
-def _is_eager(*tensors: Tensor) -> bool:
-    """Tells whether neither a compiler, a transform, a mode nor a kind of tensor sees operators."""
-    return (
-        all(type(t) in (Tensor, nn.Parameter) for t in tensors)
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-        and _get_current_dispatch_mode() is None
-    )
 
 
 def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> None:

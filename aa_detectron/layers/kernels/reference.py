@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..blur_pool import axis_mode, pad_same
+from ..padding import axis_mode, pad_same
 
 SOFTMAX = ("none", "group", "all")
 

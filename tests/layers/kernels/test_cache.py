@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("numba")
 
 CODE = """
-from aa_detectron.layers.kernels.cpu.filter import _compiled
+from aa_detectron.layers.kernels.cpu.compiled import compiled
 
-@_compiled
+@compiled
 def double(x):
     return 2 * x
 

@@ -12,13 +12,17 @@ import aa_detectron.__main__ as main_module
 from aa_detectron.errors import InvalidOption
 from aa_detectron.layers import AdaptiveBlurPool2d
 from aa_detectron.layers.kernels import check, choice, get_kernels, set_kernels, using_kernels
-from aa_detectron.layers.kernels.cpu import conv as cpu_conv
 
 cpu_filter = importlib.import_module("aa_detectron.layers.kernels.cpu.filter")
-KERNELS = [
-    *((cpu_filter, name) for name in ("forward", "grad_x", "grad_weights")),
-    *((cpu_conv, name) for name in ("forward", "grad_x", "grad_weight")),
-]
+cpu_blur = importlib.import_module("aa_detectron.layers.kernels.cpu.blur")
+KERNELS = {
+    (cpu_filter, "forward"): "filter, forward",
+    (cpu_filter, "grad_x"): "filter, gradient of the map",
+    (cpu_filter, "grad_weights"): "filter, gradient of the weights",
+    (cpu_blur, "forward"): "blur, forward",
+    (cpu_blur, "adjoint"): "blur, gradient of the map",
+}
+"""{(module, function): name of its row in the check}."""
 
 
 def fail(*args):
@@ -42,6 +46,13 @@ def arguments():
     torch.manual_seed(0)
     x = torch.randn(2, 8, 9, 12, requires_grad=True)
     return AdaptiveBlurPool2d(8, groups=2, init="kaiming"), x
+
+
+def test_cases_on_a_gpu_have_every_value_of_every_option():
+    cases = list(check._cases("filter"))
+    sample = cases[:: check.SAMPLE["cuda"]]
+    for every, some in zip(zip(*cases, strict=True), zip(*sample, strict=True), strict=True):
+        assert set(every) == set(some)
 
 
 def test_plain_calls_no_kernel(monkeypatch):
@@ -106,6 +117,7 @@ def test_environment_variable(value, said, monkeypatch):
 def few_cases(monkeypatch):
     monkeypatch.setattr(check, "SIZES", ((9, 14),))
     monkeypatch.setattr(check, "SIDES", (3,))
+    monkeypatch.setattr(check, "BLUR_SIDES", (3,))
     monkeypatch.setattr(check, "STRIDES", (2,))
     monkeypatch.setattr(check, "DTYPES", dict.fromkeys(check.DTYPES, (torch.float32,)))
 
@@ -113,7 +125,7 @@ def few_cases(monkeypatch):
 def test_check_passes(few_cases, capsys):
     assert main_module.check()
     table = capsys.readouterr().out
-    assert table.count(" ok") == 3 + 3  # the passes of filter and conv
+    assert table.count(" ok") == 3 + 2  # the passes of filter and blur
     assert "filter, gradient of the weights" in table
 
 
@@ -127,11 +139,8 @@ def test_check_catches_an_error_in_each_kernel(module, name, few_cases, monkeypa
         return result
 
     monkeypatch.setattr(module, name, wrong)
-    rows = list(check.check_kernels())
-    number = ["forward", "grad_x", "grad_weight"].index(name.removesuffix("s"))
-    which = "filter" if module is cpu_filter else "padded conv"
-    failed = {row.kernel for row in rows if row.failure}
-    assert failed == {f"{which}, {check.PASSES[number]}"}
+    failed = {row.kernel for row in check.check_kernels() if row.failure}
+    assert failed == {KERNELS[module, name]}
 
 
 def test_check_catches_a_kernel_that_cannot_be_launched(few_cases, monkeypatch, capsys):

@@ -3,63 +3,26 @@
 ``forward``, ``grad_x`` and ``grad_weights`` have the arguments of
 :func:`~aa_detectron.layers.kernels.op.filter_map`. Inside the loops each group of channels is an
 image of its own. Maps are (M, C, H, W) with M = N * g, gradients and outputs (M, C, H', W'), and
-filters (M, k * k, H', W'); all are contiguous and have the same dtype.
-
-A padded row is stored as its polyphase components: ``phases[z % stride, z // stride]`` has position
-z. The innermost loops, over the columns of the output, then run through contiguous memory.
+filters (M, k * k, H', W'); all are contiguous and have the same dtype. ``rows`` describes the
+padded rows.
 """
 
-import contextlib
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 import torch
-from numba import carray, cfunc, njit, types
-from numba.core.caching import FunctionCache
+from numba import carray, cfunc, types
 from torch import Tensor
 
-from aa_detectron.layers.blur_pool import axis_mode
+from aa_detectron.layers.padding import axis_mode
 
 from ..reference import accumulation_dtype, normalize, softmax_backward
+from .compiled import Array, compiled, thread_count, thread_number
 from .layout import in_format_of, to_planes
-from .threads import LIBRARY, run_in_threads
-
-Array = np.ndarray
-MODES = {"constant": 0, "replicate": 1, "reflect": 2}
-"""Numbers of the modes of ``F.pad``, for the loops."""
-
-llvmlite.binding.load_library_permanently(LIBRARY)
-# Any: calls mean something else in a compiled loop than in Python.
-_thread_number: Any = types.ExternalFunction("omp_get_thread_num", types.int32())
-_thread_count: Any = types.ExternalFunction("omp_get_num_threads", types.int32())
-
-
-class _Cache(FunctionCache):
-    """Numba's cache. A loop is compiled again where a file is broken or cannot be written."""
-
-    def load_overload(self, *args: Any) -> Any:
-        try:
-            return super().load_overload(*args)
-        except Exception:  # a broken pickle can end in any of them
-            with contextlib.suppress(OSError):
-                self.flush()
-            return None
-
-    def save_overload(self, *args: Any) -> None:
-        with contextlib.suppress(OSError):
-            super().save_overload(*args)
-
-
-def _compiled(loop: Callable) -> Any:
-    # All of fastmath would break pixels that are infinite or not a number.
-    compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})(loop)
-    with contextlib.suppress(RuntimeError):  # no folder for the cache is writable
-        setattr(compiled, "_cache", _Cache(loop))  # noqa: B010  as enable_caching does
-    return compiled
+from .rows import MODES, add_merged, origin, split, tap
+from .threads import run_in_threads
 
 
 def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
@@ -125,7 +88,7 @@ def _task(kernel: Any, dtype: torch.dtype) -> Any:
             shapes = small, whole, filters
         else:
             shapes = small, filters, whole
-        part, parts = _thread_number(), _thread_count()
+        part, parts = thread_number(), thread_count()
         lines = carray(pointers[3], (parts, k, stride, (w + k - 1) // stride + 1), number)
         kernel(
             carray(pointers[0], shapes[0], number),
@@ -137,7 +100,7 @@ def _task(kernel: Any, dtype: torch.dtype) -> Any:
     return cfunc(types.void(types.CPointer(types.voidptr)))(task)
 
 
-@_compiled
+@compiled
 def _forward(
     x: Array, filters: Array, out: Array, lines: Array,
     k: int, stride: int, row_mode: int, column_mode: int, part: int, parts: int,
@@ -156,12 +119,12 @@ def _forward(
                 for i in range(k):
                     phases = lines[(p * stride + i) % k]
                     for j in range(k):
-                        window, weight = _tap(phases, j), filters[m, i * k + j, p]
+                        window, weight = tap(phases, j), filters[m, i * k + j, p]
                         for q in range(columns):
                             summed[q] += weight[q] * window[q]
 
 
-@_compiled
+@compiled
 def _grad_filters(
     grad: Array, x: Array, result: Array, lines: Array,
     k: int, stride: int, row_mode: int, column_mode: int, part: int, parts: int,
@@ -180,12 +143,12 @@ def _grad_filters(
                 for i in range(k):
                     phases = lines[(p * stride + i) % k]
                     for j in range(k):
-                        window, summed = _tap(phases, j), result[m, i * k + j, p]
+                        window, summed = tap(phases, j), result[m, i * k + j, p]
                         for q in range(columns):
                             summed[q] += outer[q] * window[q]
 
 
-@_compiled
+@compiled
 def _grad_x(
     grad: Array, filters: Array, result: Array, lines: Array,
     k: int, stride: int, row_mode: int, column_mode: int, part: int, parts: int,
@@ -200,7 +163,7 @@ def _grad_x(
         result[m, :, y] = 0
         for copy in range(2 * pad + 1):
             line = y if copy == 0 else -copy if copy <= pad else height + copy - pad - 1
-            if _origin(line, height, row_mode) != y:
+            if origin(line, height, row_mode) != y:
                 continue
             for c in range(channels):
                 phases[:] = 0
@@ -210,19 +173,13 @@ def _grad_x(
                         continue
                     outer = grad[m, c, p]
                     for j in range(k):
-                        window, weight = _tap(phases, j), filters[m, i * k + j, p]
+                        window, weight = tap(phases, j), filters[m, i * k + j, p]
                         for q in range(columns):
                             window[q] += weight[q] * outer[q]
-                _add_merged(phases, result[m, c, y], pad, column_mode)
+                add_merged(phases, result[m, c, y], k, column_mode)
 
 
-@_compiled
-def _tap(phases: Array, j: int) -> Array:
-    """Returns the values of a row that column j of the filters reads, by column of the output."""
-    return phases[j % len(phases), j // len(phases) :]
-
-
-@_compiled
+@compiled
 def _read(plane: Array, lines: Array, p: int, unread: int, row_mode: int, column_mode: int) -> int:
     """Reads the padded rows that output row ``p`` needs into ``lines``, row r at (r + pad) % k.
 
@@ -231,74 +188,9 @@ def _read(plane: Array, lines: Array, p: int, unread: int, row_mode: int, column
     k, stride = lines.shape[:2]
     pad = k // 2
     for line in range(max(p * stride - pad, unread), p * stride - pad + k):
-        y = _origin(line, len(plane), row_mode)
+        y = origin(line, len(plane), row_mode)
         if y < 0:
             lines[(line + pad) % k] = 0
         else:
-            _split(plane[y], lines[(line + pad) % k], pad, column_mode)
+            split(plane[y], lines[(line + pad) % k], k, column_mode)
     return p * stride - pad + k
-
-
-@_compiled
-def _origin(position: int, size: int, mode: int) -> int:
-    """Returns the position in the map that a padded position copies; -1 for a zero."""
-    if 0 <= position < size:
-        return position
-    if mode == 0:
-        return -1
-    if mode == 1:
-        return min(max(position, 0), size - 1)
-    return -position if position < 0 else 2 * (size - 1) - position
-
-
-@_compiled
-def _split(row: Array, phases: Array, pad: int, mode: int) -> None:
-    """Pads a row and splits it into its phases."""
-    size, stride = len(row), len(phases)
-    if stride == 2:  # pairs and a constant stride are faster
-        first, second = phases[pad % 2, pad // 2 :], phases[1 - pad % 2, (pad + 1) // 2 :]
-        for n in range(size // 2):
-            first[n] = row[2 * n]
-            second[n] = row[2 * n + 1]
-        if size % 2:
-            first[size // 2] = row[size - 1]
-        _pad(row, phases, pad, mode, 2)
-    else:
-        for z in range(size):
-            phases[(z + pad) % stride, (z + pad) // stride] = row[z]
-        _pad(row, phases, pad, mode, stride)
-
-
-@_compiled
-def _pad(row: Array, phases: Array, pad: int, mode: int, stride: int) -> None:
-    for n in range(2 * pad):
-        z = n if n < pad else len(row) + n
-        origin = _origin(z - pad, len(row), mode)
-        phases[z % stride, z // stride] = row[origin] if origin >= 0 else 0
-
-
-@_compiled
-def _add_merged(phases: Array, row: Array, pad: int, mode: int) -> None:
-    """The adjoint of :func:`_split`, added to a row."""
-    size, stride = len(row), len(phases)
-    if stride == 2:
-        first, second = phases[pad % 2, pad // 2 :], phases[1 - pad % 2, (pad + 1) // 2 :]
-        for n in range(size // 2):
-            row[2 * n] += first[n]
-            row[2 * n + 1] += second[n]
-        if size % 2:
-            row[size - 1] += first[size // 2]
-        _add_padding(phases, row, pad, mode, 2)
-    else:
-        for z in range(size):
-            row[z] += phases[(z + pad) % stride, (z + pad) // stride]
-        _add_padding(phases, row, pad, mode, stride)
-
-
-@_compiled
-def _add_padding(phases: Array, row: Array, pad: int, mode: int, stride: int) -> None:
-    for n in range(2 * pad):
-        z = n if n < pad else len(row) + n
-        origin = _origin(z - pad, len(row), mode)
-        if origin >= 0:
-            row[origin] += phases[z % stride, z // stride]
