@@ -13,31 +13,34 @@ from pathlib import Path
 import torch
 
 FOLDER = Path(__file__).parent
+SIZE = ("800", "1216")
+"""Height and width of images on a GPU."""
 TABLES = {
     "layer": ["layer.py"],
     "layer_k5": ["layer.py", "--kernel-size", "5"],
-    "backbone": ["backbone.py"],
-    "train_step_backbone": ["train_step.py"],
 }
 """{name of the table: script and options}, for every device."""
 ON_CPU = {
+    "backbone": ["backbone.py"],
+    "train_step_backbone": ["train_step.py"],
     "layer_one_thread": ["layer.py", "--threads", "1"],
     "layer_busy": ["layer.py", "--load", "2"],
     "train_step_backbone_busy": ["train_step.py", "--load", "2"],
     "scoring": ["scoring.py", "--images", "200", "2000"],
     "antialias_networks": ["antialias_networks.py"],
 }
+# Smaller batches would measure how fast the CPU launches kernels.
 ON_CUDA = {
-    f"{name}_{suffix}": [f"{name}.py", *options]
-    for name in ("layer", "backbone", "train_step")
-    for suffix, options in {
-        "bfloat16": ["--dtype", "bfloat16"],
-        "float16": ["--dtype", "float16"],
-    }.items()
-} | {
+    "layer_bfloat16": ["layer.py", "--dtype", "bfloat16"],
     "layer_channels_last": ["layer.py", "--dtype", "bfloat16", "--channels-last"],
-    "train_step_mask_rcnn": ["train_step.py", "--network", "mask_rcnn"],
+    "train_step_mask_rcnn": ["train_step.py", "--network", "mask_rcnn", "--shape", "8", *SIZE],
 }
+for dtype in ("float32", "bfloat16", "float16"):
+    suffix = "" if dtype == "float32" else f"_{dtype}"
+    ON_CUDA |= {
+        f"backbone{suffix}": ["backbone.py", "--dtype", dtype, "--shape", "8", "3", *SIZE],
+        f"train_step_backbone{suffix}": ["train_step.py", "--dtype", dtype, "--shape", "8", *SIZE],
+    }
 
 
 def main() -> None:
