@@ -1,4 +1,4 @@
-"""The networks of the benchmarks, which differ only in ``MODEL.ANTIALIAS.NAME``."""
+"""The networks of the benchmarks, which differ only in ``MODEL.ANTIALIAS``."""
 
 from pathlib import Path
 
@@ -11,14 +11,23 @@ from torch import nn
 from aa_detectron import add_aa_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "COCO-InstanceSegmentation"
-KINDS = ("plain", "blur", "adaptive")
+KINDS = {
+    "plain": ("plain", []),
+    "blur": ("blur", []),
+    "adaptive": ("adaptive", []),
+    "blurred stem": ("adaptive", ["MODEL.ANTIALIAS.NAME", "blur,adaptive,adaptive,adaptive"]),
+    "predictor groups": ("adaptive", ["MODEL.ANTIALIAS.PREDICTOR_GROUPS", 8]),
+}
+"""{name: (suffix of the config file, options)}; the last two are variants of "adaptive"."""
 
 
 def get_config(kind: str, device: str, depth: int = 50) -> CfgNode:
     """Config of Mask R-CNN with R-<depth>-FPN for COCO, with random weights."""
     cfg = get_cfg()
     add_aa_config(cfg)
-    cfg.merge_from_file(str(CONFIGS / f"mask_rcnn_R_{depth}_FPN_1x_{kind}.yaml"))
+    suffix, options = KINDS[kind]
+    cfg.merge_from_file(str(CONFIGS / f"mask_rcnn_R_{depth}_FPN_1x_{suffix}.yaml"))
+    cfg.merge_from_list(options)
     cfg.MODEL.WEIGHTS = ""
     cfg.MODEL.DEVICE = device
     return cfg
