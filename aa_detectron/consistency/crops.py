@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.utils.memory import returning_memory
 
 from .adapters.predictions import read_prediction
 from .adapters.values import describe
@@ -170,7 +171,8 @@ def compare_groups(
         for number, offset in [(None, group.reference), *group.others.items()]
     )
     reference: dict = {}
-    while batch := list(itertools.islice(crops, batch_size)):
+    batches = iter(lambda: list(itertools.islice(crops, batch_size)), [])
+    for batch in returning_memory(batches):
         inputs = [cut(group, offset) for group, _, offset in batch]
         outputs = _predict(predict, inputs, [offset for _, _, offset in batch])
         for (group, number, offset), output in zip(batch, outputs, strict=True):

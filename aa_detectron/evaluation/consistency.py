@@ -11,6 +11,7 @@ from torch import nn
 from aa_detectron.data.pairs import make_pair_loader
 from aa_detectron.data.windows import ShiftedWindowMapper, make_window_loader
 from aa_detectron.errors import InputError
+from aa_detectron.utils.memory import MemoryReturningLoader
 
 from .build import make_consistency_evaluators
 from .worst_shift_evaluator import WorstShiftEvaluator
@@ -99,13 +100,14 @@ def measure_consistency(
         match_class=options.match_class,
         labelled_only=options.labelled_only,
     )
-    results = inference_on_dataset(model, loader, DatasetEvaluators(evaluators))
+    batches = MemoryReturningLoader(loader)
+    results = inference_on_dataset(model, batches, DatasetEvaluators(evaluators))
     if options.worst_shift:
         windows = make_window_loader(
             name, window_mapper, pairs_per_batch=options.pairs_per_batch, num_workers=num_workers
         )
         evaluator = WorstShiftEvaluator(name, output_dir=output_dir)
-        results |= inference_on_dataset(model, windows, evaluator)
+        results |= inference_on_dataset(model, MemoryReturningLoader(windows), evaluator)
     if comm.is_main_process():
         if not results:
             outputs = '"instances", "sem_seg" or "logits"'
