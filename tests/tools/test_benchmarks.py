@@ -1,3 +1,4 @@
+import argparse
 import importlib
 import json
 import subprocess
@@ -128,3 +129,17 @@ def test_antialias_networks(tmp_path):
     (row,) = report["rows"]
     assert row["places"] == "4 of 4" and row["names"] and row["sizes"] and row["gradient"]
     assert 0 < row["blur"] < row["plain"] and 0 < row["adaptive"] < row["plain"]
+
+
+def test_many_images(tmp_path, load):
+    """The evaluation of a model that returns ellipses compares all of them."""
+    many_images = load("many_images")
+    folder = many_images.write_images(tmp_path / "images", 1)
+    args = argparse.Namespace(device="cpu", pairs=2, workers=[0])
+    row = many_images.evaluate("ellipses", folder, args)
+    assert row["model, ms/pair"] > 0 and row["outside, ms/pair"] > 0 and row["peak MB"] > 100
+    (path,) = tmp_path.glob("*.json")
+    pairs = json.loads(path.read_text())["pairs"]
+    assert len(pairs) == 2
+    sections = [pair["segm"][side] for pair in pairs for side in ("first", "second")]
+    assert all(len(instances) == many_images.MASKS for instances in sections)

@@ -27,6 +27,7 @@ ON_CPU = {
     "layer_busy": ["layer.py", "--load", "2"],
     "train_step_backbone_busy": ["train_step.py", "--load", "2"],
     "scoring": ["scoring.py", "--images", "200", "2000"],
+    "many_images": ["many_images.py"],
     "antialias_networks": ["antialias_networks.py"],
 }
 # Smaller batches would measure how fast the CPU launches kernels.
