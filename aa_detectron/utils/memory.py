@@ -7,14 +7,19 @@ A process can so grow by gigabytes of memory that nothing uses.
 """
 
 import ctypes
+import mmap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Batch = TypeVar("Batch", covariant=True)
 
-EVERY = 50
-"""Number of items between two returns; a return takes some 10 ms, with the memory's next use."""
+GROWTH = 256 * 2**20
+"""Growth of the process, in bytes, after which free memory is returned.
+
+A return takes some 10 ms, with the next use of the memory, so it is too slow for every item.
+"""
 
 
 def return_free_memory() -> None:
@@ -26,12 +31,29 @@ def return_free_memory() -> None:
     trim(0)
 
 
+def resident_memory() -> int:
+    """Resident set of this process in bytes; 0 where there is no ``/proc``."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * mmap.PAGESIZE
+
+
 def returning_memory(items: Iterable[Item]) -> Iterator[Item]:
-    """Yields the items and returns free memory after every :data:`EVERY` items."""
-    for number, item in enumerate(items, 1):
+    """Yields the items, and returns free memory whenever the process has grown by :data:`GROWTH`.
+
+    The growth counts from the end of the first item after a return, because every item needs some
+    memory again.
+    """
+    start = None
+    for item in items:
         yield item
-        if number % EVERY == 0:
+        resident = resident_memory()
+        start = resident if start is None else start
+        if resident - start > GROWTH:
             return_free_memory()
+            start = None
 
 
 class Batches(Protocol[Batch]):

@@ -66,7 +66,8 @@ def with_detectron2(model, folder):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other memory allocator")
 @pytest.mark.parametrize("evaluate", [with_any_function, with_detectron2])
-def test_free_memory_does_not_pile_up(evaluate, tmp_path):
+def test_free_memory_does_not_pile_up(evaluate, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "GROWTH", 10**7)
     evaluate(Growing(), tmp_path)  # imports and first uses
     model = Growing()
     ctypes.CDLL(None).malloc_trim(0)
@@ -76,15 +77,22 @@ def test_free_memory_does_not_pile_up(evaluate, tmp_path):
     assert resident() - before < model.freed / 4
 
 
-def test_items_pass_unchanged_and_memory_returns_regularly(monkeypatch):
+def test_memory_returns_after_growth_since_the_first_item(monkeypatch):
+    """What one item needs does not count."""
     returned, seen = [], []
-    monkeypatch.setattr(memory, "return_free_memory", lambda: returned.append(len(seen)))
-    loader = memory.MemoryReturningLoader(range(2 * memory.EVERY + 1))
-    seen.extend(loader)
-    assert len(loader) == len(seen) and seen == list(range(len(loader)))
+    sizes = iter(np.array([9, 10, 10.1, 11, 9, 9.9, 10, 30, 30.5, 31.1, 2]) * memory.GROWTH)
+    monkeypatch.setattr(memory, "resident_memory", lambda: next(sizes))
+    monkeypatch.setattr(memory, "return_free_memory", lambda: returned.append(seen[-1]))
+    loader = memory.MemoryReturningLoader(range(11))
     for item in loader:
         seen.append(item)
-    assert returned[2:] == [len(loader) + memory.EVERY, len(loader) + 2 * memory.EVERY]
+    assert len(loader) == 11 and seen == list(range(11))
+    assert returned == [2, 7]
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="no /proc")
+def test_resident_memory_is_that_of_the_kernel():
+    assert memory.resident_memory() / 1e6 == pytest.approx(resident(), rel=0.02)
 
 
 @pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
