@@ -1,9 +1,9 @@
 """Free memory goes back to the operating system during long evaluations.
 
 On a CPU, oneDNN keeps small objects for every new shape of a layer's input, and the number of
-instances in an image is one of these shapes. The objects lie between feature maps. When glibc frees
-the feature maps, it keeps the memory between the objects, where larger feature maps find no place.
-A process can so grow by gigabytes of memory that nothing uses.
+instances in an image is one of these shapes. glibc does not return the freed memory between such
+objects by itself, and larger feature maps do not fit there. A process can grow by gigabytes of
+memory that nothing uses; docs/performance.md has measurements.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ Batch = TypeVar("Batch", covariant=True)
 GROWTH = 256 * 2**20
 """Growth of the process, in bytes, after which free memory is returned.
 
-A return takes some 10 ms, with the next use of the memory, so it is too slow for every item.
+A return takes up to a quarter of a second, with the next use of the memory.
 """
 
 
