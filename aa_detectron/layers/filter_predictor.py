@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .kernels.reference import is_autocast
 from .norm import get_norm
-from .padding import padded_conv2d
+from .padded_conv import padded_conv2d
 
 
 class FilterPredictor(nn.Conv2d):

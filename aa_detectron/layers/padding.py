@@ -29,26 +29,6 @@ def pad_same(x: Tensor, kernel_size: int, padding_mode: str = "reflect") -> Tens
     return F.pad(x, (0, 0, before, after), mode=rows)
 
 
-def padded_conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding_mode: str, groups: int = 1
-) -> Tensor:
-    """``F.conv2d`` of a feature map that is padded by k // 2.
-
-    Args:
-        x: feature map, (N, C, H, W).
-        weight: weight of the convolution, (D, C / groups, k, k), k odd.
-        bias: bias of the convolution, (D,), or None.
-        stride: stride, s >= 1.
-        padding_mode: "reflect", "replicate" or "zeros".
-        groups: number of groups of the convolution, a divisor of C and D.
-
-    Returns:
-        Feature map, (N, D, ceil(H / s), ceil(W / s)).
-    """
-    padded = pad_same(x, weight.shape[-1], padding_mode)
-    return F.conv2d(padded, weight, bias, stride, groups=groups)
-
-
 def axis_mode(padding_mode: str, size: int, pad: int) -> str:
     """Returns the mode of ``F.pad`` for one side of a map, see :func:`pad_same`.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from aa_detectron.layers.padding import axis_mode
 
 from .compiled import Array, compiled, thread_count, thread_number
-from .rows import MODES, add_merged, origin, split, tap
+from .rows import MODES, merge, origin, split, tap
 from .threads import run_in_threads
 
 
@@ -98,30 +98,38 @@ def _task(kernel: Any, dtype: torch.dtype) -> Any:
 
 
 @compiled
+def _write(source: Array, weight: float, target: Array) -> None:
+    for n in range(len(target)):
+        target[n] = weight * source[n]
+
+
+@compiled
+def _add(source: Array, weight: float, target: Array) -> None:
+    for n in range(len(target)):
+        target[n] += weight * source[n]
+
+
+@compiled
 def _forward(
     x: Array, taps: Array, out: Array, line: Array, phases: Array,
     row_mode: int, column_mode: int, part: int, parts: int,
 ) -> None:  # fmt: skip
     images, height, width = x.shape
-    rows, columns = out.shape[1:]
+    rows = out.shape[1]
     k, stride = len(taps), len(phases)
     summed = line[:width]
     for row in range(part * images * rows // parts, (part + 1) * images * rows // parts):
         m, p = divmod(row, rows)
-        summed[:] = 0
+        before, result = (k - 1) // 2, out[m, p]
+        _write(x[m, p * stride], taps[before], summed)  # the center is never in the padding
         for i in range(k):
-            y = origin(p * stride + i - (k - 1) // 2, height, row_mode)
-            if y >= 0:
-                source, weight = x[m, y], taps[i]
-                for z in range(width):
-                    summed[z] += weight * source[z]
+            y = origin(p * stride + i - before, height, row_mode)
+            if y >= 0 and i != before:
+                _add(x[m, y], taps[i], summed)
         split(summed, phases, k, column_mode)
-        result = out[m, p]
-        result[:] = 0
-        for j in range(k):
-            window, weight = tap(phases, j), taps[j]
-            for q in range(columns):
-                result[q] += weight * window[q]
+        _write(tap(phases, 0), taps[0], result)
+        for j in range(1, k):
+            _add(tap(phases, j), taps[j], result)
 
 
 @compiled
@@ -146,13 +154,8 @@ def _adjoint(
             for i in range(k):
                 p, rest = divmod(padded + before - i, stride)
                 if rest == 0 and 0 <= p < rows:
-                    source, weight = grad[m, p], taps[i]
-                    for q in range(columns):
-                        summed[q] += weight * source[q]
+                    _add(grad[m, p], taps[i], summed)
         phases[:] = 0
         for j in range(k):
-            window, weight = tap(phases, j), taps[j]
-            for q in range(columns):
-                window[q] += weight * summed[q]
-        result[m, y] = 0
-        add_merged(phases, result[m, y], k, column_mode)
+            _add(summed, taps[j], tap(phases, j)[:columns])
+        merge(phases, result[m, y], k, column_mode)

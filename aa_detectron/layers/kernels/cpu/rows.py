@@ -58,6 +58,24 @@ def _pad(row: Array, phases: Array, k: int, mode: int, stride: int) -> None:
 
 
 @compiled
+def merge(phases: Array, row: Array, k: int, mode: int) -> None:
+    """The adjoint of :func:`split`."""
+    stride, before = len(phases), (k - 1) // 2
+    if stride == 2:
+        first = phases[before % 2, before // 2 :]
+        second = phases[1 - before % 2, (before + 1) // 2 :]
+        for n in range(len(row) // 2):
+            row[2 * n] = first[n]
+            row[2 * n + 1] = second[n]
+        if len(row) % 2:
+            row[len(row) - 1] = first[len(row) // 2]
+    else:
+        for z in range(len(row)):
+            row[z] = phases[(z + before) % stride, (z + before) // stride]
+    _add_padding(phases, row, k, mode, stride)
+
+
+@compiled
 def add_merged(phases: Array, row: Array, k: int, mode: int) -> None:
     """The adjoint of :func:`split`, added to a row."""
     size, stride, before = len(row), len(phases), (k - 1) // 2
