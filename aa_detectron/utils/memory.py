@@ -10,10 +10,7 @@ import ctypes
 import mmap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
-
-Item = TypeVar("Item")
-Batch = TypeVar("Batch", covariant=True)
+from typing import Any
 
 GROWTH = 256 * 2**20
 """Growth of the process, in bytes, after which free memory is returned.
@@ -40,7 +37,7 @@ def resident_memory() -> int:
     return int(pages) * mmap.PAGESIZE
 
 
-def returning_memory(items: Iterable[Item]) -> Iterator[Item]:
+def returning_memory(items: Iterable[Any]) -> Iterator[Any]:
     """Yields the items, and returns free memory whenever the process has grown by :data:`GROWTH`.
 
     The growth counts from the end of the first item after a return, because every item needs some
@@ -56,26 +53,18 @@ def returning_memory(items: Iterable[Item]) -> Iterator[Item]:
             start = None
 
 
-class Batches(Protocol[Batch]):
-    """Anything with a length that can be iterated over."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-
-class MemoryReturningLoader(Generic[Item]):
+class MemoryReturningLoader:
     """A loader with :func:`returning_memory`.
 
     Args:
-        loader: loader of batches.
+        loader: loader of batches, with a length.
     """
 
-    def __init__(self, loader: Batches[Item]):
+    def __init__(self, loader: Any):
         self.loader = loader
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Any]:
         return returning_memory(self.loader)
