@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .kernels.choice import is_eager
+from .kernels.reference import is_autocast
 from .padding import pad_same
 
 
@@ -45,7 +46,7 @@ def _padded_conv2d(
 def _saves_memory(x: Tensor, weight: Tensor) -> bool:
     """Tells whether a gradient will be computed, and by PyTorch's autograd alone."""
     needs_gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    return needs_gradient and is_eager(x, weight) and not torch.is_autocast_enabled(x.device.type)
+    return needs_gradient and is_eager(x, weight) and not is_autocast(x)
 
 
 class _PaddedConv2d(torch.autograd.Function):

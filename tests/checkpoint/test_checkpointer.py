@@ -121,9 +121,9 @@ def test_starts_as_blur(resnet50, tmp_path):
     """Ordinary weights in the adaptive network compute what they do in the blurred one."""
     path = write(resnet50, "torchvision", tmp_path)
     outputs = []
-    x = torch.randn(1, 3, 64, 64)
+    x = torch.randn(1, 3, 64, 64, dtype=torch.float64)
     for name in ("blur", "adaptive"):
-        model = Detector(config(name)).eval()
+        model = Detector(config(name)).double().eval()
         AACheckpointer(model).load(path)
         outputs.append(model.backbone(x)["res5"])
     torch.testing.assert_close(*outputs)
