@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from aa_detectron.errors import first_line
 
-from ..padding import PADDING_MODES, pad_same
+from ..blur_pool import blur_pool2d
+from ..padding import PADDING_MODES
 from .choice import HAS_KERNELS
 from .op import compiled_filter
 from .reference import filter_plain
@@ -149,11 +149,8 @@ def _blur_results(
     found = [blur.forward(x, row, *options), blur.adjoint(grad, row, *options, x.shape[2:])]
     kernel = torch.outer(row, row).double()
 
-    def plain(a: Tensor, b: Tensor) -> Tensor:
-        padded = pad_same(a, case.k, case.padding_mode)
-        return F.conv2d(padded, b.expand(8, 1, -1, -1), stride=case.stride, groups=8)
-
-    return found, _expected(plain, x, kernel, grad)[:2]
+    expected = _expected(lambda a, b: blur_pool2d(a, b, *options), x, kernel, grad)
+    return found, expected[:2]
 
 
 def _expected(

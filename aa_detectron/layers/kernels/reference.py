@@ -1,7 +1,7 @@
 """The filter in plain PyTorch operators: the reference for the kernels, and for exports."""
 
+import functools
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -177,8 +177,10 @@ def fold_padding(
     return folded.flatten(2, 3)
 
 
-def _padded_taps(k: int, size: int, stride: int, mode: str) -> Iterator[tuple[int, int, int]]:
-    """Yields (output, tap, tap that reads the same pixel) for all taps in the padding of a side."""
+@functools.lru_cache  # every backward pass on a GPU asks for the same sizes
+def _padded_taps(k: int, size: int, stride: int, mode: str) -> list[tuple[int, int, int]]:
+    """Lists (output, tap, tap that reads the same pixel) for all taps in the padding of a side."""
+    found = []
     for position in range(-(-size // stride)):
         first = position * stride - k // 2
         if first >= 0 and first + k <= size:
@@ -187,7 +189,9 @@ def _padded_taps(k: int, size: int, stride: int, mode: str) -> Iterator[tuple[in
             place = first + tap
             if not 0 <= place < size:
                 inside = min(max(place, 0), size - 1)
-                yield position, tap, (inside if mode == "replicate" else 2 * inside - place) - first
+                origin = inside if mode == "replicate" else 2 * inside - place
+                found.append((position, tap, origin - first))
+    return found
 
 
 def grad_x_plain(

@@ -43,3 +43,14 @@ def test_a_broken_cache_is_replaced(tmp_path, suffix):
             path.write_bytes(path.read_bytes()[:40])
     again = run(tmp_path)
     assert again.keys() == whole.keys() and all(len(again[p]) > 40 for p in whole)
+
+
+def test_a_change_of_a_called_loops_file_compiles_again(tmp_path, monkeypatch):
+    """The file of the calling loop, which is all that Numba compares, stays as it is."""
+    whole = run(tmp_path)
+    code = "from aa_detectron.layers.kernels.cpu import compiled; compiled.STAMP = 'changed'"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    again = run(tmp_path)
+    assert again.keys() == whole.keys()
+    assert all(again[p] != whole[p] for p in whole if p.suffix == ".nbi")

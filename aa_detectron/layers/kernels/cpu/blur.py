@@ -16,7 +16,7 @@ from torch import Tensor
 from aa_detectron.layers.padding import axis_mode
 
 from .compiled import Array, compiled, thread_count, thread_number
-from .rows import MODES, merge, origin, split, tap
+from .rows import MODES, merge, origin, place_of_copy, split, tap
 from .threads import run_in_threads
 
 
@@ -146,9 +146,8 @@ def _adjoint(
     for row in range(part * images * height // parts, (part + 1) * images * height // parts):
         m, y = divmod(row, height)
         summed[:] = 0
-        for copy in range(k):  # the row itself and the k - 1 rows of the padding
-            padded = y if copy == 0 else copy - 1 - before
-            padded += height if copy > before else 0
+        for copy in range(k):
+            padded = place_of_copy(y, copy, height, k)
             if origin(padded, height, row_mode) != y:
                 continue
             for i in range(k):

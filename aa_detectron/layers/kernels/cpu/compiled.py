@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
@@ -12,6 +13,10 @@ from numba.core.caching import FunctionCache
 from .threads import LIBRARY
 
 Array = np.ndarray
+FILES = sorted(Path(__file__).parent.glob("*.py"))
+"""The files with loops."""
+STAMP = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in FILES)
+"""State of the files, with which loops are cached."""
 
 llvmlite.binding.load_library_permanently(LIBRARY)
 # Any: calls mean something else in a compiled loop than in Python.
@@ -21,6 +26,11 @@ thread_count: Any = types.ExternalFunction("omp_get_num_threads", types.int32())
 
 class _Cache(FunctionCache):
     """Numba's cache. A loop is compiled again where a file is broken or cannot be written."""
+
+    def __init__(self, loop: Callable):
+        super().__init__(loop)
+        # Numba compares the file of the loop alone, but loops call loops of other files.
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, STAMP)
 
     def load_overload(self, *args: Any) -> Any:
         try:

@@ -21,7 +21,7 @@ from aa_detectron.layers.padding import axis_mode
 from ..reference import accumulation_dtype, normalize, softmax_backward
 from .compiled import Array, compiled, thread_count, thread_number
 from .layout import in_format_of, to_planes
-from .rows import MODES, add_merged, origin, split, tap
+from .rows import MODES, merge, origin, place_of_copy, split, tap
 from .threads import run_in_threads
 
 
@@ -156,19 +156,17 @@ def _grad_x(
     """Gathers each row from the outputs that have read the row or one of its copies."""
     images, channels, height, width = result.shape
     rows, columns = grad.shape[2:]
-    pad = k // 2
     phases = lines[0]
     for row in range(part * images * height // parts, (part + 1) * images * height // parts):
         m, y = divmod(row, height)
-        result[m, :, y] = 0
-        for copy in range(2 * pad + 1):
-            line = y if copy == 0 else -copy if copy <= pad else height + copy - pad - 1
-            if origin(line, height, row_mode) != y:
-                continue
-            for c in range(channels):
-                phases[:] = 0
+        for c in range(channels):
+            phases[:] = 0
+            for copy in range(k):
+                line = place_of_copy(y, copy, height, k)
+                if origin(line, height, row_mode) != y:
+                    continue
                 for i in range(k):
-                    p, rest = divmod(line + pad - i, stride)
+                    p, rest = divmod(line + k // 2 - i, stride)
                     if rest or not 0 <= p < rows:
                         continue
                     outer = grad[m, c, p]
@@ -176,7 +174,7 @@ def _grad_x(
                         window, weight = tap(phases, j), filters[m, i * k + j, p]
                         for q in range(columns):
                             window[q] += weight[q] * outer[q]
-                add_merged(phases, result[m, c, y], k, column_mode)
+            merge(phases, result[m, c, y], k, column_mode)
 
 
 @compiled

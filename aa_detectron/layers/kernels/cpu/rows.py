@@ -30,6 +30,22 @@ def origin(position: int, size: int, mode: int) -> int:
 
 
 @compiled
+def place_of_copy(position: int, copy: int, size: int, k: int) -> int:
+    """Returns a place that may hold a copy of a position: itself (0), or one of the padding.
+
+    Args:
+        position: position in the map.
+        copy: number of the place, 0 to k - 1.
+        size: number of positions in the map.
+        k: side of the filters.
+    """
+    before = (k - 1) // 2
+    if copy == 0:
+        return position
+    return copy - 1 - before + (size if copy > before else 0)
+
+
+@compiled
 def split(row: Array, phases: Array, k: int, mode: int) -> None:
     """Pads a row for filters of side k, and splits it into its phases."""
     size, stride, before = len(row), len(phases), (k - 1) // 2
@@ -73,25 +89,6 @@ def merge(phases: Array, row: Array, k: int, mode: int) -> None:
         for z in range(len(row)):
             row[z] = phases[(z + before) % stride, (z + before) // stride]
     _add_padding(phases, row, k, mode, stride)
-
-
-@compiled
-def add_merged(phases: Array, row: Array, k: int, mode: int) -> None:
-    """The adjoint of :func:`split`, added to a row."""
-    size, stride, before = len(row), len(phases), (k - 1) // 2
-    if stride == 2:
-        first = phases[before % 2, before // 2 :]
-        second = phases[1 - before % 2, (before + 1) // 2 :]
-        for n in range(size // 2):
-            row[2 * n] += first[n]
-            row[2 * n + 1] += second[n]
-        if size % 2:
-            row[size - 1] += first[size // 2]
-        _add_padding(phases, row, k, mode, 2)
-    else:
-        for z in range(size):
-            row[z] += phases[(z + before) % stride, (z + before) // stride]
-        _add_padding(phases, row, k, mode, stride)
 
 
 @compiled
