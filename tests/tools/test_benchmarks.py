@@ -72,13 +72,14 @@ def test_all_tables_by_one_command(tmp_path, monkeypatch, load, capsys):
 
 
 def test_load(load):
-    """The processes end with the one that has started them."""
-    code = "from measuring import start_load; start_load(2)\n"
-    code += "import multiprocessing as m; print(len(m.active_children()))"
+    """The processes run inside the block only."""
+    code = "from busy import load; import multiprocessing as m\n"
+    code += "with load(2): print(len(m.active_children()))\n"
+    code += "print(len(m.active_children()))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, timeout=100
     )
-    assert done.stdout == b"2\n"
+    assert done.stdout == b"2\n0\n"
 
 
 def test_peak_memory_counts_what_is_taken_at_once(load):
@@ -143,3 +144,31 @@ def test_many_images(tmp_path, load):
     assert len(pairs) == 2
     sections = [pair["segm"][side] for pair in pairs for side in ("first", "second")]
     assert all(len(instances) == many_images.MASKS for instances in sections)
+
+
+def test_busy(tmp_path):
+    options = ["--shapes", "1x16x12x14", "--image", "64", "64", "--load", "1"]
+    report = run(tmp_path, "busy.py", *options)
+    names = {row[""] for row in report["rows"]}
+    assert {"adaptive, 1x16x12x14", "adaptive, training step"} < names
+    for row in report["rows"]:
+        assert row["busy / quiet"] == row["busy"] / row["quiet"]
+    assert "beside 1 other" in report["notes"]
+
+
+def test_pieces_are_left_out(load):
+    pieces, choice = load("pieces"), importlib.import_module("aa_detectron.layers.kernels.choice")
+    with pieces.WITHOUT["plain kernels"]():
+        assert choice.is_plain()
+    weight = torch.randn(9, 2, 3, 3, requires_grad=True)
+    x = torch.randn(1, 2, 8, 8)
+    assert pieces.padded_conv._saves_memory(x, weight)
+    with pieces.WITHOUT["padded copies"]():
+        assert not pieces.padded_conv._saves_memory(x, weight)
+
+
+def test_pieces(tmp_path):
+    report = run(tmp_path, "pieces.py", "--image", "64", "64")
+    rows = [row for row in report["rows"] if row["network"] == "adaptive, training step"]
+    assert [row[""] for row in rows] == ["complete", "plain kernels", "padded copies"]
+    assert rows[0]["/ complete"] == 1

@@ -36,29 +36,11 @@ def parse_arguments(description: str, add: Callable = lambda parser: None) -> ar
     parser.add_argument(
         "--memory", action=argparse.BooleanOptionalAction, default=True, help="measure peak memory"
     )
-    parser.add_argument(
-        "--load", type=int, default=0, metavar="N", help="processes that keep N cores busy"
-    )
     parser.add_argument("--output", metavar="STEM", help="path of STEM.json and STEM.md")
     args = parser.parse_args()
-    start_load(args.load)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     return args
-
-
-def start_load(processes: int) -> None:
-    """Starts processes that compute until this process ends, as data loader workers would."""
-    context = multiprocessing.get_context("spawn")
-    for _ in range(processes):
-        context.Process(target=_compute, daemon=True).start()
-
-
-def _compute() -> None:
-    torch.set_num_threads(1)
-    x = torch.randn(256, 256)
-    while True:
-        x @ x
 
 
 def measure(
