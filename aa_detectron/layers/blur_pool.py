@@ -11,7 +11,6 @@ from torch import Tensor
 from aa_detectron.errors import InvalidOption, check_choice
 
 from .constants import ModuleWithConstants, constant_like
-from .kernels.blur import separable_blur
 from .padding import PADDING_MODES, pad_same
 
 
@@ -44,10 +43,11 @@ def blur_pool2d(
     Returns:
         Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype of ``x``.
     """
-    channels = int(x.shape[1])  # a tensor in a trace, where conv2d needs a constant
+    channels, side = int(x.shape[1]), kernel.shape[-1]  # in a trace, shapes are tensors
     weight = kernel.to(x.dtype).expand(channels, 1, -1, -1)
-    padded = pad_same(x, kernel.shape[-1], padding_mode)
-    return F.conv2d(padded, weight, stride=stride, groups=channels)
+    if padding_mode == "zeros" and side % 2 == 1:
+        return F.conv2d(x, weight, stride=stride, padding=side // 2, groups=channels)
+    return F.conv2d(pad_same(x, side, padding_mode), weight, stride=stride, groups=channels)
 
 
 class FixedBlurPool2d(ModuleWithConstants):
@@ -94,12 +94,7 @@ class FixedBlurPool2d(ModuleWithConstants):
         return self._filtered(x)
 
     def _filtered(self, x: Tensor) -> Tensor:
-        kernel = constant_like(self.kernel, x)
-        # TorchScript compiles the first branch only.
-        if torch.jit.is_scripting():
-            return blur_pool2d(x, kernel, self.stride, self.padding_mode)
-        else:
-            return separable_blur(x, kernel, self.stride, self.padding_mode, blur_pool2d)
+        return blur_pool2d(x, constant_like(self.kernel, x), self.stride, self.padding_mode)
 
     def extra_repr(self) -> str:
         k = self.kernel.shape[-1]

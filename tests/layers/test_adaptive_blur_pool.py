@@ -15,7 +15,6 @@ from aa_detectron.layers import (
     softmax_filters,
 )
 from aa_detectron.layers.adaptive_blur_pool import ADAPTIVITIES
-from aa_detectron.layers.kernels.choice import HAS_KERNELS
 
 SIZES = [(8, 8), (7, 9), (1, 1), (1, 5), (3, 2)]
 
@@ -289,12 +288,3 @@ def test_compiles_to_one_graph(training):
         y.square().sum().backward()
         results.append((y.detach(), x.grad, *(p.grad for p in module.parameters())))
     torch.testing.assert_close(*results)
-
-
-def test_without_kernels(monkeypatch):
-    """On a device that has none, plain operators do the same."""
-    layer = randomised(AdaptiveBlurPool2d(8, groups=2))
-    x = torch.randn(2, 8, 9, 12)
-    expected = layer(x)
-    monkeypatch.setitem(HAS_KERNELS, "cpu", False)
-    torch.testing.assert_close(layer(x), expected)

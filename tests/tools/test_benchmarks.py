@@ -157,18 +157,19 @@ def test_busy(tmp_path):
 
 
 def test_pieces_are_left_out(load):
-    pieces, choice = load("pieces"), importlib.import_module("aa_detectron.layers.kernels.choice")
-    with pieces.WITHOUT["plain kernels"]():
-        assert choice.is_plain()
-    weight = torch.randn(9, 2, 3, 3, requires_grad=True)
-    x = torch.randn(1, 2, 8, 8)
-    assert pieces.padded_conv._saves_memory(x, weight)
-    with pieces.WITHOUT["padded copies"]():
-        assert not pieces.padded_conv._saves_memory(x, weight)
+    pieces = load("pieces")
+    layer, x = AdaptiveBlurPool2d(8, groups=2), torch.randn(1, 8, 8, 8, requires_grad=True)
+    nodes, saves = {}, {}
+    for name, without in pieces.WITHOUT.items():
+        with without():
+            nodes[name] = type(layer(x).grad_fn).__name__
+            saves[name] = pieces.padded_conv._saves_memory(x, layer.predictor.weight)
+    assert [name for name, node in nodes.items() if "Filter" not in node] == ["autograd"]
+    assert [name for name in saves if not saves[name]] == ["padded copies"]
 
 
 def test_pieces(tmp_path):
     report = run(tmp_path, "pieces.py", "--image", "64", "64")
-    rows = [row for row in report["rows"] if row["network"] == "adaptive, training step"]
-    assert [row[""] for row in rows] == ["complete", "plain kernels", "padded copies"]
+    rows = [row for row in report["rows"] if row["task"] == "training step"]
+    assert [row[""] for row in rows] == ["complete", "autograd", "padded copies"]
     assert rows[0]["/ complete"] == 1

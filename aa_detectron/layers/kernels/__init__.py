@@ -1,10 +1,8 @@
 """Operators behind ``AdaptiveBlurPool2d``, registered as ``torch.ops.aa_detectron.*``.
 
-* ``op``: ``filter`` applies predicted filters, with a kernel for each kind of device:
-  ``cpu.filter`` (loops compiled by Numba, run by ``cpu.threads``), ``cuda`` (Triton), and
-  ``reference`` for exports and for all other devices.
-* ``blur``: the fixed blur; ``cpu.blur`` has its loops.
-* ``choice``: compiled kernels or plain operators; ``check``: the former against the latter.
+* ``op``: ``filter`` applies predicted filters, with one implementation for each kind of device:
+  ``cuda`` (Triton), ``in_place`` (PyTorch operators) for all others, and ``reference`` for exports.
+* ``choice``: compiled kernels or PyTorch operators; ``check``: all of them against ``reference``.
 """
 
 from .choice import get_kernels, set_kernels, using_kernels

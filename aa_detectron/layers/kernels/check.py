@@ -1,7 +1,8 @@
-"""The compiled kernels of this machine, compared with plain operators in float64."""
+"""The kernels of this machine, compared with plain operators in float64."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -9,21 +10,18 @@ from torch import Tensor
 
 from aa_detectron.errors import first_line
 
-from ..blur_pool import blur_pool2d
 from ..padding import PADDING_MODES
+from . import in_place
 from .choice import HAS_KERNELS
 from .op import compiled_filter
 from .reference import filter_plain
 
 SOFTMAX = ("none", "group", "all")
 MEMORY_FORMATS = (torch.contiguous_format, torch.channels_last)
-PASSES = {
-    "filter": ("forward", "gradient of the map", "gradient of the weights"),
-    "blur": ("forward", "gradient of the map"),
-}
+PASSES = ("forward", "gradient of the map", "gradient of the weights")
 SIZES = ((9, 14), (16, 16), (7, 1), (33, 70))
 """Heights and widths of the maps in pixels."""
-SIDES, BLUR_SIDES, STRIDES = (3, 5), (2, 3, 6, 7), (1, 2, 3)
+SIDES, STRIDES = (3, 5), (1, 2, 3)
 TOLERANCES = {
     torch.float64: 1e-12,
     torch.float32: 2e-5,
@@ -31,7 +29,6 @@ TOLERANCES = {
     torch.float16: 0.002,
 }
 """{dtype: largest error, relative to the largest value of the reference}."""
-DTYPES = {"filter": tuple(TOLERANCES), "blur": (torch.float64, torch.float32)}
 SAMPLE = {"cpu": 1, "cuda": 29}
 """{type of a device: every n-th case is checked}; each case on a GPU takes a second to compile."""
 LARGE = 2**31
@@ -39,7 +36,7 @@ LARGE = 2**31
 
 
 class Row(NamedTuple):
-    """A kernel in one dtype, over all paddings, strides, sizes and memory formats."""
+    """A pass of the filter in one dtype, over all paddings, strides, sizes and memory formats."""
 
     kernel: str
     device: str
@@ -64,51 +61,42 @@ class Case(NamedTuple):
 
 
 def check_kernels() -> Iterator[Row]:
-    """Yields a row for each kernel, pass, device and dtype of this machine."""
-    for device in ("cpu", "cuda"):
-        if device == "cuda" and not torch.cuda.is_available():
-            continue
-        if HAS_KERNELS[device]:
-            for dtype in DTYPES["filter"]:
-                yield from _rows("filter", device, dtype, _filter_results)
-            if device == "cuda":
-                yield from _large_rows(device)
-            else:
-                for dtype in DTYPES["blur"]:
-                    yield from _rows("blur", device, dtype, _blur_results)
+    """Yields a row for each pass, device and dtype of this machine."""
+    for dtype in TOLERANCES:
+        yield from _rows(in_place, "cpu", dtype)
+    if torch.cuda.is_available() and HAS_KERNELS["cuda"]:
+        for dtype in TOLERANCES:
+            yield from _rows(compiled_filter("cuda"), "cuda", dtype)
+        yield from _large_rows(compiled_filter("cuda"))
 
 
-Results = Callable[[Case, torch.device, torch.dtype], tuple[list[Tensor], list[Tensor]]]
-
-
-def _rows(kernel: str, device: str, dtype: torch.dtype, results: Results) -> Iterator[Row]:
-    """Compares all passes of a kernel, each in all cases."""
-    cases, passes = list(_cases(kernel))[:: SAMPLE[device]], PASSES[kernel]
-    largest, failures = [0.0] * len(passes), [""] * len(passes)
+def _rows(kernels: ModuleType, device: str, dtype: torch.dtype) -> Iterator[Row]:
+    """Compares all passes, each in all cases."""
+    cases = list(_cases())[:: SAMPLE[device]]
+    largest, failures = [0.0] * len(PASSES), [""] * len(PASSES)
     for case in cases:
         try:
-            found, expected = results(case, torch.device(device), dtype)
-            errors = [_error(*pair) for pair in zip(found, expected, strict=True)]
+            pairs = _results(kernels, case, torch.device(device), dtype)
+            errors = [_error(*pair) for pair in pairs]
             reason = str(case)
         except Exception as problem:  # a kernel that cannot be compiled or launched
-            errors, reason = [float("inf")] * len(passes), _in_one_line(problem)
+            errors, reason = [float("inf")] * len(PASSES), _in_one_line(problem)
         for number, error in enumerate(errors):
             if not error <= TOLERANCES[dtype] and not failures[number]:
                 failures[number] = reason
             largest[number] = max(largest[number], error)
-    for name, error, failure in zip(passes, largest, failures, strict=True):
+    for name, error, failure in zip(PASSES, largest, failures, strict=True):
         text = str(dtype).removeprefix("torch.")
-        yield Row(f"{kernel}, {name}", device, text, len(cases), error, TOLERANCES[dtype], failure)
+        yield Row(f"filter, {name}", device, text, len(cases), error, TOLERANCES[dtype], failure)
 
 
 def _in_one_line(problem: Exception) -> str:
     return f"{type(problem).__name__}: {first_line(problem)[:120]}"
 
 
-def _cases(kernel: str) -> Iterator[Case]:
-    sides, softmax = (SIDES, SOFTMAX) if kernel == "filter" else (BLUR_SIDES, ("none",))
-    formats = MEMORY_FORMATS if kernel == "filter" else MEMORY_FORMATS[:1]
-    for case in itertools.product(SIZES, sides, STRIDES, PADDING_MODES, softmax, formats):
+def _cases() -> Iterator[Case]:
+    options = (SIZES, SIDES, STRIDES, PADDING_MODES, SOFTMAX, MEMORY_FORMATS)
+    for case in itertools.product(*options):
         yield Case(*case)
 
 
@@ -118,48 +106,21 @@ def _error(found: Tensor, expected: Tensor) -> float:
     return float("inf") if error.isnan() else error.item()
 
 
-def _filter_results(
-    case: Case, device: torch.device, dtype: torch.dtype
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Output and gradients of the filter, from the kernels and from plain operators."""
+def _results(
+    kernels: ModuleType, case: Case, device: torch.device, dtype: torch.dtype
+) -> list[tuple[Tensor, Tensor]]:
+    """(found, expected) of the output and of both gradients."""
     groups, sides = 2, [-(-side // case.stride) for side in case.size]
     x = _random((2, 8, *case.size), device, dtype, case.memory_format)
     logits = _random((2, groups * case.k**2, *sides), device, dtype, case.memory_format)
     weights = logits.unflatten(1, (groups, -1))
     args = (x, weights, case.stride, case.padding_mode, case.softmax)
     grad = _random((2, 8, *sides), device, dtype, case.memory_format)
-    kernels = compiled_filter(x)
     found = [kernels.forward(*args), kernels.grad_x(grad, *args), kernels.grad_weights(grad, *args)]
-    return found, _expected(lambda a, b: filter_plain(a, b, *args[2:]), x, weights, grad)
-
-
-def _blur_results(
-    case: Case, device: torch.device, dtype: torch.dtype
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Output and gradient of the fixed blur."""
-    from .cpu import blur  # importing Numba takes long
-
-    x = _random((2, 8, *case.size), device, dtype, case.memory_format)
-    row = torch.arange(1, case.k + 1, device=device, dtype=dtype)  # not symmetric
-    row /= row.sum()
-    grad = _random(
-        (2, 8, *(-(-s // case.stride) for s in case.size)), device, dtype, case.memory_format
-    )
-    options = (case.stride, case.padding_mode)
-    found = [blur.forward(x, row, *options), blur.adjoint(grad, row, *options, x.shape[2:])]
-    kernel = torch.outer(row, row).double()
-
-    expected = _expected(lambda a, b: blur_pool2d(a, b, *options), x, kernel, grad)
-    return found, expected[:2]
-
-
-def _expected(
-    plain: Callable[[Tensor, Tensor], Tensor], x: Tensor, weights: Tensor, grad: Tensor
-) -> list[Tensor]:
-    """Output and both gradients of plain operators in float64."""
-    inputs = [t.detach().double().requires_grad_() for t in (x, weights)]
-    out = plain(*inputs)
-    return [out.detach(), *torch.autograd.grad(out, inputs, grad.double())]
+    a, b = (t.double().requires_grad_() for t in (x, weights))
+    out = filter_plain(a, b, *args[2:])
+    expected = [out.detach(), *torch.autograd.grad(out, (a, b), grad.double())]
+    return list(zip(found, expected, strict=True))
 
 
 def _random(
@@ -173,7 +134,7 @@ def _random(
     return x.to(memory_format=memory_format)
 
 
-def _large_rows(device: str) -> Iterator[Row]:
+def _large_rows(kernels: ModuleType, device: str = "cuda") -> Iterator[Row]:
     """Checks the forward pass on a map whose last pixels have an index above 2^31.
 
     Nothing is yielded where the device lacks the memory. The last rows are compared.
@@ -189,7 +150,7 @@ def _large_rows(device: str) -> Iterator[Row]:
     failure, error = "", float("inf")
     try:
         everywhere = weights.expand(-1, -1, -1, height // 2, width // 2)
-        found = compiled_filter(x).forward(x, everywhere, 2, "reflect", "none")[:, :, -16:]
+        found = kernels.forward(x, everywhere, 2, "reflect", "none")[:, :, -16:]
         expected = filter_plain(x[:, :, -64:].double(), weights.double(), 2, "reflect", "none")
         error = _error(found, expected[:, :, -16:])
     except Exception as problem:

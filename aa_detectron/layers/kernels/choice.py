@@ -1,4 +1,4 @@
-"""Which kernels run: the compiled ones of this machine, or plain PyTorch operators everywhere."""
+"""Which kernels run: the compiled ones of the device, or PyTorch operators everywhere."""
 
 import contextlib
 import importlib.util
@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from aa_detectron.errors import InvalidOption, check_choice, first_line
-
-from .cpu import threads as cpu_threads
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +33,7 @@ def _at_start() -> str:
     return found
 
 
-HAS_KERNELS = {
-    "cpu": cpu_threads.AVAILABLE and _is_installed("numba"),
-    "cuda": _is_installed("triton"),
-}
+HAS_KERNELS = {"cuda": _is_installed("triton")}
 """{type of a device: whether its compiled filter is installed and has not failed}."""
 _choice = _at_start()
 
@@ -49,8 +44,7 @@ def set_kernels(choice: str) -> None:
     The environment variable ``AA_DETECTRON_KERNELS`` has the choice at the start.
 
     Args:
-        choice: "auto" for compiled kernels where there are some, or "plain" for plain PyTorch
-            operators.
+        choice: "auto" for compiled kernels where there are some, or "plain" for PyTorch operators.
 
     Raises:
         InvalidOption: another choice.
@@ -66,7 +60,7 @@ def get_kernels() -> str:
 
 
 def is_plain() -> bool:
-    """Tells whether plain operators were chosen."""
+    """Tells whether PyTorch operators were chosen."""
     return _choice == "plain"
 
 
@@ -87,15 +81,15 @@ def using_kernels(choice: str) -> Iterator[None]:
 
 
 def with_fallback(device_type: str, kernel: Callable[[], Any], plain: Callable[[], Any]) -> Any:
-    """Runs a compiled kernel, or plain operators if it cannot be compiled or launched.
+    """Runs a compiled kernel, or PyTorch operators if it cannot be compiled or launched.
 
-    The first failure is a warning; afterwards, plain operators are used on this kind of device.
+    The first failure is a warning; afterwards, PyTorch operators are used on this kind of device.
     Errors of the input and a lack of memory are raised.
 
     Args:
-        device_type: type of the device, "cpu" or "cuda".
+        device_type: type of the device.
         kernel: function that runs the kernel.
-        plain: function that computes the same in plain operators.
+        plain: function that computes the same in PyTorch operators.
     """
     if not has_filter_kernel(device_type):
         return plain()
@@ -103,10 +97,10 @@ def with_fallback(device_type: str, kernel: Callable[[], Any], plain: Callable[[
         return kernel()
     except (InvalidOption, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # Triton and Numba have many kinds
+    except Exception as error:  # Triton has many kinds
         HAS_KERNELS[device_type] = False
         logger.warning(
-            "The compiled filter for %s cannot be used (%s: %s). Plain PyTorch operators are used "
+            "The compiled filter for %s cannot be used (%s: %s). PyTorch operators are used "
             "instead, which are slower. Please report this with the output of "
             "`python -m aa_detectron --check`. %s=plain silences this warning.",
             device_type,

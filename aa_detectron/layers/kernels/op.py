@@ -2,7 +2,8 @@
 
 For the gradient it saves its arguments only: the map without padding, and the filters or logits. No
 saved tensor has k * k times the size of the map. The map and the weights may differ in precision,
-so autocast has nothing to cast. The kernels are in ``cpu.filter`` and ``cuda``.
+so autocast has nothing to cast. ``cuda`` has the kernels of a GPU; all other devices take
+``in_place``.
 
 Compilers, exporters and other code that looks at operators see the operator. Everything else takes
 an autograd function with the same kernels: on a GPU, dispatching an operator that is defined in
@@ -20,16 +21,12 @@ from torch import Tensor
 from aa_detectron.errors import InvalidOption, check_choice
 
 from ..padding import PADDING_MODES
-from .choice import has_filter_kernel, is_eager, with_fallback
-from .reference import (
-    SOFTMAX,
-    empty_as,
-    empty_output,
-    filter_plain,
-    grad_weights_plain,
-    grad_x_plain,
-    output_size,
-)
+from . import in_place
+from .choice import has_filter_kernel, is_eager, is_plain, with_fallback
+from .reference import SOFTMAX, empty_as, empty_output, filter_plain, output_size
+
+DEVICES = ("cpu", "cuda")
+"""Types of the devices for which the operator is registered."""
 
 
 def filter_map(
@@ -38,8 +35,8 @@ def filter_map(
     """Pads, filters with one k x k filter per group of channels and location, and downsamples.
 
     Only the kept positions are computed, with sums in float32 (float64 if an argument is float64).
-    Traces, TorchScript, devices without a kernel and :func:`~.choice.set_kernels` "plain" get plain
-    operators. The result can be differentiated once.
+    Traces and TorchScript get plain operators, and so do compilers and exporters with
+    :func:`~.choice.set_kernels` "plain". The result can be differentiated once.
 
     Args:
         x: feature map, (N, C, H, W).
@@ -68,11 +65,12 @@ def filter_map(
 def _filter_map(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     if weights.dim() == 5 and weights.shape[3:] == (1, 1):
         weights = weights.expand(-1, -1, -1, *output_size(x, stride))
-    if torch.jit.is_tracing() or not has_filter_kernel(x.device.type):
+    if is_eager(x, weights):
+        return _Filter.apply(x, weights, stride, padding_mode, softmax)
+    if torch.jit.is_tracing() or is_plain() or x.device.type not in DEVICES:
         _check(x, weights, stride, padding_mode, softmax)
         return filter_plain(x, weights, stride, padding_mode, softmax)
-    run = _Filter.apply if is_eager(x, weights) else filter_op
-    return run(x, weights, stride, padding_mode, softmax)
+    return filter_op(x, weights, stride, padding_mode, softmax)
 
 
 def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> None:
@@ -96,52 +94,44 @@ def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: 
         raise InvalidOption("the shape of the filters", tuple(weights.shape), legal)
 
 
-def compiled_filter(x: Tensor) -> ModuleType:
-    """Returns the module with the compiled filter for the device of a map."""
-    # Imported only where they are used: importing Numba or Triton takes long.
-    if x.device.type == "cpu":
-        from .cpu import filter as cpu_filter
+def compiled_filter(device_type: str) -> ModuleType:
+    """Returns the module with the kernels of a type of device that has some."""
+    from . import cuda  # imported only where it is used: importing Triton takes long
 
-        return cpu_filter
-    from . import cuda as triton_filter
+    return cuda
 
-    return triton_filter
+
+def _run(name: str, x: Tensor, *args: Any) -> Tensor:
+    """Runs a function of the device's kernels, or of the operators that work in place."""
+    device_type, plain = x.device.type, getattr(in_place, name)
+    if not has_filter_kernel(device_type):
+        return plain(*args)
+    return with_fallback(
+        device_type,
+        lambda: getattr(compiled_filter(device_type), name)(*args),
+        lambda: plain(*args),
+    )
 
 
 def _forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     _check(x, weights, stride, padding_mode, softmax)
-    args = (x, weights, stride, padding_mode, softmax)
-    return with_fallback(
-        x.device.type,
-        lambda: compiled_filter(x).forward(*args),
-        lambda: empty_output(x, x.shape[1], stride).copy_(filter_plain(*args)),
-    )
+    return _run("forward", x, x, weights, stride, padding_mode, softmax)
 
 
 def _grad_x(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    args = (x, weights, stride, padding_mode, softmax)
-    return with_fallback(
-        x.device.type,
-        lambda: compiled_filter(x).grad_x(grad, *args),
-        lambda: grad_x_plain(grad, *args),
-    )
+    return _run("grad_x", x, grad, x, weights, stride, padding_mode, softmax)
 
 
 def _grad_weights(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    args = (x, weights, stride, padding_mode, softmax)
-    return with_fallback(
-        x.device.type,
-        lambda: compiled_filter(x).grad_weights(grad, *args),
-        lambda: grad_weights_plain(grad, *args),
-    )
+    return _run("grad_weights", x, grad, x, weights, stride, padding_mode, softmax)
 
 
 filter_op, grad_x_op, grad_weights_op = (
-    torch.library.custom_op(name, mutates_args=(), device_types=("cpu", "cuda"))(function)
+    torch.library.custom_op(name, mutates_args=(), device_types=DEVICES)(function)
     for name, function in (
         ("aa_detectron::filter", _forward),
         ("aa_detectron::filter_grad_x", _grad_x),

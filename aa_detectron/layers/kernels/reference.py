@@ -1,4 +1,4 @@
-"""The filter in plain PyTorch operators: the reference for the kernels, and for exports."""
+"""The filter in plain PyTorch operators: the reference for all others, and for exports."""
 
 import functools
 import math
@@ -192,43 +192,3 @@ def _padded_taps(k: int, size: int, stride: int, mode: str) -> list[tuple[int, i
                 origin = inside if mode == "replicate" else 2 * inside - place
                 found.append((position, tap, origin - first))
     return found
-
-
-def grad_x_plain(
-    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
-) -> Tensor:
-    """The gradient of :func:`filter_plain` with respect to the map, without autograd."""
-    groups, taps = weights.shape[1], weights.shape[2]
-    k = kernel_side(taps)
-    pad, (height, width) = k // 2, x.shape[2:]
-    filters = fold_padding(normalize(weights, softmax), (height, width), stride, padding_mode)
-    outer, dtype = grad.unflatten(1, (groups, -1)), accumulation_dtype(x, weights)
-    padded = torch.zeros(
-        *outer.shape[:3], height + k - 1, width + k - 1, dtype=dtype, device=x.device
-    )
-    for tap in range(taps):
-        i, j = divmod(tap, k)
-        window = padded[..., i : height + i : stride, j : width + j : stride]
-        window += outer.to(dtype) * filters[:, :, tap].unsqueeze(2)
-    inside = padded[..., pad : pad + height, pad : pad + width]
-    return empty_as(x).copy_(inside.flatten(1, 2))
-
-
-def grad_weights_plain(
-    grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
-) -> Tensor:
-    """The gradient of :func:`filter_plain` with respect to the weights, without autograd."""
-    groups, taps = weights.shape[1], weights.shape[2]
-    k = kernel_side(taps)
-    dtype = accumulation_dtype(x, weights)
-    height, width = x.shape[2:]
-    padded = pad_same(x, k, padding_mode).to(dtype).unflatten(1, (groups, -1))
-    outer = grad.to(dtype).unflatten(1, (groups, -1))
-    windows = [
-        padded[..., i : height + i : stride, j : width + j : stride]
-        for i in range(k)
-        for j in range(k)
-    ]
-    gradient = torch.stack([(window * outer).sum(2) for window in windows], 2)
-    gradient = softmax_backward(gradient, normalize(weights, softmax).to(dtype), softmax)
-    return empty_as(weights).copy_(gradient)

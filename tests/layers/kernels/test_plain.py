@@ -5,7 +5,6 @@ import torch
 from torchvision.ops import deform_conv2d
 
 from aa_detectron.layers.kernels import filter_padded, filter_plain, normalize
-from aa_detectron.layers.kernels.reference import grad_weights_plain, grad_x_plain
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
@@ -50,18 +49,3 @@ def test_differentiable_twice(softmax):
         return filter_plain(x, weights, 2, "reflect", softmax)
 
     assert torch.autograd.gradgradcheck(function, (x, weights))
-
-
-@pytest.mark.parametrize("padding_mode", ["reflect", "replicate", "zeros"])
-@pytest.mark.parametrize("softmax", ["none", "group", "all"])
-def test_gradients_without_autograd(softmax, padding_mode):
-    for (height, width), k, stride in [((9, 7), 3, 2), ((6, 1), 5, 3), ((5, 5), 3, 1)]:
-        x = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
-        size = math.ceil(height / stride), math.ceil(width / stride)
-        weights = torch.randn(2, 2, k * k, *size, dtype=torch.float64, requires_grad=True)
-        grad = torch.randn(2, 6, *size, dtype=torch.float64)
-        args = (x, weights, stride, padding_mode, softmax)
-        expected = torch.autograd.grad(filter_plain(*args), (x, weights), grad)
-        with torch.no_grad():
-            found = grad_x_plain(grad, *args), grad_weights_plain(grad, *args)
-        torch.testing.assert_close(found, expected)
