@@ -22,7 +22,7 @@ from aa_detectron.errors import InvalidOption, check_choice
 
 from ..padding import PADDING_MODES
 from . import in_place
-from .choice import has_filter_kernel, is_eager, is_plain, with_fallback
+from .choice import is_eager, is_plain, with_fallback
 from .reference import SOFTMAX, empty_as, empty_output, filter_plain, output_size
 
 DEVICES = ("cpu", "cuda")
@@ -101,33 +101,30 @@ def compiled_filter(device_type: str) -> ModuleType:
     return cuda
 
 
-def _run(name: str, x: Tensor, *args: Any) -> Tensor:
+def _run(name: str, device_type: str, *args: Any) -> Tensor:
     """Runs a function of the device's kernels, or of the operators that work in place."""
-    device_type, plain = x.device.type, getattr(in_place, name)
-    if not has_filter_kernel(device_type):
-        return plain(*args)
     return with_fallback(
         device_type,
         lambda: getattr(compiled_filter(device_type), name)(*args),
-        lambda: plain(*args),
+        lambda: getattr(in_place, name)(*args),
     )
 
 
 def _forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
     _check(x, weights, stride, padding_mode, softmax)
-    return _run("forward", x, x, weights, stride, padding_mode, softmax)
+    return _run("forward", x.device.type, x, weights, stride, padding_mode, softmax)
 
 
 def _grad_x(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    return _run("grad_x", x, grad, x, weights, stride, padding_mode, softmax)
+    return _run("grad_x", x.device.type, grad, x, weights, stride, padding_mode, softmax)
 
 
 def _grad_weights(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    return _run("grad_weights", x, grad, x, weights, stride, padding_mode, softmax)
+    return _run("grad_weights", x.device.type, grad, x, weights, stride, padding_mode, softmax)
 
 
 filter_op, grad_x_op, grad_weights_op = (
