@@ -1,7 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import correlate
 
 from aa_detectron.errors import InvalidOption
 from aa_detectron.layers import BlurPool2d, binomial_kernel
@@ -82,3 +84,41 @@ def test_not_in_the_checkpoint():
 def test_illegal(kwargs, option):
     with pytest.raises(InvalidOption, match=f"^{option} is "):
         BlurPool2d(4, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "padding_mode, mode", [("reflect", "mirror"), ("replicate", "nearest"), ("zeros", "constant")]
+)
+@pytest.mark.parametrize("kernel_size", range(2, 8))
+def test_equals_scipy(kernel_size, padding_mode, mode):
+    x = np.random.default_rng(0).normal(size=(9, 14))
+    origin = -1 if kernel_size % 2 == 0 else 0  # scipy's even kernels lie before the pixel
+    expected = correlate(x, binomial_kernel(kernel_size).numpy(), mode=mode, origin=origin)
+    for stride in (1, 2, 3):
+        layer = BlurPool2d(1, kernel_size, stride, padding_mode, dtype=torch.float64)
+        found = layer(torch.from_numpy(x)[None, None])[0, 0]
+        torch.testing.assert_close(found.numpy(), expected[::stride, ::stride], rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("padding_mode", ["reflect", "zeros"])
+def test_differentiable_twice(padding_mode):
+    layer = BlurPool2d(2, 3, padding_mode=padding_mode, dtype=torch.float64)
+    x = torch.randn(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layer, x)
+    assert torch.autograd.gradgradcheck(layer, x)
+
+
+def test_an_infinite_pixel_stays_where_it_is():
+    x = torch.zeros(1, 1, 9, 9)
+    x[0, 0, 4, 5] = torch.inf
+    out = BlurPool2d(1, 3)(x)
+    assert out.isinf().nonzero().tolist() == [[0, 0, 2, 2], [0, 0, 2, 3]]
+    assert not out.isnan().any()
+
+
+def test_exports_a_convolution():
+    layer, x = BlurPool2d(4), torch.randn(1, 4, 9, 8)
+    program = torch.export.export(layer, (x,))
+    targets = {str(n.target) for n in program.graph.nodes if n.op == "call_function"}
+    assert any("conv2d" in target for target in targets)
+    torch.testing.assert_close(program.module()(x), layer(x))

@@ -14,9 +14,8 @@ from ..padding import PADDING_MODES
 from . import in_place
 from .choice import HAS_KERNELS
 from .op import compiled_filter
-from .reference import filter_plain
+from .reference import SOFTMAX, filter_plain
 
-SOFTMAX = ("none", "group", "all")
 MEMORY_FORMATS = (torch.contiguous_format, torch.channels_last)
 PASSES = ("forward", "gradient of the map", "gradient of the weights")
 SIZES = ((9, 14), (16, 16), (7, 1), (33, 70))

@@ -87,6 +87,14 @@ def test_falls_back_with_one_warning(name, compiled, caplog):
     assert "python -m aa_detectron --check" in message
 
 
+def test_falls_back_in_the_memory_format_that_compilers_expect(compiled):
+    compiled.forward = fail
+    layer, x = arguments()
+    assert layer(x.to(memory_format=torch.channels_last)).is_contiguous(
+        memory_format=torch.channels_last
+    )
+
+
 @pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
 def test_a_lack_of_memory_is_an_error(error, compiled):
     def forward(*args):
