@@ -17,6 +17,8 @@ from aa_detectron.consistency.crops import Predict
 from aa_detectron.consistency.shift_kinds import SHIFT_KINDS
 from aa_detectron.consistency.sources.images import open_images
 from aa_detectron.consistency.sweep.groups import DIRECTIONS
+from aa_detectron.data.datasets.check import load_dataset
+from aa_detectron.engine import own_parts
 from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import InputError, exit_on_bad_input
 
@@ -32,7 +34,9 @@ REMEDIES = {"aligned": stride_aligned, "average": average_shifts}
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config-file", required=True, metavar="FILE")
-    parser.add_argument("--images", required=True, metavar="FOLDER|COCO_JSON|VIDEO")
+    parser.add_argument(
+        "--images", metavar="FOLDER|COCO_JSON|VIDEO", help="(default: those of DATASETS.TEST)"
+    )
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON of the records")
     parser.add_argument("--number", type=int, metavar="N", help="the first N images only")
     parser.add_argument("--mosaic", type=int, default=1, metavar="K", help="join K x K images")
@@ -47,6 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--total-stride", type=int, default=32, help="of the network, for the remedy"
     )
+    own_parts.add_arguments(parser)
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, help="config options: MODEL.WEIGHTS model_final.pth ..."
     )
@@ -84,8 +89,12 @@ def mosaics(images: Iterator[np.ndarray], side: int) -> Iterator[np.ndarray]:
 
 def main() -> None:
     args = parse_arguments()
+    own_parts.register(args)
     cfg, model = load_model(args.config_file, opts=args.opts)
-    items = itertools.islice(open_images(args.images), args.number)
+    images = args.images or [
+        image["file_name"] for name in cfg.DATASETS.TEST for image in load_dataset(name)
+    ]
+    items = itertools.islice(open_images(images), args.number)
     predict = predictor(cfg, model)
     if args.remedy:
         predict = REMEDIES[args.remedy](predict, args.total_stride)

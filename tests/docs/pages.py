@@ -9,7 +9,8 @@ from helpers import ROOT
 PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *(ROOT / name / "README.md" for name in ("configs", "tools", "tests", "results")),
+    *(ROOT / name / "README.md" for name in ("configs", "tools", "tests")),
+    *sorted((ROOT / "results").glob("*.md")),
     ROOT / "aa_detectron" / "data" / "datasets" / "README.md",
     ROOT / "tools" / "benchmarks" / "README.md",
 ]
