@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,9 +91,10 @@ def make_groups(
         strict: whether an unusable image raises; otherwise it is left out with a warning.
 
     Raises:
-        InputError: an unusable image, two images with the same id, or no image at all.
+        InputError: an unusable image, two images with the same id, or no image that can be used.
     """
     seen: set[str] = set()
+    is_any, first_problem = False, ""
     for item in items:
         if str(item.image_id) in seen:
             raise InputError(f"two images have the id {item.image_id!r}, but ids must be unique")
@@ -107,10 +109,14 @@ def make_groups(
             if strict:
                 raise InputError(message) from None
             warnings.warn(f"left out: {message}", stacklevel=2)
+            first_problem = first_problem or message
             continue
+        is_any = True
         yield from groups
     if not seen:
         raise InputError("there are no images")
+    if not is_any:
+        raise InputError(f"no image can be used; the first one: {first_problem}")
 
 
 def cut(group: Group, offset: Position) -> np.ndarray:
@@ -163,7 +169,7 @@ def compare_groups(
     Raises:
         InputError: a prediction that cannot be used; the message names the crop.
     """
-    if batch_size < 1:
+    if not isinstance(batch_size, Integral) or batch_size < 1:
         raise InvalidOption("batch_size", batch_size, "an integer from 1")
     crops = (
         (group, number, offset)

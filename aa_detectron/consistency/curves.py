@@ -23,7 +23,8 @@ def drop_curve(records: list[dict], section: str, width: float = 4) -> list[dict
     fraction = METRICS[MAIN_METRICS[section]].fraction
     ranges: dict[int, list[dict]] = {}
     for record in records:
-        if section in record and fraction(record) is not None:
+        moved = shift_length(record) > 0  # the first crop of a sweep is compared with itself
+        if moved and section in record and fraction(record) is not None:
             ranges.setdefault(math.ceil(shift_length(record) / width), []).append(record)
     return [
         {"from": (number - 1) * width, "to": number * width} | _point(ranges[number], fraction)

@@ -27,6 +27,9 @@ Shapes = list[dict] | np.ndarray
 """COCO RLEs, or (N, 4) boxes (x, y, width, height)."""
 
 
+COLUMNS = ("boxes", "classes", "index", "masks")
+"""Keys of a prediction with a value for each instance, as "scores" has."""
+
 Prediction = dict[str, Any]
 """The instances that a model finds in a crop, in pixels of the crop:
 
@@ -67,8 +70,9 @@ def pair_record(
         InvalidOption: a prediction with fields of unequal lengths, or with masks of another size.
     """
     predictions, overlaps = (first, second), overlap_in_crops(*offsets, size)
+    columns = [key for key in COLUMNS if key in first or key in second]
     for prediction in predictions:
-        _check(prediction, sorted(first.keys() | second.keys()), size)
+        _check(prediction, columns, size)
     kept = [np.flatnonzero(counting(p["scores"], score_thresh)) for p in predictions]
     crops = list(map(_columns, predictions, kept))
     record = start_record(image_id, number, offsets, size)
@@ -95,11 +99,11 @@ def counting(scores: Sequence[float] | np.ndarray, score_thresh: float) -> np.nd
     return np.asarray(scores, np.float32) >= np.float32(score_thresh)
 
 
-def _check(prediction: Prediction, keys: list[str], size: tuple[int, int]) -> None:
+def _check(prediction: Prediction, columns: list[str], size: tuple[int, int]) -> None:
     number = len(prediction["scores"])
     if not number:  # some models leave out the masks if there are no instances
         return
-    for key in keys:
+    for key in columns:
         found = len(prediction.get(key, ()))
         if found != number:
             raise InvalidOption(f"number of {key}", found, f"{number}, as many as scores")

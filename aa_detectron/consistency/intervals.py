@@ -82,4 +82,5 @@ def bootstrap_interval(
         batch=100,
         rng=np.random.default_rng(seed),
     )
-    return result.confidence_interval
+    low, high = result.confidence_interval
+    return float(low), float(high)

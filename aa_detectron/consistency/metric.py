@@ -113,7 +113,9 @@ class ConsistencyMetric:
 def _size(output: Any) -> tuple[int, int] | None:
     """Size (height, width) of an output's masks or label map, None without them."""
     if hasattr(output, "shape"):
-        return tuple(output.shape[-2:]) if len(output.shape) >= 2 else None
+        shape = tuple(output.shape)
+        is_logits = len(shape) == 2 and shape[0] == 1 and "float" in str(output.dtype)
+        return None if len(shape) < 2 or is_logits else shape[-2:]
     try:
         image_size = output["instances"].image_size
     except (AttributeError, KeyError, TypeError):

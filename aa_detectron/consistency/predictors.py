@@ -1,5 +1,6 @@
 """Consistency of any model that is a function of images."""
 
+from numbers import Integral
 from typing import Any
 
 from aa_detectron.errors import InvalidOption, check_choice
@@ -84,7 +85,7 @@ def check_options(options: dict[str, Any]) -> None:
     """
     check_choice("shifts", options["shifts"], SHIFT_KINDS)
     for name in AT_LEAST_1 & options.keys():
-        if options[name] < 1:
+        if not isinstance(options[name], Integral) or options[name] < 1:
             raise InvalidOption(name, options[name], "an integer from 1")
 
 

@@ -103,6 +103,11 @@ class Fractional(Crops):
 
     steps_per_pixel: int = 4
 
+    def size(self, height: int, width: int, max_shift: int) -> Size:
+        if min(height, width) < 5:
+            raise ValueError(f"{height}x{width} pixels are too small, fractional shifts need 5x5")
+        return crop_size(height, width, max_shift)
+
     def draw(
         self, height: int, width: int, max_shift: int, *, seed: int, image_id: object, pair: int
     ) -> tuple[Position, Position]:

@@ -14,8 +14,16 @@ def pair(image, length, same):
 
 
 def test_drop_curve_by_hand():
-    records = [pair(0, 9, 0), pair(1, 1, 1), pair(2, 4, 0), pair(3, 12, 1), pair(4, 4, 1)]
+    records = [
+        pair(0, 0, 1),
+        pair(0, 9, 0),
+        pair(1, 1, 1),
+        pair(2, 4, 0),
+        pair(3, 12, 1),
+        pair(4, 4, 1),
+    ]
     first, second = drop_curve(records, "classification", width=4)
+    assert type(first["low"]) is float
     assert (first["from"], first["to"], first["length"], first["pairs"]) == (0, 4, 3, 3)
     assert first["consistency"] == pytest.approx(200 / 3)
     assert (first["low"], first["high"]) == (0, 100)

@@ -184,6 +184,20 @@ def test_predictions_that_cannot_be_used(predict, message):
         evaluate_consistency(predict, [squares()])
 
 
+def test_several_kinds_at_once():
+    def panoptic(crops):
+        (things,), (stuff,) = bright_things(crops), pixels(crops)
+        return [{**things, "sem_seg": stuff, "class": 3}]
+
+    result = evaluate_consistency(panoptic, [squares(i) for i in range(3)])
+    alone = [
+        evaluate_consistency(m, [squares(i) for i in range(3)]) for m in (bright_things, pixels)
+    ]
+    for found, things, stuff in zip(result.records, *(a.records for a in alone), strict=True):
+        assert found | things | stuff == found
+        assert found["classification"]["first"]["label"] == 3
+
+
 def test_two_kinds_of_prediction():
     outputs = iter([pixels, bright_things])
     with pytest.raises(InputError, match=r"first crop got \['sem_seg'\], the second \['boxes'\]"):
@@ -202,6 +216,11 @@ def test_images_that_cannot_be_used(folder):
         evaluate_consistency(pixels, [squares()[..., 0]])
     with pytest.raises(InputError, match="no images"):
         evaluate_consistency(pixels, [])
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(InputError, match="no image can be used; the first one: image 0: 3x3"),
+    ):
+        evaluate_consistency(pixels, [squares()[:3, :3]], strict=False)
     twice = [ImageItem("a", squares), ImageItem("a", squares)]
     with pytest.raises(InputError, match="two images have the id 'a'"):
         evaluate_consistency(pixels, twice)
@@ -209,6 +228,8 @@ def test_images_that_cannot_be_used(folder):
 
 @pytest.mark.parametrize("option", ["max_shift", "pairs_per_image", "batch_size"])
 def test_options(option):
+    with pytest.raises(InvalidOption, match=f"{option} is 2.5, but must be an integer from 1"):
+        evaluate_consistency(pixels, [squares()], **{option: 2.5})
     with pytest.raises(InvalidOption, match=f"{option} is 0, but must be an integer from 1"):
         evaluate_consistency(pixels, [squares()], **{option: 0})
 
@@ -245,8 +266,9 @@ def test_the_metric_knows_the_size_of_masks_and_maps():
     metric = ConsistencyMetric()
     for output in (found, pixels([squares()])[0], OfDetectron2(None).output(found)):
         assert metric.update(output, output, ((0, 0), (0, 0)))["size"] == [160, 200]
-    with pytest.raises(InvalidOption, match="size is None"):
-        metric.update(without, without, ((0, 0), (0, 0)))
+    for output in (without, np.zeros((1, 10)), torch.zeros(1, 10)):
+        with pytest.raises(InvalidOption, match="size is None"):
+            metric.update(output, output, ((0, 0), (0, 0)), image_id=9)
 
 
 def test_metrics_that_cannot_be_merged():

@@ -11,7 +11,7 @@ from aa_detectron.consistency.jitter import score_jitter
 from aa_detectron.consistency.shift_kinds import SHIFT_KINDS, Fractional, shift_kind
 from aa_detectron.consistency.shifts import draw_offsets, draw_positions
 from aa_detectron.consistency.sources.images import ImageItem
-from aa_detectron.errors import InvalidOption
+from aa_detectron.errors import InputError, InvalidOption
 
 
 def test_the_default_is_a_plain_crop():
@@ -167,6 +167,16 @@ def test_masks_of_fractional_shifts():
     at_2, at_half = result.records[4]["segm"], result.records[1]["segm"]
     assert all(instance["iou"] == 1 for instance in at_2["first"])
     assert any(instance["iou"] < 1 for instance in at_half["first"])
+
+
+@pytest.mark.parametrize("side", [4, 5, 6, 8, 11])
+def test_small_images(side):
+    images = [noise(number, (side, side + 1)) for number in range(20)]
+    if side < 5:
+        with pytest.raises(InputError, match="4x5 pixels are too small, fractional shifts need"):
+            evaluate_consistency(pixels, images, shifts="fractional")
+    else:
+        assert len(evaluate_consistency(pixels, images, shifts="fractional").records) == 20
 
 
 def test_options():

@@ -45,13 +45,17 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
 def pairs_of(args: argparse.Namespace) -> dict[str, Any]:
     """Options of :class:`~aa_detectron.consistency.crops.PairGroups`."""
     pairs = {"pairs_per_image": args.pairs_per_image, "seed": args.seed}
-    return {"max_shift": args.max_shift or PAIRS_SHIFT, **pairs, **_kind_of(args)}
+    return {"max_shift": _shift(args, PAIRS_SHIFT), **pairs, **_kind_of(args)}
 
 
 def sweep_of(args: argparse.Namespace) -> dict[str, Any]:
     """Options of :class:`~aa_detectron.consistency.sweep.groups.SweepGroups`."""
     line = {"stride": args.stride, "direction": args.direction}
-    return {"max_shift": args.max_shift or SWEEP_SHIFT, **line, **_kind_of(args)}
+    return {"max_shift": _shift(args, SWEEP_SHIFT), **line, **_kind_of(args)}
+
+
+def _shift(args: argparse.Namespace, default: int) -> int:
+    return default if args.max_shift is None else args.max_shift
 
 
 def _kind_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 import argparse
 from pathlib import Path
 
-from aa_detectron.errors import InputError
-
 from ..crops import PairGroups
 from ..exchange.crop_files import write_crops
-from ..predictors import AT_LEAST_1
+from ..predictors import check_options
 from ..sources.images import open_images
 from ..sources.progress import show_progress
 from ..sweep.groups import SweepGroups
@@ -26,8 +24,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     items = open_images(args.images, args.folder, every=args.every)
     groups = SweepGroups(**sweep_of(args)) if args.sweep else PairGroups(**pairs_of(args))
-    for name in AT_LEAST_1.intersection(groups._fields):
-        if getattr(groups, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+    check_options(groups._asdict())
     manifest = write_crops(show_progress(items, True), args.output, groups, strict=not args.skip)
     print(f"wrote {len(manifest.crops)} crops and {Path(args.output, 'manifest.json')}")

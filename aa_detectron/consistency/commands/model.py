@@ -33,7 +33,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="MODULE_OR_FILE:FUNCTION")
     parser.add_argument("--output", metavar="FILE", default=RECORDS, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=1, help="crops in a call")
-    parser.add_argument("--truth", action="store_true", help="read the objects of the COCO JSON")
+    parser.add_argument(
+        "--truth",
+        action="store_true",
+        help="read objects; classes are the COCO JSON's category ids",
+    )
     add_rules(parser)
 
 

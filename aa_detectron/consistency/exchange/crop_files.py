@@ -57,8 +57,6 @@ def write_crops(
             for number, offset in group.others.items():
                 second = _write_crop(group, offset, folder, manifest)
                 manifest.pairs.append((first, second, number))
-        if not manifest.pairs:
-            raise InputError(f"{output}: no image can be used, so there is nothing to write")
         write_json(folder / NAME, manifest.to_dict())
     return manifest
 

@@ -90,7 +90,7 @@ def _check_result(result: dict, has_masks: bool, name: str) -> None:
 def _instances(results: list[dict], crop: Crop, has_masks: bool) -> dict:
     masks = [to_rle(r["segmentation"], crop.size, r["name"]) for r in results if has_masks]
     boxes = [
-        _corners(*result["bbox"]) if "bbox" in result else _around(masks[number])
+        _around(masks[number]) if result.get("bbox") is None else _corners(*result["bbox"])
         for number, result in enumerate(results)
     ]
     prediction = {

@@ -60,7 +60,7 @@ SECTIONS = {
 A dict has at least the keys of its schema. A list has any number of members of one kind. A tuple
 has one member of each kind.
 """
-BOX = {"box": (NUMBER,) * 4}
+BOX = {"box": (NUMBER, NUMBER, POSITIVE, POSITIVE)}
 OBJECTS = [{"category": NATURAL, "found": (BOOL, BOOL)}]
 OPTIONAL = {
     "segm": {"objects": OBJECTS},
@@ -108,8 +108,8 @@ def check_record(record: Any, place: str = "record") -> None:
             _check_optional(record[name], OPTIONAL[name], f"{place}.{name}")
     for task in record.keys() & {"segm", "bbox"}:
         _check_matches(record[task], f"{place}.{task}")
-    if "sem_seg" in record:
-        _check_counts(record["sem_seg"], f"{place}.sem_seg")
+    for name in record.keys() & {"sem_seg", "classification"}:
+        _check_counts(record[name], f"{place}.{name}")
 
 
 def check_value(value: Any, schema: Any, place: str) -> None:
@@ -149,12 +149,26 @@ def _check_matches(section: dict, place: str) -> None:
 
 
 def _check_counts(section: dict, place: str) -> None:
-    pixels, equal = section["pixels"], section["equal"]
-    _require(equal <= pixels, equal, f"at most {pixels}, the pixels", f"{place}.equal")
-    for label, counts in section["per_class"].items():
+    """Checks that no part is larger than its whole."""
+    if "pixels" in section:
+        _check_parts([section["pixels"], section["equal"]], f"{place}.equal", in_list=False)
+    for label, counts in section.get("per_class", {}).items():
         check_value(counts, (NATURAL, NATURAL), f"{place}.per_class.{label}")
-        legal = f"at most {counts[0]}, the pixels"
-        _require(counts[1] <= counts[0], counts[1], legal, f"{place}.per_class.{label}[1]")
+        _check_parts(counts, f"{place}.per_class.{label}")
+    if "boundary" in section:
+        _check_parts(section["boundary"], f"{place}.boundary")
+    if "every_shift" in section:
+        counts = section["every_shift"]
+        legal = "a list of 2 or 3: the whole, the same, the correct"
+        _require(len(counts) in (2, 3), counts, legal, f"{place}.every_shift")
+        _check_parts(counts, f"{place}.every_shift")
+
+
+def _check_parts(counts: list[int], place: str, *, in_list: bool = True) -> None:
+    whole, *parts = counts
+    for number, part in enumerate(parts, 1):
+        name = f"{place}[{number}]" if in_list else place
+        _require(part <= whole, part, f"at most {whole}, the pixels", name)
 
 
 def _require(holds: bool, found: Any, legal: str, place: str) -> None:

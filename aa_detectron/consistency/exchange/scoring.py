@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from aa_detectron.errors import InputError
+from aa_detectron.utils.coco_records import short
 
 from ..compare import Rules
 from ..crops import Compared, Group, compare_in, place
@@ -39,9 +40,16 @@ def score_predictions(
         truth: ground truth of the images by the ``str`` of the image id.
 
     Raises:
-        InputError: an unusable manifest or prediction; the message names the file and the crop.
+        InputError: an unusable manifest or prediction, or ground truth of other images; the message
+            names the file and the crop.
     """
     manifest = read_manifest(manifest_path)
+    ids = {str(crop.image_id) for crop in manifest.crops.values()}
+    if truth and not ids & truth.keys():
+        raise InputError(
+            f"{manifest_path}: no image has ground truth; ids of images are {short(sorted(ids))}, "
+            f"of ground truth {short(sorted(truth))}"
+        )
     rules = Rules(score_thresh, match_class)
     compared = _compare_files(manifest, predictions, rules, truth or {})
     settings = {**manifest.settings, **vars(rules)}

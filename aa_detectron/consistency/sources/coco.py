@@ -11,6 +11,7 @@ import pycocotools.mask as mask_util
 from aa_detectron.errors import InputError
 from aa_detectron.utils.coco_records import (
     annotation_problem,
+    id_problem,
     image_problem,
     segmentation_problem,
     short,
@@ -58,12 +59,20 @@ def read_coco(
             _require_keys(
                 annotation, ("image_id", "category_id", "bbox"), f"annotations[{number}]", path
             )
+            problem = id_problem(annotation["image_id"], "image_id")
+            if problem:
+                raise InputError(f"{path}: annotations[{number}] {problem}")
             objects.setdefault(annotation["image_id"], []).append(annotation)
     for number, image in enumerate(images):
         _require_keys(image, ("id", "file_name", "height", "width"), f"images[{number}]", path)
         problem = image_problem(image)
         if problem:
             raise InputError(f"{path}: images[{number}] {problem}")
+    unknown = objects.keys() - {image["id"] for image in images}
+    if unknown:
+        found = short(min(unknown, key=str))
+        raise InputError(f"{path}: annotations have image_id {found}, but no image has this id")
+    for image in images:
         size = image["height"], image["width"]
         file = Path(folder if folder is not None else Path(path).parent, image["file_name"])
         found = _truth(objects.get(image["id"], []), size, category_ids, path) if truth else None

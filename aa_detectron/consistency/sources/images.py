@@ -57,20 +57,25 @@ def open_images(
         JSON, frame numbers for a video, and paths or positions from 0 for an iterable.
 
     Raises:
-        InputError: a source without images.
+        InputError: a source without images, or an option that is not for this kind of source.
     """
     if not isinstance(images, str | os.PathLike):
         items = map(_item, itertools.count(), images)
         return list(items) if isinstance(images, Sequence) else items
     path = Path(images)
+    is_coco, is_video = path.suffix.lower() == ".json", path.suffix.lower() in VIDEO_SUFFIXES
+    if not is_coco and (truth or folder is not None or category_ids is not None):
+        raise InputError(f"{path}: folder, truth and category_ids are for a COCO JSON only")
+    if not is_video and every != 1:
+        raise InputError(f"{path}: every is for a video only")
     if path.is_dir():
         return _folder_items(path)
-    if path.suffix.lower() == ".json":
+    if is_coco:
         return [
             ImageItem(image_id, partial(read_image, file, size), objects)
             for image_id, file, size, objects in read_coco(path, folder, truth, category_ids)
         ]
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if is_video:
         return _video_items(path, every)
     raise InputError(
         f"{path}: is {'another file' if path.exists() else 'missing'}, but must be a folder of "

@@ -137,6 +137,15 @@ def test_objects_of_the_images(images, predicted, tmp_path, monkeypatch, capsys)
     assert "box consistent and correct     100.00" in capsys.readouterr().out
 
 
+def test_a_box_that_is_null_is_around_the_mask(predicted, tmp_path, monkeypatch):
+    path = change_results(predicted, tmp_path, lambda r: [result | {"bbox": None} for result in r])
+    words = ["score", predicted / "manifest.json", "--instances", path, "--output"]
+    run(monkeypatch, *words, tmp_path / "null.json")
+    path = change_results(predicted, tmp_path, lambda r: r)
+    run(monkeypatch, *words, tmp_path / "given.json")
+    assert (tmp_path / "null.json").read_text() == (tmp_path / "given.json").read_text()
+
+
 # -- What goes wrong -----------------------------------------------------------------------------
 
 
@@ -152,6 +161,17 @@ def change_results(predicted, tmp_path, change):
     path = tmp_path / "results.json"
     path.write_text(json.dumps(change(results)))
     return path
+
+
+def test_truth_that_is_of_no_image(images, predicted, tmp_path, monkeypatch):
+    image = {"id": 1, "file_name": "0.png", "height": 160, "width": 200}
+    (tmp_path / "truth.json").write_text(json.dumps({"images": [image], "annotations": []}))
+    words = ["score", predicted / "manifest.json", "--instances", predicted / "results.json"]
+    said = fails(monkeypatch, *words, "--truth", tmp_path / "truth.json")
+    assert "ids of images are ['0.png', '1.png', '2.png'], of ground truth ['1']" in said
+    assert "for a COCO JSON only" in fails(monkeypatch, *words, "--truth", images)
+    model = ["--model", "consistency.models:pixels", "--output", tmp_path / "out.json"]
+    assert "for a COCO JSON only" in fails(monkeypatch, "run", images, *model, "--truth")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +308,8 @@ def test_crops_are_whole_or_not_there(images, tmp_path, monkeypatch):
         run(monkeypatch, *words, "--skip")
     assert len(read_manifest(out / "manifest.json").crops) == 6
     assert "exists, but must be a new or empty folder" in fails(monkeypatch, *words)
-    assert "--max-shift must be" in fails(
+    assert "max_shift is 0, but must be" in fails(monkeypatch, *words, "--max-shift", 0)
+    assert "max_shift is -1, but must be" in fails(
         monkeypatch, *words[:3], tmp_path / "b", "--max-shift", -1
     )
 

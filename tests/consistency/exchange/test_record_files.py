@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from consistency.models import pixels, squares
 
+from aa_detectron.consistency import evaluate_sweep
 from aa_detectron.consistency.classes import class_pair_record
 from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.instances import pair_record
@@ -30,6 +32,7 @@ def records():
         label_pair_record("a", 1, OFFSETS, labels, labels.T),
         class_pair_record(np.int64(3), 0, OFFSETS, (12, 12), logits[:2], logits[:2], 1),
         class_pair_record(4, 0, OFFSETS, (12, 12), logits[:2], logits[:2]),
+        *evaluate_sweep(pixels, [squares()], max_shift=4, stride=2).records[-1:],
     ]
 
 
@@ -86,6 +89,7 @@ CHANGES = [
     (0, "bbox.first.0.match", 2, "below 2"),
     (0, "bbox.first.0.match", -1, "an integer from 0, or null"),
     (0, "bbox.second.0.area", 0, "a number above 0"),
+    (0, "bbox.second.0.box.2", 0, "a number above 0"),
     (0, "bbox.second.0.score", "high", "a number or null"),
     (0, "bbox.second.0.score", math.inf, "a number or null"),
     (0, "bbox.second.0.area", math.inf, "a number above 0"),
@@ -94,6 +98,9 @@ CHANGES = [
     (1, "sem_seg.equal", 1000, "at most 110"),
     (1, "sem_seg.per_class.0", [3], "a list of 2"),
     (1, "sem_seg.per_class.0.1", 1000, "at most "),
+    (1, "sem_seg.boundary", [1, 9], "at most 1"),
+    (4, "sem_seg.every_shift", [4, 9], "at most 4"),
+    (4, "sem_seg.every_shift", [4], "a list of 2 or 3"),
     (2, "classification.first", None, "an object"),
     (2, "classification.second.label", 0.5, "an integer from 0"),
     (2, "classification.category", "cat", "an integer from 0, or null"),

@@ -82,6 +82,14 @@ def test_coco(folder):
         ({"images": [{"id": 1}]}, r"images\[0\] is .*, without file_name"),
         ({"annotations": [{"image_id": 12}]}, r"annotations\[0\] is .*, without category_id"),
         (
+            {"annotations": [{"image_id": [1], "category_id": 1, "bbox": [0, 0, 1, 2]}]},
+            r"annotations\[0\] image_id is \[1\], but must be a number or a text",
+        ),
+        (
+            {"annotations": [{"image_id": 3, "category_id": 1, "bbox": [0, 0, 1, 2]}]},
+            "annotations have image_id 3, but no image has this id",
+        ),
+        (
             {"annotations": [{"image_id": 12, "category_id": 1, "bbox": [0, 0, -1, 2]}]},
             "annotation None bbox is",
         ),
@@ -94,6 +102,14 @@ def test_coco(folder):
 def test_malformed_coco(folder, changes, message):
     with pytest.raises(InputError, match=message):
         open_images(coco(folder, **changes), folder, truth=True)
+
+
+@pytest.mark.parametrize("options", [{"truth": True}, {"folder": "x"}, {"category_ids": [1]}])
+def test_options_of_a_coco_json_only(folder, options):
+    with pytest.raises(InputError, match="are for a COCO JSON only"):
+        open_images(folder, **options)
+    with pytest.raises(InputError, match="every is for a video only"):
+        open_images(coco(folder), folder, every=2)
 
 
 def test_a_size_that_is_not_the_files(folder):
