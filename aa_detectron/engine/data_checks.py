@@ -1,6 +1,6 @@
 """Checks of datasets against the model and the training sets, before anything is built."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from aa_detectron.data.datasets.check import (
 )
 from aa_detectron.data.pairs import get_image_dicts
 from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.evaluation.consistency import ConsistencyOptions
 
 from .proposals import check_proposals
 
@@ -117,18 +118,28 @@ def check_contents(cfg: CfgNode, splits: tuple[str, ...]) -> None:
     _check_test_classes(cfg)
     check_proposals(cfg, splits)
     if "TEST" in splits:
-        _check_pairs(cfg)
+        options = ConsistencyOptions.from_config(cfg)
+        check_pairs(options, cfg.DATASETS.TEST, needs_masks=cfg.MODEL.MASK_ON)
 
 
-def _check_pairs(cfg: CfgNode) -> None:
-    """Checks the datasets and folders of the test of consistency, which runs last."""
-    options = cfg.TEST.CONSISTENCY
-    for name in (options.DATASETS or cfg.DATASETS.TEST) if options.ENABLED else ():
+def check_pairs(options: ConsistencyOptions, tested: Sequence[str], *, needs_masks: bool) -> None:
+    """Checks the datasets and folders of the test of consistency, which runs last.
+
+    Args:
+        options: options of the test.
+        tested: names of the test datasets.
+        needs_masks: whether the worst-shift AP is also that of masks.
+
+    Raises:
+        InputError: a folder without images, images that are missing or have the same id, or
+            annotations that cannot be used.
+    """
+    for name in (options.datasets or tested) if options.enabled else ():
         get_image_dicts(name)
         if name in DatasetCatalog:
             check_images(name)
-        if options.WORST_SHIFT:
-            check_coco_use(name, for_training=False, needs_masks=cfg.MODEL.MASK_ON)
+        if options.worst_shift:
+            check_coco_use(name, for_training=False, needs_masks=needs_masks)
 
 
 def _uses(cfg: CfgNode, splits: tuple[str, ...]) -> Iterator[tuple[str, str, Task]]:

@@ -10,8 +10,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from detectron2.utils import file_io
 from detectron2.utils.file_io import PathManager
 
 from aa_detectron.checkpoint.writing import replacing_checkpoint
@@ -87,29 +88,41 @@ def whole_files() -> Iterator[None]:
     """Inside the block, each file that Detectron2 writes is complete or does not exist.
 
     Without this, its evaluators open their results with ``PathManager`` and write them in place.
+    Other code that uses ``PathManager`` is not affected.
 
     Raises:
         InputError: a file that cannot be written.
     """
-    original = PathManager.open
-
-    def open_whole(
-        path: str | os.PathLike, mode: str = "r", *args: object, **kwargs: object
-    ) -> object:
-        if mode in ("w", "wb") and "://" not in os.fspath(path):
-            return _whole(Path(path), mode)
-        return original(path, mode, *args, **kwargs)
-
-    PathManager.open = open_whole
+    writers = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith("detectron2.") and name != file_io.__name__
+        if vars(module).get("PathManager") is PathManager
+    ]
+    for module in writers:
+        vars(module)["PathManager"] = _WholeFiles()
     try:
         yield
     finally:
-        PathManager.open = original
+        for module in writers:
+            vars(module)["PathManager"] = PathManager
+
+
+class _WholeFiles:
+    """Detectron2's ``PathManager``, except that files are opened for writing in a ``with`` only."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(PathManager, name)
+
+    def open(self, path: str | os.PathLike, mode: str = "r", **kwargs: Any) -> Any:
+        if mode in ("w", "wb") and "://" not in os.fspath(path):
+            return _whole(Path(path), mode, **kwargs)
+        return PathManager.open(path, mode, **kwargs)
 
 
 @contextlib.contextmanager
-def _whole(path: Path, mode: str) -> Iterator[IO]:
-    with replacing_checkpoint(path) as temporary, open(temporary, mode) as file:
+def _whole(path: Path, mode: str, **kwargs: Any) -> Iterator[IO]:
+    with replacing_checkpoint(path) as temporary, open(temporary, mode, **kwargs) as file:
         yield file
 
 

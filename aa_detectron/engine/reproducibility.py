@@ -33,6 +33,7 @@ class KeyedSteps(HookBase):
 
     def __init__(self, seed: int):
         self.seed = seed
+        self._fusion: list[tuple[str, int]] | None = None
 
     def before_train(self) -> None:
         self._fusion = _set_fusion([])
@@ -41,7 +42,8 @@ class KeyedSteps(HookBase):
         seed_generators(self.seed, "step", self.trainer.iter, comm.get_rank())
 
     def after_train(self) -> None:
-        _set_fusion(self._fusion)
+        if self._fusion is not None:  # also called if the training fails before its start
+            _set_fusion(self._fusion)
 
 
 def _set_fusion(strategy: list[tuple[str, int]]) -> list[tuple[str, int]]:

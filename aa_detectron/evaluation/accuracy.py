@@ -100,6 +100,8 @@ class AccuracyEvaluator(DatasetEvaluator):
 
     task: str
     """Key of the results."""
+    needs: str
+    """Key of the inputs that has the right classes."""
 
     def __init__(self, name: str, output_dir: str | None = None):
         self.name = name
@@ -119,6 +121,7 @@ class AccuracyEvaluator(DatasetEvaluator):
         self.records: list[dict] = []
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        check_inputs(self, inputs, self.needs, LOADER)
         logits = torch.stack([output["logits"] for output in outputs]).cpu()
         right = {metric: r.tolist() for metric, r in self.correct(inputs, logits).items()}
         for number, item in enumerate(inputs):
@@ -143,9 +146,9 @@ class ClassificationEvaluator(AccuracyEvaluator):
     """Top-1 and top-5 accuracy of inputs with "category_id"."""
 
     task = "classification"
+    needs = "category_id"
 
     def correct(self, inputs: list[dict], logits: Tensor) -> dict[str, Tensor]:
-        check_inputs(self, inputs, "category_id", LOADER)
         categories = torch.tensor([item["category_id"] for item in inputs])
         return {f"top{k}": top_k_correct(logits, categories, k) for k in (1, 5)}
 
@@ -161,12 +164,12 @@ class VIDEvaluator(AccuracyEvaluator):
     """
 
     task = "vid"
+    needs = "vid_classes"
 
     def __init__(self, name: str, classes_of_vid: list[list[int]], output_dir: str | None = None):
         super().__init__(name, output_dir)
         self.classes_of_vid = classes_of_vid
 
     def correct(self, inputs: list[dict], logits: Tensor) -> dict[str, Tensor]:
-        check_inputs(self, inputs, "vid_classes", LOADER)
         annotated = [item["vid_classes"] for item in inputs]
         return {"top1": vid_correct(logits, annotated, self.classes_of_vid)}

@@ -225,7 +225,7 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int, norm: Norm) -> 
         out_channels,
         kernel_size,
         padding=kernel_size // 2,
-        bias=norm == "",
+        bias=not norm,
         norm=get_norm(norm, out_channels),
         activation=F.relu,
     )

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, make_small_shapes
 from lazy_configs import DEMO
 
 from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.engine import load_config
-from aa_detectron.engine.lazy.checks import consistency_options
+from aa_detectron.engine.lazy.checks import check_lazy_contents, consistency_options
 from aa_detectron.engine.lazy.config import instantiated, load_lazy_config
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.consistency import ConsistencyOptions
@@ -27,6 +27,16 @@ def write(folder, text):
     path = folder / "config.py"
     path.write_text(text)
     return str(path)
+
+
+def test_photographs_that_are_missing(tmp_path):
+    make_small_shapes(tmp_path, train=1, val=1)
+    (tmp_path / "photographs").mkdir()
+    options = ["consistency.enabled=true", f"consistency.datasets=[{tmp_path / 'photographs'}]"]
+    cfg = load(*options, eval_only=True)
+    with pytest.raises(InputError, match="photographs: no images"):
+        check_lazy_contents(cfg, eval_only=True)
+    check_lazy_contents(load(eval_only=True), eval_only=True)
 
 
 def test_missing_keys_have_defaults(tmp_path):

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 import torch
+from detectron2.evaluation import coco_evaluation
 from detectron2.utils.file_io import PathManager
 from torch.utils.data import DataLoader, Dataset
 
@@ -40,27 +41,37 @@ def test_a_killed_worker_is_one_line():
 
 def test_files_are_whole_or_not_there(tmp_path):
     path = tmp_path / "results.json"
-    with pytest.raises(ZeroDivisionError), whole_files(), PathManager.open(path, "w") as file:
-        file.write("[1, 2")
-        file.flush()
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), whole_files():
+        with coco_evaluation.PathManager.open(path, "w") as file:
+            file.write("[1, 2")
+            file.flush()
+            raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
-    with whole_files():
-        with PathManager.open(str(path), "w") as file:
+    with whole_files(), whole_files():
+        manager = coco_evaluation.PathManager
+        with manager.open(str(path), "w", encoding="utf-16") as file:
             json.dump([1, 2], file)
-        with PathManager.open(str(tmp_path / "a.pth"), "wb") as file:
+        with manager.open(str(tmp_path / "a.pth"), "wb") as file:
             torch.save({"a": 1}, file)
-    assert json.loads(path.read_text()) == [1, 2]
+        assert manager.isfile(str(path))
+        with manager.open(str(path), "r", encoding="utf-16") as file:
+            assert json.load(file) == [1, 2]
     assert {p.name for p in tmp_path.iterdir()} == {"results.json", "a.pth"}
-    with PathManager.open(str(path), "w") as file:
-        assert file.name == str(path)
+    assert coco_evaluation.PathManager is PathManager
+
+
+def test_files_of_other_code_are_opened_as_always(tmp_path):
+    with whole_files():
+        file = PathManager.open(str(tmp_path / "a.txt"), "w")
+        assert file.name == str(tmp_path / "a.txt")
+        file.close()
 
 
 def test_a_full_disk_while_a_file_is_written_names_the_file(tmp_path):
     path = tmp_path / "results.json"
     match = "results.json: cannot be written .No space left"
     with pytest.raises(InputError, match=match), whole_files():
-        with PathManager.open(str(path), "w"):
+        with coco_evaluation.PathManager.open(str(path), "w"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -19,7 +19,7 @@ from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.data.datasets.shapes import Options, make_shapes
 from aa_detectron.engine import AACheckpointer, Trainer
 from aa_detectron.engine.launch import main
-from aa_detectron.engine.reproducibility import forget_metrics
+from aa_detectron.engine.reproducibility import KeyedSteps, forget_metrics
 from aa_detectron.utils import files
 
 RETINANET = """
@@ -316,3 +316,8 @@ def test_generators_of_a_step(shapes, tmp_path, monkeypatch):
     main(arguments(shapes, tmp_path, *options, task="classification"))
     main(arguments(shapes, tmp_path, *options, "SEED", "2", task="classification"))
     assert len(set(drawn)) == 6
+
+
+def test_the_error_of_an_earlier_hook_is_kept():
+    """A training that fails before its start calls every hook's after_train all the same."""
+    KeyedSteps(0).after_train()

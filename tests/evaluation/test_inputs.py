@@ -23,6 +23,11 @@ class Model(torch.nn.Module):
         return [{"instances": Instances((1, 1)), "logits": torch.zeros(2)} for _ in inputs]
 
 
+class Detector(torch.nn.Module):
+    def forward(self, inputs):
+        return [{"instances": Instances((1, 1))} for _ in inputs]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _shapes(tmp_path_factory):
     make_small_shapes(tmp_path_factory.mktemp("datasets"), train=1, val=1)
@@ -47,6 +52,12 @@ def test_ordinary_loader(tmp_path, make, key, loader):
     line = str(rejected.value)
     assert line.startswith(f"{type(evaluator).__name__}: the inputs have no {key!r}")
     assert f"aa_detectron.{loader}" in line and "\n" not in line
+
+
+def test_a_detector_is_no_classifier(tmp_path):
+    loader = build_detection_test_loader(small_config(tmp_path), "shapes_val")
+    with pytest.raises(InputError, match="inputs have no 'category_id'"):
+        inference_on_dataset(Detector(), loader, ClassificationEvaluator("shapes_val"))
 
 
 def test_loader_of_pairs_has_no_windows(tmp_path):

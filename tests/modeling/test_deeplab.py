@@ -137,8 +137,9 @@ def test_deeplab_stem_written_out():
     assert [stem.conv1.out_channels, stem.conv2.out_channels, out.shape[1]] == [8, 8, 16]
 
 
+@pytest.mark.parametrize("norm", ["", None])
 @torch.no_grad()
-def test_head_written_out():
+def test_head_written_out(norm):
     """ASPP of a 1x1 map apart (Detectron2's own), the decoder by hand."""
     shapes = {"res2": ShapeSpec(channels=6, stride=4), "res5": ShapeSpec(channels=8, stride=16)}
     head = AADeepLabV3PlusHead(
@@ -150,9 +151,10 @@ def test_head_written_out():
         aspp_dilations=[1, 2, 3],
         aspp_dropout=0.0,
         common_stride=4,
-        norm="",
+        norm=norm,
     ).eval()
     torch.nn.init.normal_(head.predictor.weight)
+    assert head.decoder["res2"]["project_conv"].bias is not None
     maps = {"res2": torch.randn(2, 6, 9, 13), "res5": torch.randn(2, 8, 3, 4)}
     low_level = head.decoder["res2"]["project_conv"]
     x = F.conv2d(maps["res2"], low_level.weight, low_level.bias).relu()

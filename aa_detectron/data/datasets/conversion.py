@@ -1,11 +1,8 @@
 """Conversion of a dataset's label maps to the ids that Detectron2 reads."""
 
 import contextlib
-import functools
 import logging
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +12,9 @@ from tqdm import tqdm
 
 from aa_detectron.data.label_maps import write_label_map
 from aa_detectron.errors import InputError
+from aa_detectron.utils.processes import process_map
 
 logger = logging.getLogger(__name__)
-
-IGNORE_INTERRUPT = (signal.SIGINT, signal.SIG_IGN)
-"""Arguments of ``signal.signal`` in the workers; the parent process reports the interrupt."""
 
 
 class Conversion(NamedTuple):
@@ -44,15 +39,12 @@ def convert_all(conversions: Iterable[Conversion], workers: int = 1) -> int:
         The number of new label maps.
 
     Raises:
-        InputError: a file cannot be read or written. The message names it.
+        InputError: a file cannot be read or written, and the message names it; or a worker was
+            killed.
     """
     missing = [conversion for conversion in conversions if not is_current(conversion)]
-    show = functools.partial(tqdm, total=len(missing), unit="img", disable=not missing)
-    if workers == 1 or not missing:
-        list(show(map(convert, missing)))
-    else:
-        with multiprocessing.Pool(workers, signal.signal, IGNORE_INTERRUPT) as pool:
-            list(show(pool.imap_unordered(convert, missing, chunksize=8)))
+    with process_map(workers if missing else 1) as map_all:
+        list(tqdm(map_all(convert, missing), total=len(missing), unit="img", disable=not missing))
     return len(missing)
 
 

@@ -11,6 +11,7 @@ from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.consistency import ConsistencyOptions
 
 from ..checks import check_consistency
+from ..data_checks import check_pairs
 from ..legal_values import RULES, Rule, one_of
 
 _YES_OR_NO = one_of((True, False))
@@ -74,12 +75,14 @@ def check_lazy_contents(cfg: DictConfig, *, eval_only: bool = False) -> None:
     """Reads the annotations of all datasets, and looks for their images.
 
     Raises:
-        InputError: see :func:`~aa_detectron.data.datasets.check.check_dataset`.
+        InputError: see :func:`~aa_detectron.data.datasets.check.check_dataset` and
+            :func:`~aa_detectron.engine.data_checks.check_pairs`.
     """
     for split in ("test",) if eval_only else ("train", "test"):
         for name in dataset_names(cfg, split):
             check_dataset(name, for_training=split == "train", needs_masks=False)
             check_images(name)
+    check_pairs(consistency_options(cfg), dataset_names(cfg, "test"), needs_masks=False)
 
 
 def check_override(cfg: DictConfig, key: str) -> None:

@@ -20,6 +20,8 @@ from aa_detectron.data.pairs import (
 )
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation.build import build_consistency_evaluators
+from aa_detectron.evaluation.pair_evaluator import PairEvaluator
+from aa_detectron.utils.files import name_stem
 
 from .images import to_rgb
 from .pair_pictures import LEGENDS, draw_class_pair, draw_label_pair, draw_pair
@@ -77,7 +79,8 @@ def draw_pairs(
         model: model of that evaluation.
         name: dataset, or folder of images, of the records.
         records: records of the pairs, see :mod:`aa_detectron.consistency.records`.
-        folder: folder of the pictures, "<image id>_<pair>.png".
+        folder: folder of the pictures, "<image id>_<pair>.png"; see
+            :func:`~aa_detectron.utils.files.name_stem` for ids that are no file names.
 
     Returns:
         the paths of the pictures.
@@ -86,25 +89,38 @@ def draw_pairs(
         InputError: a pair is not in the dataset, the model does not predict what the records are
             about, or the folder cannot be written.
     """
+    if not records:
+        return []
+    check_pairs(cfg, name, records)
+    evaluator = _find_evaluator(cfg, name, records[0])
     paths = []
     for crops, outputs in _run(cfg, model, name, records):
-        kind = _kind(records[0])
-        picture = _draw(cfg, name, crops, outputs, kind)
+        picture = _draw(cfg, evaluator, crops, outputs)
         paths.append(os.path.join(folder, _file_name(crops[0])))
-        save_image(paths[-1], add_key(picture, LEGENDS[kind]))
+        save_image(paths[-1], add_key(picture, LEGENDS[evaluator.kind]))
     return paths
 
 
-def _kind(record: dict) -> str:
-    return next((k for k in ("sem_seg", "classification") if k in record), "instances")
+def _find_evaluator(cfg: CfgNode, name: str, record: dict) -> PairEvaluator:
+    kind = next((k for k in ("sem_seg", "classification") if k in record), "instances")
+    for evaluator in build_consistency_evaluators(cfg, name):
+        if evaluator.kind == kind:
+            return evaluator
+    raise _other_records(name, kind)
 
 
-def _draw(cfg: CfgNode, name: str, crops: list[dict], outputs: list[dict], kind: str) -> np.ndarray:
+def _other_records(name: str, kind: str) -> InputError:
+    return InputError(f"{name}: the records are of {kind}, which this model does not predict")
+
+
+def _draw(
+    cfg: CfgNode, evaluator: PairEvaluator, crops: list[dict], outputs: list[dict]
+) -> np.ndarray:
+    name, kind = evaluator.name, evaluator.kind
     # Compared again: on another device the model may return its instances in another order.
-    evaluators = [e for e in build_consistency_evaluators(cfg, name) if e.kind == kind]
-    record = evaluators[0].compare(crops[0], *outputs) if evaluators else None
+    record = evaluator.compare(crops[0], *outputs)
     if record is None:
-        raise InputError(f"{name}: the records are of {kind}, which this model does not predict")
+        raise _other_records(name, kind)
     if kind == "classification":
         images = [crop["image"].permute(1, 2, 0).numpy() for crop in crops]
         images = [to_rgb(image, cfg.INPUT.FORMAT) for image in images]
@@ -119,17 +135,13 @@ def _draw(cfg: CfgNode, name: str, crops: list[dict], outputs: list[dict], kind:
 
 
 def _file_name(crop: dict) -> str:
-    stem = str(crop["image_id"]).replace("/", "_")
-    return f"{stem}_{crop['pair']['number']}.png"
+    return f"{name_stem(str(crop['image_id']))}_{crop['pair']['number']}.png"
 
 
 def _run(
     cfg: CfgNode, model: nn.Module, name: str, records: list[dict]
 ) -> Iterator[tuple[list[dict], list[dict]]]:
     """The two crops of every pair, and the model's outputs for them."""
-    if not records:
-        return
-    check_pairs(cfg, name, records)
     keys = {(record["image_id"], record["pair"]) for record in records}
     with inference_context(model), torch.no_grad():
         for batch in build_shifted_pair_loader(cfg, name, keys):

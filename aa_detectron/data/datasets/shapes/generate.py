@@ -1,13 +1,10 @@
 """Writes Shapes to disk: scenes with COCO annotations and label maps, or single objects."""
 
-import contextlib
 import functools
 import json
-import multiprocessing
 import os
-import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,6 +13,7 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from aa_detectron.errors import InputError, InvalidOption, check_choice
+from aa_detectron.utils.processes import process_map
 
 from .geometry import CLASSES
 from .scene import SceneObject, render_scene, render_single
@@ -152,21 +150,6 @@ def _coco(options: Options, split: str, annotations_by_image: list[list[dict]]) 
     }
 
 
-def _leave_signals_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def _mapper(workers: int) -> Iterator[Callable]:
-    """A lazy, ordered `map`: the built-in one, or one over several processes."""
-    if workers == 1:
-        yield map
-        return
-    with multiprocessing.Pool(workers, _leave_signals_to_parent) as pool:
-        yield functools.partial(pool.imap, chunksize=8)
-
-
 def _write_json(path: str, content: dict) -> None:
     with open(path, "w", encoding="ascii", newline="\n") as file:
         json.dump(content, file)
@@ -189,7 +172,7 @@ def _write_singles(folder: str, options: Options, split: str, draw_all: DrawAll)
 
 def _write_all(folder: str, options: Options, workers: int, progress: bool) -> None:
     write_split = {"scenes": _write_scenes, "classification": _write_singles}[options.task]
-    with _mapper(min(workers, max(options.train, options.val))) as map_images:
+    with process_map(min(workers, max(options.train, options.val))) as map_images:
         for split in SPLITS:
             count = getattr(options, split)
 
@@ -253,7 +236,7 @@ def make_shapes(
     Raises:
         InvalidOption: ``workers`` or ``root`` is illegal.
         InputError: the folder has a dataset with other options and `force` is False; the folder
-            has something else; or the folder cannot be written.
+            has something else; the folder cannot be written; or a worker was killed.
     """
     if not 1 <= workers <= MOST_WORKERS:
         raise InvalidOption("workers", workers, f"at least 1 and at most {MOST_WORKERS}")
