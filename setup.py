@@ -31,7 +31,6 @@ def read_description() -> str:
 INSTALL_REQUIRES = [
     "torch>=2.6",  # torch.serialization.safe_globals with names
     "torchvision",
-    "numba",
     "numpy>=1.26",
     "fvcore",
     "iopath",
@@ -52,7 +51,7 @@ INSTALL_REQUIRES = [
     "setuptools<81",  # detectron2.model_zoo imports pkg_resources, which later ones lack
 ]
 
-EXPERIMENTS_REQUIRES = ["jinja2", "scikit-image"]
+EXPERIMENTS_REQUIRES = ["jinja2", "numba", "scikit-image"]
 ONNX_REQUIRES = ["onnx", "onnxruntime", "onnxscript"]
 TEST_REQUIRES = [*EXPERIMENTS_REQUIRES, *ONNX_REQUIRES, "pytest", "pytest-xdist", "timm"]
 

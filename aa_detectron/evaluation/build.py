@@ -9,7 +9,6 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
-    COCOEvaluator,
     COCOPanopticEvaluator,
     DatasetEvaluator,
     DatasetEvaluators,
@@ -37,11 +36,7 @@ from .pair_evaluator import (
 logger = logging.getLogger(__name__)
 
 
-def _coco(name: str, folder: str, sigmas: Sequence[float]) -> COCOEvaluator:
-    return build_coco_evaluator(name, folder, sigmas)
-
-
-def _sem_seg(name: str, folder: str, sigmas: Sequence[float]) -> SemSegEvaluator:
+def _sem_seg(name: str, folder: str, _: object) -> SemSegEvaluator:
     metadata = MetadataCatalog.get(name)
 
     def load(file_name: str, dtype: DTypeLike) -> np.ndarray:
@@ -53,7 +48,10 @@ def _sem_seg(name: str, folder: str, sigmas: Sequence[float]) -> SemSegEvaluator
 
 
 def _panoptic(name: str, folder: str, sigmas: Sequence[float]) -> DatasetEvaluators:
-    evaluators = [_sem_seg(name, folder, sigmas), _coco(name, folder, sigmas)]
+    evaluators: list[DatasetEvaluator] = [
+        _sem_seg(name, folder, sigmas),
+        build_coco_evaluator(name, folder, sigmas),
+    ]
     if importlib.util.find_spec("panopticapi"):
         evaluators.append(COCOPanopticEvaluator(name, folder))
     else:
@@ -61,33 +59,22 @@ def _panoptic(name: str, folder: str, sigmas: Sequence[float]) -> DatasetEvaluat
     return DatasetEvaluators(evaluators)
 
 
-def _classification(name: str, folder: str, sigmas: Sequence[float]) -> ClassificationEvaluator:
-    return ClassificationEvaluator(name, folder)
-
-
-def _imagenet_vid(name: str, folder: str, sigmas: Sequence[float]) -> VIDEvaluator:
+def _imagenet_vid(name: str, folder: str, _: object) -> VIDEvaluator:
     return VIDEvaluator(name, MetadataCatalog.get(name).imagenet_1k, folder)
-
-
-def _lvis(name: str, folder: str, sigmas: Sequence[float]) -> LVISEvaluator:
-    return LVISEvaluator(name, output_dir=folder)
-
-
-def _pascal_voc(name: str, folder: str, sigmas: Sequence[float]) -> PascalVOCDetectionEvaluator:
-    return PascalVOCDetectionEvaluator(name)
 
 
 EVALUATORS: dict[str, Callable[[str, str, Sequence[float]], DatasetEvaluator]] = {
     "cityscapes_sem_seg": _sem_seg,
-    "classification": _classification,
-    "coco": _coco,
+    "classification": lambda name, folder, _: ClassificationEvaluator(name, folder),
+    "coco": build_coco_evaluator,
     "coco_panoptic_seg": _panoptic,
     "imagenet_vid": _imagenet_vid,
-    "lvis": _lvis,
-    "pascal_voc": _pascal_voc,
+    "lvis": lambda name, folder, _: LVISEvaluator(name, output_dir=folder),
+    "pascal_voc": lambda name, *_: PascalVOCDetectionEvaluator(name),
     "sem_seg": _sem_seg,
 }
-"""Builder of the evaluator for each ``evaluator_type`` in a dataset's metadata."""
+"""Builder of the evaluator for each ``evaluator_type`` in a dataset's metadata: a function of the
+dataset's name, the folder of the results and the sigmas of keypoints."""
 
 
 def check_evaluator_type(name: str) -> None:

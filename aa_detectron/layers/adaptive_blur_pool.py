@@ -11,12 +11,12 @@ from .blur_pool import BlurPool2d, binomial_kernel
 from .constants import ModuleWithConstants, constant_like
 from .filter_predictor import FilterPredictor
 from .kernels import filter_map, normalize
+from .norm import NORMS
 from .padding import PADDING_MODES
 
 ADAPTIVITIES = ("spatial_channel", "spatial", "channel", "image")
 SOFTMAX_AXES = ("group", "all")
 INITS = ("binomial", "kaiming")
-NORMS = ("BN", "SyncBN", "FrozenBN", "GN", "")
 
 
 def adaptive_blur_pool2d(

@@ -26,6 +26,8 @@ _NORMS: dict[str, Callable[[int], nn.Module]] = {
     "FrozenBN": _frozen_batch_norm,
     "GN": lambda channels: nn.GroupNorm(32, channels),
 }
+NORMS = (*_NORMS, "")
+"""Names of the norms that every installation has; "" for no norm."""
 
 
 def get_torch_norm(norm: Norm, out_channels: int) -> nn.Module | None:
@@ -42,7 +44,7 @@ def get_torch_norm(norm: Norm, out_channels: int) -> nn.Module | None:
     if not norm:
         return None
     if isinstance(norm, str):
-        check_choice("norm", norm, (*_NORMS, ""))
+        check_choice("norm", norm, NORMS)
         norm = _NORMS[norm]
     return norm(out_channels)
 

@@ -3,8 +3,6 @@
 import functools
 import os
 
-from detectron2.data import MetadataCatalog
-
 from aa_detectron.errors import InputError
 from aa_detectron.utils.folders import IMAGE_SUFFIXES, is_image, list_folder
 
@@ -68,16 +66,6 @@ def find_classes(root: str, remedy: str = "") -> list[str]:
         found = f"{images} images directly in it" if images else "no folder in it"
         raise InputError(f"{root}: found {found}, {expected}")
     return folders
-
-
-def get_classes(name: str) -> list[str]:
-    """Names of a registered dataset's classes, from its metadata or else from its folder.
-
-    Raises:
-        InputError: see :func:`find_classes`.
-    """
-    metadata = MetadataCatalog.get(name)
-    return metadata.get("classes") or find_classes(metadata.image_root)
 
 
 def register_class_folders(

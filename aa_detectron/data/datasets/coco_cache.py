@@ -8,9 +8,11 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
+
+from aa_detectron.errors import InputError
+from aa_detectron.utils.files import write_json
 
 MIN_BYTES = 1 << 20
 """Least size of a cached file; reading a smaller file takes no longer than the cache."""
@@ -48,11 +50,9 @@ def remember(path: str, version: int, found: dict, identity: list) -> None:
         return
     target = _entry_path(path)
     entry = {"file": identity, "version": version, "found": found}
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, InputError):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False) as file:
-            json.dump(entry, file)
-        os.replace(file.name, target)
+        write_json(target, entry)
 
 
 def identify(path: str) -> list:

@@ -16,10 +16,10 @@ from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation.accuracy import accuracy_path
 from aa_detectron.evaluation.pair_evaluator import records_path
-from aa_detectron.evaluation.resampled_ap import average_precision, compare_detections
 
 from .configs import tested_datasets
 from .predictions import LabelPredictions, read_detections, read_top1
+from .resampled_ap import average_precision, compare_detections
 from .runs import MAIN, Run
 from .statistics import image_weights, weighted_mean
 

@@ -65,8 +65,8 @@ def check_kernels() -> Iterator[Row]:
         yield from _rows(in_place, "cpu", dtype)
     if torch.cuda.is_available() and HAS_KERNELS["cuda"]:
         for dtype in TOLERANCES:
-            yield from _rows(compiled_filter("cuda"), "cuda", dtype)
-        yield from _large_rows(compiled_filter("cuda"))
+            yield from _rows(compiled_filter(), "cuda", dtype)
+        yield from _large_rows(compiled_filter())
 
 
 def _rows(kernels: ModuleType, device: str, dtype: torch.dtype) -> Iterator[Row]:

@@ -94,8 +94,8 @@ def _check(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: 
         raise InvalidOption("the shape of the filters", tuple(weights.shape), legal)
 
 
-def compiled_filter(device_type: str) -> ModuleType:
-    """Returns the module with the kernels of a type of device that has some."""
+def compiled_filter() -> ModuleType:
+    """Returns the module with the kernels of a GPU."""
     from . import cuda  # imported only where it is used: importing Triton takes long
 
     return cuda
@@ -105,7 +105,7 @@ def _run(name: str, device_type: str, *args: Any) -> Tensor:
     """Runs a function of the device's kernels, or of the operators that work in place."""
     return with_fallback(
         device_type,
-        lambda: getattr(compiled_filter(device_type), name)(*args),
+        lambda: getattr(compiled_filter(), name)(*args),
         lambda: getattr(in_place, name)(*args),
     )
 

@@ -4,7 +4,6 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from aa_detectron.data.datasets.class_folders import (
-    get_classes,
     load_class_folders,
     register_class_folders,
 )
@@ -84,7 +83,6 @@ def test_registered_without_being_read(tmp_path, registered):
     metadata = MetadataCatalog.get(NAME)
     assert (metadata.evaluator_type, metadata.image_root) == ("classification", str(tmp_path))
     make(tmp_path, "b/1.png", "a/1.png")
-    assert get_classes(NAME) == ["a", "b"]
     assert [d["image_id"] for d in DatasetCatalog.get(NAME)] == ["a/1.png", "b/1.png"]
     assert get_image_dicts(NAME) == DatasetCatalog.get(NAME)
 
@@ -92,6 +90,6 @@ def test_registered_without_being_read(tmp_path, registered):
 def test_registered_again_with_classes(tmp_path, registered):
     registered()
     registered(classes=["c", "b"])
-    assert get_classes(NAME) == ["c", "b"]
+    assert MetadataCatalog.get(NAME).classes == ["c", "b"]
     make(tmp_path, "b/1.png", "c/1.png")
     assert [d["category_id"] for d in DatasetCatalog.get(NAME)] == [0, 1]

@@ -37,7 +37,7 @@ def fail(*args):
 def compiled(monkeypatch):
     """A module that takes the place of a GPU's kernels, on the CPU."""
     kernels = SimpleNamespace(**{name: getattr(in_place, name) for name in KERNELS})
-    monkeypatch.setattr(op, "compiled_filter", lambda device_type: kernels)
+    monkeypatch.setattr(op, "compiled_filter", lambda: kernels)
     monkeypatch.setitem(choice.HAS_KERNELS, "cpu", True)
     return kernels
 

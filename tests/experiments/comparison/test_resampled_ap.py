@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from aa_detectron.evaluation.resampled_ap import average_precision, compare_detections
+from aa_detectron.experiments.comparison.resampled_ap import average_precision, compare_detections
 from aa_detectron.experiments.comparison.statistics import image_weights
 
 SIDE = 100

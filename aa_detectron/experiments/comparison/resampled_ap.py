@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from pycocotools.coco import COCO
 
-from .coco_ap import ALL_AREAS, Comparison, Entry, compare, quiet
-from .coco_truth import number_annotations
+from aa_detectron.evaluation.coco_ap import ALL_AREAS, Comparison, Entry, compare, quiet
+from aa_detectron.evaluation.coco_truth import number_annotations
 
 RECALLS = np.linspace(0, 1, 101)
 """Recalls at which COCO averages the precision."""
@@ -77,7 +77,7 @@ def average_precision(comparison: Comparison, weights: np.ndarray) -> dict[str, 
     Args:
         comparison: result of :func:`compare_detections`.
         weights: (1 + resamples, images) number of times that each image counts, see
-            :func:`.resampling.image_weights`.
+            :func:`.statistics.image_weights`.
 
     Returns:
         {name: (1 + resamples,) percent}; NaN without any object.
