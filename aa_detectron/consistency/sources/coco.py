@@ -70,8 +70,8 @@ def read_coco(
             raise InputError(f"{path}: images[{number}] {problem}")
     unknown = objects.keys() - {image["id"] for image in images}
     if unknown:
-        found = short(min(unknown, key=str))
-        raise InputError(f"{path}: annotations have image_id {found}, but no image has this id")
+        name = short(min(unknown, key=str))
+        raise InputError(f"{path}: annotations have image_id {name}, but no image has this id")
     for image in images:
         size = image["height"], image["width"]
         file = Path(folder if folder is not None else Path(path).parent, image["file_name"])
