@@ -19,7 +19,7 @@ from aa_detectron.checkpoint.options import differing, without_alias
 from aa_detectron.errors import InputError, check_choice
 from aa_detectron.layers import FilterOptions
 from aa_detectron.layers.build import KINDS
-from aa_detectron.layers.places import joined_names, names_per_place
+from aa_detectron.layers.per_place import joined_names, names_per_place
 from aa_detectron.modeling.bases import ResNet
 from aa_detectron.modeling.build import build_resnet
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aa_detectron.layers.build import KINDS, PASA, config_key
-from aa_detectron.layers.places import joined_names, names_per_place
+from aa_detectron.layers.per_place import joined_names, names_per_place
 
 _PREFIX = "MODEL.ANTIALIAS."
 _OF_NETWORK = ("NAME", "STEM_POOL_SIZE", "DILATED", "PATCH_EMBED")

@@ -30,7 +30,7 @@ from aa_detectron.evaluation.consistency import (
     measure_consistency,
 )
 from aa_detectron.modeling.ignored_keys import consistency_is_measured
-from aa_detectron.modeling.places import warn_of_missing_filters
+from aa_detectron.modeling.missing_filters import warn_of_missing_filters
 
 from .distributed import ddp_options, share_buffers, unused_parameters_named
 from .machine import explained, whole_files

@@ -16,7 +16,7 @@ from .adaptive_blur_pool import AdaptiveBlurPool2d
 from .blur_pool import BlurPool2d
 from .frequency import FrequencyPool2d
 from .gaussian import GaussianBlurPool2d
-from .places import names_per_place
+from .per_place import names_per_place
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .kernels.reference import is_autocast
 from .norm import get_norm
 from .padded_conv import padded_conv2d
+from .precision import is_autocast
 
 
 class FilterPredictor(nn.Conv2d):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from aa_detectron.errors import InvalidOption, check_choice
 
-from .kernels.reference import is_channels_last, output_size
+from .maps import is_channels_last, output_size
 from .precision import at_least_float32, without_autocast
 
 WINDOWS = ("none", "hamming")

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .kernels.choice import is_eager
-from .kernels.reference import is_autocast
 from .padding import pad_same
+from .precision import is_autocast
 
 
 def padded_conv2d(

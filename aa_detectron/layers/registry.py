@@ -11,7 +11,7 @@ from aa_detectron.errors import InvalidOption, check_choice
 from aa_detectron.utils.keyed_random import own_random
 
 from .build import KINDS, FilterOptions, Lowpass, config_key
-from .places import names_per_place
+from .per_place import names_per_place
 
 LOWPASS_REGISTRY = Registry("LOWPASS")
 LOWPASS_REGISTRY.__doc__ = """

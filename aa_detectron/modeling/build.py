@@ -12,7 +12,7 @@ from aa_detectron import compat
 from aa_detectron.errors import InvalidOption, check_choice
 from aa_detectron.layers.build import Lowpass
 from aa_detectron.layers.norm import Norm
-from aa_detectron.layers.places import PLACES
+from aa_detectron.layers.per_place import PLACES
 
 from .bases import CNNBlockBase, ResNet
 from .resnet import (

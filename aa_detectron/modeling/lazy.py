@@ -10,7 +10,7 @@ from torch import nn
 from aa_detectron.errors import check_choice
 from aa_detectron.layers.build import KINDS, FilterOptions, Lowpass
 from aa_detectron.layers.norm import Norm
-from aa_detectron.layers.places import PLACES, joined_names, names_per_place
+from aa_detectron.layers.per_place import PLACES, joined_names, names_per_place
 from aa_detectron.utils.keyed_random import own_random
 
 from .bases import ResNet

@@ -18,7 +18,7 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from aa_detectron.layers.kernels import cuda
-from aa_detectron.layers.kernels.reference import empty_as, empty_output
+from aa_detectron.layers.maps import empty_as, empty_output
 
 WARP = 32
 """Number of threads of a warp."""

@@ -15,7 +15,8 @@ from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.checkpoint.final import FinalCheckpoint
 from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.data.train_loader import TrainingBatches
-from aa_detectron.modeling.places import known_filter, warn_of_partial_filters
+from aa_detectron.modeling.known_filter import known_filter
+from aa_detectron.modeling.missing_filters import warn_of_partial_filters
 
 from ..distributed import unused_parameters_named, wrap_for_processes
 from ..machine import explained

@@ -20,16 +20,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..maps import empty_as, empty_output, is_channels_last
 from ..padding import axis_mode
-from .reference import (
-    accumulation_dtype,
-    empty_as,
-    empty_output,
-    fold_padding,
-    is_channels_last,
-    normalize,
-    softmax_backward,
-)
+from ..precision import accumulation_dtype
+from .reference import fold_padding, normalize, softmax_backward
 
 TILE = 512
 """Number of elements that a program computes at a time."""

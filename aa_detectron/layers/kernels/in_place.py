@@ -11,16 +11,10 @@ each tap.
 import torch
 from torch import Tensor
 
+from ..maps import empty_as, output_size
 from ..padding import pad_same
-from .reference import (
-    accumulation_dtype,
-    empty_as,
-    fold_padding,
-    kernel_side,
-    normalize,
-    output_size,
-    softmax_backward,
-)
+from ..precision import accumulation_dtype
+from .reference import fold_padding, kernel_side, normalize, softmax_backward
 
 
 def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:

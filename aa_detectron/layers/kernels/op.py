@@ -20,10 +20,11 @@ from torch import Tensor
 
 from aa_detectron.errors import InvalidOption, check_choice
 
+from ..maps import empty_as, empty_output, output_size
 from ..padding import PADDING_MODES
 from . import in_place
 from .choice import is_eager, is_plain, with_fallback
-from .reference import SOFTMAX, empty_as, empty_output, filter_plain, output_size
+from .reference import SOFTMAX, filter_plain
 
 DEVICES = ("cpu", "cuda")
 """Types of the devices for which the operator is registered."""

@@ -1,7 +1,7 @@
 import pytest
 
 from aa_detectron.errors import InvalidOption
-from aa_detectron.layers.places import joined_names, names_per_place
+from aa_detectron.layers.per_place import joined_names, names_per_place
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_backbone, bui
 
 from aa_detectron import add_aa_config
 from aa_detectron.engine.trainer import Trainer
-from aa_detectron.modeling.places import filter_places, warn_of_missing_filters
+from aa_detectron.modeling.missing_filters import filter_places, warn_of_missing_filters
 
 STAGES = ["res2", "res3", "res4", "res5"]
 
