@@ -63,6 +63,14 @@ def slug(heading):
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
+def test_the_pages_have_what_is_looked_for():
+    """So that no pattern of these tests has stopped matching."""
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    for pattern, least in ((FILES, 50), (LINKS, 100), (KEYS, 50)):
+        assert sum(len(pattern.findall(text)) for text in texts) > least
+    assert sum(len(list(filter(None, map(of_ours, commands(page))))) for page in PAGES) > 30
+
+
 @every_page
 def test_files_exist(page):
     named = FILES.findall(page.read_text(encoding="utf-8"))

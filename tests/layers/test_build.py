@@ -167,6 +167,13 @@ def test_illegal_values_name_the_key(options, message):
         build_lowpass(config(**options), 64, 2)
 
 
+@pytest.fixture
+def registered(monkeypatch):
+    """Filters that a test registers end with it."""
+    monkeypatch.setattr(LOWPASS_REGISTRY, "_obj_map", dict(LOWPASS_REGISTRY._obj_map))
+
+
+@pytest.mark.usefixtures("registered")
 def test_own_filter():
     """What the README promises: a decorator, and the name in a config."""
 
@@ -192,6 +199,7 @@ def test_the_filter_leaves_the_generator_alone():
         assert torch.equal(other.predictor.weight, filters[1].predictor.weight) == same
 
 
+@pytest.mark.usefixtures("registered")
 def test_a_filter_made_of_ours():
     """A registered filter may call another one: the name in the config is its own then."""
 
