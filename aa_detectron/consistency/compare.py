@@ -6,7 +6,6 @@ from typing import Any
 from aa_detectron.errors import InputError
 
 from .classes import class_pair_record
-from .correct import add_objects
 from .instances import pair_record
 from .label_maps import label_pair_record
 from .shifts import Offset
@@ -62,9 +61,8 @@ def compare(
     for kind in kinds[0]:
         outputs = first, second
         if kind == "boxes":
-            record |= pair_record(*place, size, *outputs, **vars(rules))
-            if "boxes" in truth:
-                add_objects(record, outputs, truth, rules.score_thresh)
+            objects = truth if "boxes" in truth else None
+            record |= pair_record(*place, size, *outputs, **vars(rules), truth=objects)
         elif kind == "sem_seg":
             record |= label_pair_record(*place, *(output[kind] for output in outputs))
         else:

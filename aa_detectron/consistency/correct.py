@@ -12,16 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pycocotools.mask as mask_util
 
-from .instances import (
-    Prediction,
-    Shapes,
-    box_areas,
-    clip_boxes,
-    counting,
-    cut_masks,
-    mask_areas,
-    match_instances,
-)
+from .matching import match_instances
+from .overlap import Inside, Shapes, box_areas, clip_boxes, cut_masks, mask_areas
 from .shifts import Box, overlap_in_crops
 
 FOUND_IOU = 0.5
@@ -30,44 +22,35 @@ VISIBLE = 0.5
 """Minimum fraction of a counting object's area inside the overlap."""
 
 
-def add_objects(
-    record: dict, predictions: Sequence[Prediction], truth: dict, score_thresh: float
-) -> None:
+def add_objects(record: dict, sides: Sequence[Inside], truth: dict) -> None:
     """Adds "objects" to the sections of a record of instances.
 
     Args:
         record: record of a pair.
-        predictions: plain predictions for the two crops.
-        truth: ground truth in pixels of the image: "boxes" (N, 4) x0, y0, x1, y1, "classes" (N,),
-            and optional "masks", N COCO RLEs or (N, height, width) bool.
-        score_thresh: minimum score of an instance that counts.
+        sides: instances of the two crops.
+        truth: ground truth of the image, see :func:`~.instances.pair_record`.
     """
-    size, offsets = record["size"], record["offsets"]
-    overlaps = overlap_in_crops(offsets[0], offsets[1], size)
-    y, x = np.add(offsets[0], overlaps[0][:2]).tolist()
-    visible = Box(y, x, y + overlaps[0].y1 - overlaps[0].y0, x + overlaps[0].x1 - overlaps[0].x0)
-    kept = [np.flatnonzero(counting(p["scores"], score_thresh)) for p in predictions]
+    visible = _overlap_in_image(record)
     categories = np.asarray(truth["classes"], np.int64)
     boxes = np.asarray(truth["boxes"], np.float64).reshape(-1, 4)
     whole = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    shapes = [
-        clip_boxes(np.asarray(p["boxes"]).reshape(-1, 4)[index], box)
-        for p, index, box in zip(predictions, kept, overlaps, strict=True)
-    ]
     part = clip_boxes(boxes, visible)
     counts = _visible(box_areas(part), whole)
-    sides = list(zip(predictions, kept, shapes, strict=True))
-    record["bbox"]["objects"] = _objects(categories[counts], part[counts], sides)
+    shapes: list[Shapes] = [side.boxes for side in sides]
+    record["bbox"]["objects"] = _objects(categories[counts], part[counts], sides, shapes)
     if "segm" in record and "masks" in truth:
-        masks: list = [
-            cut_masks(p.get("masks", ()), index, box)
-            for p, index, box in zip(predictions, kept, overlaps, strict=True)
-        ]
         parts = cut_masks(truth["masks"], np.arange(len(categories)), visible)
         counts = _visible(mask_areas(parts), _whole_areas(truth["masks"]))
-        sides = list(zip(predictions, kept, masks, strict=True))
         chosen = [parts[i] for i in np.flatnonzero(counts)]
-        record["segm"]["objects"] = _objects(categories[counts], chosen, sides)
+        shapes = [side.masks for side in sides]
+        record["segm"]["objects"] = _objects(categories[counts], chosen, sides, shapes)
+
+
+def _overlap_in_image(record: dict) -> Box:
+    first, second = record["offsets"]
+    box, _ = overlap_in_crops(first, second, record["size"])
+    y, x = first
+    return Box(y + box.y0, x + box.x0, y + box.y1, x + box.x1)
 
 
 def _visible(parts: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -80,10 +63,11 @@ def _whole_areas(masks: np.ndarray | Sequence[dict]) -> np.ndarray:
     return mask_areas(list(masks))
 
 
-def _objects(categories: np.ndarray, parts: Shapes, sides: Sequence[tuple]) -> list[dict]:
+def _objects(
+    categories: np.ndarray, parts: Shapes, sides: Sequence[Inside], shapes: Sequence[Shapes]
+) -> list[dict]:
     found = [
-        _found(categories, parts, p["classes"][kept], p["scores"][kept], shapes)
-        for p, kept, shapes in sides
+        _found(categories, parts, side, shape) for side, shape in zip(sides, shapes, strict=True)
     ]
     return [
         {"category": int(category), "found": [number in side for side in found]}
@@ -91,12 +75,10 @@ def _objects(categories: np.ndarray, parts: Shapes, sides: Sequence[tuple]) -> l
     ]
 
 
-def _found(
-    categories: np.ndarray, parts: Shapes, classes: np.ndarray, scores: np.ndarray, shapes: Shapes
-) -> set[int | None]:
+def _found(categories: np.ndarray, parts: Shapes, side: Inside, shapes: Shapes) -> set[int | None]:
     """Indices of the objects that a crop's instances find."""
     if not len(shapes) or not len(parts):
         return set()
     ious = mask_util.iou(shapes, parts, [0] * len(parts))
-    right = (classes[:, None] == categories[None]) & (ious >= FOUND_IOU)
-    return set(match_instances(np.asarray(scores), np.where(right, ious, 0.0)))
+    right = (side.classes[:, None] == categories[None]) & (ious >= FOUND_IOU)
+    return set(match_instances(side.scores, np.where(right, ious, 0.0)))

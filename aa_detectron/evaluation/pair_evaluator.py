@@ -10,10 +10,10 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import Instances
 
 from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
-from aa_detectron.consistency.correct import add_objects
 from aa_detectron.consistency.curves import drop_curve
-from aa_detectron.consistency.instances import Prediction, pair_record, score_pairs
+from aa_detectron.consistency.instances import pair_record, score_pairs
 from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
+from aa_detectron.consistency.overlap import Prediction
 from aa_detectron.consistency.scores import fill_tasks
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
@@ -170,11 +170,8 @@ class InstanceConsistencyEvaluator(PairEvaluator):
         one, other = first["instances"], second["instances"]
         predictions = [as_prediction(found, self.score_thresh) for found in (one, other)]
         place = item["image_id"], item["pair"]["number"], item["pair"]["offsets"]
-        record = pair_record(*place, one.image_size, *predictions, **self.settings())
-        truth = self.truth(item["image_id"])
-        if truth is not None:
-            add_objects(record, predictions, truth, self.score_thresh)
-        return record
+        options = {**self.settings(), "truth": self.truth(item["image_id"])}
+        return pair_record(*place, one.image_size, *predictions, **options)
 
     def score(self, records: list[dict]) -> dict:
         tasks = fill_tasks(records)

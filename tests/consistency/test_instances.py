@@ -7,14 +7,9 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
-from aa_detectron.consistency.instances import (
-    clip_boxes,
-    cut_masks,
-    mask_areas,
-    match_instances,
-    pair_record,
-    score_pairs,
-)
+from aa_detectron.consistency.instances import pair_record, score_pairs
+from aa_detectron.consistency.matching import match_instances
+from aa_detectron.consistency.overlap import clip_boxes, cut_masks, mask_areas
 from aa_detectron.consistency.shifts import Box, overlap_in_crops
 from aa_detectron.errors import InvalidOption
 
@@ -258,6 +253,12 @@ def test_index_is_the_place_in_the_output():
     expected = pair_record(1, 0, OFFSETS, (20, 20), all_of_them, all_of_them)
     assert expected["segm"]["first"][0]["index"] == 1
     assert pair_record(1, 0, OFFSETS, (20, 20), kept, kept) == expected
+
+
+def test_index_of_one_crop_only():
+    one, other = instances([(0, 0, 5, 5)]), instances([(0, 0, 5, 5)])
+    result = pair_record(1, 0, OFFSETS, (20, 20), one | {"index": np.array([4])}, other)
+    assert [result["bbox"][side][0]["index"] for side in ("first", "second")] == [4, 0]
 
 
 def test_predictions_that_do_not_fit():

@@ -8,7 +8,7 @@ import numpy as np
 from aa_detectron.errors import InputError
 from aa_detectron.utils.coco_rle import rle_problem
 
-from ..instances import Prediction, counting
+from ..overlap import Prediction, counting
 from .values import describe, to_array
 
 MASK_THRESH = 0.5
