@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 import detectron2.model_zoo
+import numpy as np
+import onnx
 import pytest
 from detectron2.modeling import BACKBONE_REGISTRY
 from docs.pages import PAGES, blocks, name, tutorial_cells
@@ -24,10 +26,31 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     make_small_shapes(folder / "datasets")
     shutil.copytree(folder / "datasets" / "shapes" / "val", folder / "photographs")
+    write_onnx_classifier(folder / "model.onnx")
     trainer = Trainer(small_config(folder / "output" / "demo" / "adaptive"))
     trainer.resume_or_load(resume=False)
     trainer.train()
     return folder
+
+
+def write_onnx_classifier(path):
+    """A model of another origin: "image" (1, 3, H, W) -> "logits" (1, 5)."""
+    floats = onnx.TensorProto.FLOAT
+    weights = np.random.default_rng(0).normal(size=(5, 3, 8, 8)).astype(np.float32)
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Conv", ["image", "weights"], ["map"], strides=[8, 8]),
+            onnx.helper.make_node("Relu", ["map"], ["active"]),
+            onnx.helper.make_node("GlobalAveragePool", ["active"], ["pooled"]),
+            onnx.helper.make_node("Flatten", ["pooled"], ["logits"]),
+        ],
+        "classifier",
+        [onnx.helper.make_tensor_value_info("image", floats, [1, 3, "height", "width"])],
+        [onnx.helper.make_tensor_value_info("logits", floats, [1, 5])],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
 
 
 @pytest.fixture
