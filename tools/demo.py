@@ -92,7 +92,7 @@ def main() -> None:
     cfg = load_config(args.config_file, args.opts)
     keep_config(cfg)
     root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-    make_shapes(root, SHAPES, os.cpu_count(), progress=True)
+    make_shapes(root, SHAPES, os.cpu_count() or 1, progress=True)
     metrics, pictures = FOLDER / "metrics.json", FOLDER / "pairs"
     if not (metrics.is_file() and pictures.is_dir()):
         setup(args)

@@ -8,7 +8,7 @@ are plotted by `aa-consistency plot`.
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -28,7 +28,10 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-REMEDIES = {"aligned": stride_aligned, "average": average_shifts}
+REMEDIES: dict[str, Callable[[Predict, int], Predict]] = {
+    "aligned": stride_aligned,
+    "average": average_shifts,
+}
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -4,9 +4,7 @@
 import argparse
 import copy
 import importlib.resources
-from pathlib import Path
 
-import cv2
 import numpy as np
 import timm
 import torch
@@ -15,6 +13,7 @@ from measuring import parse_arguments, write
 from torch import Tensor, nn
 
 from aa_detectron import antialias
+from aa_detectron.consistency.sources.images import read_image
 from aa_detectron.errors import InputError, exit_on_bad_input
 from aa_detectron.modeling.surgery import AntialiasReport
 
@@ -135,7 +134,7 @@ def photographs() -> Tensor:
     windows = []
     for name in PHOTOGRAPHS:
         with importlib.resources.as_file(folder / f"{name}.png") as path:
-            image = cv2.imread(str(Path(path)))[..., ::-1]
+            image = read_image(path)
         top, left = ((side - SIDE - 1) // 2 for side in image.shape[:2])
         windows.append(image[top : top + SIDE + 1, left : left + SIDE + 1])
     x = torch.from_numpy(np.stack(windows)).permute(0, 3, 1, 2) / 255

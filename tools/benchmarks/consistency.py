@@ -16,7 +16,7 @@ from detectron2.structures import Boxes, Instances
 from measuring import measure, parse_arguments, write
 
 from aa_detectron.consistency.instances import pair_record
-from aa_detectron.consistency.shifts import overlap_in_crops
+from aa_detectron.consistency.shifts import Offset, overlap_in_crops
 from aa_detectron.data.pairs import build_shifted_pair_loader, get_image_dicts
 from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import exit_on_bad_input
@@ -110,7 +110,7 @@ def _random_crops(rng: np.random.Generator) -> list[Instances]:
 
 
 def dense_matches(
-    first: Instances, second: Instances, offsets: tuple, score_thresh: float
+    first: Instances, second: Instances, offsets: tuple[Offset, Offset], score_thresh: float
 ) -> list[tuple]:
     """For each mask that counts, its match (an index in the model's output) and their IoU."""
     crops = []
@@ -136,7 +136,7 @@ def dense_matches(
 
 
 def encoded_matches(
-    first: Instances, second: Instances, offsets: tuple, score_thresh: float
+    first: Instances, second: Instances, offsets: tuple[Offset, Offset], score_thresh: float
 ) -> list[tuple]:
     crops = [as_prediction(crop, score_thresh) for crop in (first, second)]
     size = first.image_size

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -81,7 +82,7 @@ class Clock(nn.Module):
         return outputs
 
 
-def _own_memory(process: multiprocessing.Process) -> float:
+def _own_memory(process: BaseProcess) -> float:
     """Memory in MB that a process shares with no other."""
     text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     return sum(map(int, re.findall(r"Private_\w+:\s+(\d+)", text))) * 1024 / 1e6

@@ -56,7 +56,9 @@ def make(task: str, without: str, args: argparse.Namespace) -> Callable[[], None
 
 
 def compare_pieces(task: str, args: argparse.Namespace) -> list[dict]:
-    makers = {name: functools.partial(make, task, name, args) for name in TASKS[task]}
+    makers: dict[str, Callable] = {
+        name: functools.partial(make, task, name, args) for name in TASKS[task]
+    }
     rows = compare(makers, args)
     for row in rows:
         for name in TASKS[task][1:]:

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -86,7 +87,7 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def timed(self, function, *args):
+    def timed(self, function: Callable, *args: Any) -> Any:
         start = time.perf_counter()
         try:
             return function(*args)
@@ -104,7 +105,7 @@ def score_function(folder: Path, images: int) -> float:
             for crop, offset in zip(crops, offsets, strict=True)
         ]
 
-    model.needs_offsets = True
+    vars(model)["needs_offsets"] = True
     items = (
         ImageItem(n, partial(clock.timed, read_image, folder / f"{n % FILES}.png"))
         for n in range(images)
@@ -158,7 +159,8 @@ def write_inputs(folder: Path, counts: list[int]) -> None:
 
 
 def _write_predictions(folder: Path, images: int) -> None:
-    manifest, results = Manifest({"kind": "pairs"}, {}, []), []
+    manifest = Manifest({"kind": "pairs"}, {}, [])
+    results: list[dict] = []
     blank = np.zeros((*SIZE, 3), np.uint8)
     items = (ImageItem(number, lambda: blank) for number in range(images))
     for group in make_groups(items, PairGroups().__call__):

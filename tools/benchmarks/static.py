@@ -144,8 +144,9 @@ def compile_passes(
     shape: str, k: int, architecture: int, dtype: str, layout: str, args: argparse.Namespace
 ) -> list[dict]:
     """Rows of the kernels that the forward and backward pass of one layer launch."""
+    n, channels, height, width = map(int, shape.split("x"))
     calls = launches.passes(
-        tuple(map(int, shape.split("x"))), groups=args.groups, kernel_size=k, stride=2,
+        (n, channels, height, width), groups=args.groups, kernel_size=k, stride=2,
         padding_mode="reflect", softmax="group", dtype=getattr(torch, dtype),
         channels_last=layout == "channels-last",
     )  # fmt: skip
