@@ -149,6 +149,9 @@ def _add_solver_config(cfg: CfgNode) -> None:
         # filters, which are new if a checkpoint has the other weights. With MODEL.ANTIALIAS.FREEZE,
         # it applies to the filters as well.
         BACKBONE_MULTIPLIER=1.0,
+        # Factor of the learning rate for the filters. They start as the fixed blur, and a short
+        # training hardly moves them. Without effect with MODEL.ANTIALIAS.FREEZE.
+        FILTER_MULTIPLIER=1.0,
         # LR_SCHEDULER_NAME "WarmupPolyLR": exponent of the decay, and the lowest learning rate as a
         # fraction of BASE_LR.
         POLY_LR_POWER=0.9,

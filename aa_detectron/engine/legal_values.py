@@ -193,6 +193,7 @@ RULES: dict[str, Rule] = {
     "MODEL.SEM_SEG_HEAD.NAME": registered(SEM_SEG_HEADS_REGISTRY),
     "MODEL.SEM_SEG_HEAD.NUM_CLASSES": integer(1, 255),
     "SOLVER.BACKBONE_MULTIPLIER": number(0),
+    "SOLVER.FILTER_MULTIPLIER": number(0),
     "SOLVER.BASE_LR": number(0),
     "SOLVER.CHECKPOINT_PERIOD": integer(1),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": one_of(("value", "norm", "full_model")),

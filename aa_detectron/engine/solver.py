@@ -26,10 +26,11 @@ OPTIMIZERS: dict[str, Callable] = {
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Builds ``SOLVER.OPTIMIZER`` with Detectron2's parameter groups and ``BACKBONE_MULTIPLIER``.
+    """Builds ``SOLVER.OPTIMIZER`` with Detectron2's parameter groups and this package's factors.
 
-    The multiplier does not apply to filters, which are new if a checkpoint has the other weights,
-    unless ``MODEL.ANTIALIAS.FREEZE`` is set.
+    ``BACKBONE_MULTIPLIER`` does not apply to filters, which are new if a checkpoint has the other
+    weights. They have ``FILTER_MULTIPLIER``. With ``MODEL.ANTIALIAS.FREEZE``, filters learn like
+    the backbone.
 
     Raises:
         InvalidOption: an illegal value; the message names the key.
@@ -37,17 +38,17 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     check_has_keys(cfg)
     solver = cfg.SOLVER
     check_choice("SOLVER.OPTIMIZER", solver.OPTIMIZER, tuple(OPTIMIZERS))
-    if solver.BACKBONE_MULTIPLIER < 0:
-        raise InvalidOption("SOLVER.BACKBONE_MULTIPLIER", solver.BACKBONE_MULTIPLIER, "at least 0")
+    for key in ("BACKBONE_MULTIPLIER", "FILTER_MULTIPLIER"):
+        if solver[key] < 0:
+            raise InvalidOption(f"SOLVER.{key}", solver[key], "at least 0")
 
     def lr_factor(name: str) -> float:
         *path, last = name.split(".")
-        # Filters are new if a checkpoint has the other weights.
-        is_new = not FILTER_NAMES.isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE
-        slow = name.startswith("backbone.") and not is_new
         # Detectron2's own argument for biases would replace the factor of the backbone.
         bias = solver.BIAS_LR_FACTOR if last == "bias" else 1.0
-        return bias * (solver.BACKBONE_MULTIPLIER if slow else 1.0)
+        if not FILTER_NAMES.isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE:
+            return bias * solver.FILTER_MULTIPLIER
+        return bias * (solver.BACKBONE_MULTIPLIER if name.startswith("backbone.") else 1.0)
 
     parameters = get_default_optimizer_params(
         model,

@@ -70,9 +70,11 @@ def test_the_backbones_biases_learn_slower_too():
     assert rates["sem_seg_head.bias"] == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("freeze, expected", [(False, 0.01), (True, 0.001)])
-def test_filters_are_new_and_learn_as_fast_as_the_head(freeze, expected):
-    cfg = config(BASE_LR=0.01, BACKBONE_MULTIPLIER=0.1)
+@pytest.mark.parametrize(
+    "freeze, multiplier, expected", [(False, 1.0, 0.01), (False, 5.0, 0.05), (True, 5.0, 0.001)]
+)
+def test_filters_have_a_rate_of_their_own(freeze, multiplier, expected):
+    cfg = config(BASE_LR=0.01, BACKBONE_MULTIPLIER=0.1, FILTER_MULTIPLIER=multiplier)
     cfg.MODEL.ANTIALIAS.FREEZE = freeze
     model = Model()
     model.backbone.add_module("aa", torch.nn.Conv2d(3, 3, 1))
@@ -116,7 +118,10 @@ def test_other_schedules_are_detectron2s():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(cfg.SOLVER.BASE_LR / 2)
 
 
-@pytest.mark.parametrize("key, found", [("OPTIMIZER", "LION"), ("BACKBONE_MULTIPLIER", -1.0)])
+@pytest.mark.parametrize(
+    "key, found",
+    [("OPTIMIZER", "LION"), ("BACKBONE_MULTIPLIER", -1.0), ("FILTER_MULTIPLIER", -1.0)],
+)
 def test_refused(key, found):
     with pytest.raises(InvalidOption, match=f"SOLVER.{key}"):
         build_optimizer(config(**{key: found}), Model())
