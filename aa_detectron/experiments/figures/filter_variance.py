@@ -4,6 +4,8 @@ The variance of a filter's k * k weights is highest for the identity and zero fo
 the paper it is high on smooth content, where there is nothing to lose, and low on busy content.
 """
 
+import math
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -40,9 +42,11 @@ def plot_variance(models: dict[str, LoadedModel], files: dict[str, str], folder:
         items = {name: model_input(cfg, path) for name, (cfg, _) in models.items()}
         maps = {name: variance_maps(models[name].model, items[name]) for name in items}
         images = {name: input_as_rgb(models[name].cfg, item) for name, item in items.items()}
+        moved = {name: distances_from_blur(models[name].model, items[name]) for name in models}
         numbers[stem] = {
             name: {
                 place: describe(maps[name][place], images[name], layer.kernel_size)
+                | {"distance_from_blur": moved[name][place]}
                 for place, layer in backbone_filters(models[name].model).items()
             }
             for name in models
@@ -90,13 +94,41 @@ def variance_maps(model: nn.Module, item: dict) -> dict[str, Tensor]:
     Raises:
         InputError: the backbone has no adaptive filters.
     """
-    inputs, padded = record_image(model, item)
+    all_filters, padded = _predict(model, item)
     maps = {}
-    for place, layer in backbone_filters(model).items():
-        filters = layer.predict_filters(inputs[place])
+    for place, filters in all_filters.items():
         variance = filter_variance(filters)[0].mean(0) / identity_variance(filters.shape[2])
         maps[place] = over_image(variance.cpu(), padded, tuple(item["image"].shape[-2:]))
     return maps
+
+
+@torch.no_grad()
+def distances_from_blur(model: nn.Module, item: dict) -> dict[str, float]:
+    """How far the filters of a backbone have moved from their start, the binomial blur.
+
+    Args:
+        model, item: see :func:`variance_maps`.
+
+    Returns:
+        {place: mean absolute difference of a filter's weight from the blur's; a filter's weights
+        are normalized to a sum of 1}.
+
+    Raises:
+        InputError: the backbone has no adaptive filters.
+    """
+    distances = {}
+    for place, filters in _predict(model, item)[0].items():
+        blur = binomial_kernel(math.isqrt(filters.shape[2])).to(filters).flatten()
+        taps = filters / filters.sum(2, keepdim=True)
+        distances[place] = float((taps - blur[:, None, None]).abs().mean())
+    return distances
+
+
+def _predict(model: nn.Module, item: dict) -> tuple[dict[str, Tensor], tuple[int, int]]:
+    """{place: filters, (1, g, k * k, H, W)}, and the (height, width) of the padded image."""
+    inputs, padded = record_image(model, item)
+    layers = backbone_filters(model)
+    return {place: layers[place].predict_filters(inputs[place]) for place in layers}, padded
 
 
 def describe(variance: Tensor, image: np.ndarray, kernel_size: int) -> dict[str, float]:

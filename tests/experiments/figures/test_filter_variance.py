@@ -12,6 +12,7 @@ from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures.filter_variance import (
     binomial_variance,
     describe,
+    distances_from_blur,
     draw_variance,
     filter_variance,
     identity_variance,
@@ -62,6 +63,14 @@ class Model(nn.Module):
 
     def forward(self, items):
         return self.backbone(items[0]["image"][None])
+
+
+def test_distance_from_the_blur_by_hand():
+    (found,) = distances_from_blur(Model().eval(), {"image": torch.rand(4, 8, 16)}).values()
+    blur = [1 / 16, 2 / 16, 1 / 16, 2 / 16, 4 / 16, 2 / 16, 1 / 16, 2 / 16, 1 / 16]
+    identity = sum(abs(tap - (number == 4)) for number, tap in enumerate(blur)) / 9
+    average = sum(abs(tap - 1 / 9) for tap in blur) / 9
+    assert found == pytest.approx((identity + average) / 2)
 
 
 def test_map_over_the_image():
