@@ -18,6 +18,7 @@ model.backbone.bottom_up.update(
     norm="BN",
     stride_in_1x1=False,
     freeze_at=0,
+    filter="adaptive",
 )
 model.proposal_generator.update(
     in_features=["p2", "p3", "p4"],

@@ -49,8 +49,12 @@ def test_builds_what_its_name_says(path):
     with torch.device("meta"):  # no memory, no time for weights
         model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
     kinds = {type(m) for m in model.modules()} & {AdaptiveBlurPool2d, BlurPool2d}
-    expected = {"plain": set(), "blur": {BlurPool2d}, "adaptive": {AdaptiveBlurPool2d}}
+    frozen = {BlurPool2d} if cfg.MODEL.BACKBONE.FREEZE_AT else set()  # the stem's filter
+    expected = {"plain": set(), "blur": {BlurPool2d}, "adaptive": {AdaptiveBlurPool2d} | frozen}
     assert kinds == expected[path.stem.rsplit("_", 1)[1]]
+    if kinds == {AdaptiveBlurPool2d, BlurPool2d}:
+        blurs = [name for name, m in model.named_modules() if isinstance(m, BlurPool2d)]
+        assert blurs == ["backbone.bottom_up.stem.aa"]
     assert len(path.read_text().splitlines()) <= 12, "leaves are short"
 
 

@@ -44,7 +44,7 @@ def test_committed_comparisons(path):
                     assert head.POOLER_TYPE == "ROIAlign"
                     head.POOLER_TYPE = "ROIAlignV2"
         same |= {cfg.dump() for cfg in configs}
-    assert len(same) == 1
+    assert len(same) == any(run.config_file for run in plan.runs)
     names = {load_run_config(start).MODEL.ANTIALIAS.NAME for start in plan.starts}
     assert names <= {"none"} or path.stem.endswith("own_start")
 
