@@ -1,9 +1,9 @@
 """Warns of a training that ignores keys which only this package's trainer reads.
 
 Trainers that derive from Detectron2's ``DefaultTrainer`` alone ignore ``SOLVER.OPTIMIZER``,
-``SOLVER.BACKBONE_MULTIPLIER`` and ``TEST.CONSISTENCY``. A backbone knows its config when it is
-built, but not who will train it. So the first optimizer that makes a step with the backbone's
-weights is compared with the config.
+``SOLVER.BACKBONE_MULTIPLIER``, ``SOLVER.FILTER_MULTIPLIER`` and ``TEST.CONSISTENCY``. A backbone
+knows its config when it is built, but not who will train it. So the first optimizer that makes a
+step with the backbone's weights is compared with the config.
 """
 
 import functools
@@ -32,6 +32,7 @@ class Wanted(NamedTuple):
     optimizer: str
     base_lr: float
     multiplier: float
+    filter_multiplier: float
     consistency: bool
 
 
@@ -48,9 +49,13 @@ def watch(backbone: nn.Module, cfg: CfgNode) -> None:
     """
     solver = cfg.SOLVER
     wanted = Wanted(
-        solver.OPTIMIZER, solver.BASE_LR, solver.BACKBONE_MULTIPLIER, cfg.TEST.CONSISTENCY.ENABLED
+        solver.OPTIMIZER,
+        solver.BASE_LR,
+        solver.BACKBONE_MULTIPLIER,
+        1.0 if cfg.MODEL.ANTIALIAS.FREEZE else solver.FILTER_MULTIPLIER,
+        cfg.TEST.CONSISTENCY.ENABLED,
     )
-    if wanted != Wanted("SGD", solver.BASE_LR, 1.0, False):  # else every trainer does
+    if wanted != Wanted("SGD", solver.BASE_LR, 1.0, 1.0, False):  # else every trainer does
         _WANTED[backbone] = wanted
         _look_at_optimizers()
 
@@ -69,20 +74,22 @@ def _look_at_optimizers() -> None:
 
 def _before_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
     for backbone, wanted in list(_WANTED.items()):
-        rates = _learning_rates(backbone, optimizer)
-        if rates:
+        rates = {of: _learning_rates(backbone, optimizer, of_filters=of) for of in (False, True)}
+        if rates[False]:
             del _WANTED[backbone]
             if comm.is_main_process():
-                for line in _ignored(wanted, optimizer, rates):
+                for line in _ignored(wanted, optimizer, rates[False], rates[True]):
                     logger.warning(line)
 
 
-def _learning_rates(backbone: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
-    """The learning rates, before warm-up, of the backbone's convs except those of filters."""
+def _learning_rates(
+    backbone: nn.Module, optimizer: torch.optim.Optimizer, *, of_filters: bool
+) -> list[float]:
+    """The learning rates, before warm-up, of the convs in a backbone's filters or of all others."""
     convs = {
         parameter
         for name, parameter in backbone.named_parameters()
-        if parameter.ndim == 4 and FILTER_NAMES.isdisjoint(name.split("."))
+        if parameter.ndim == 4 and of_filters != FILTER_NAMES.isdisjoint(name.split("."))
     }
     return [
         group.get("initial_lr", group["lr"])
@@ -91,18 +98,25 @@ def _learning_rates(backbone: nn.Module, optimizer: torch.optim.Optimizer) -> li
     ]
 
 
-def _ignored(wanted: Wanted, optimizer: torch.optim.Optimizer, rates: list[float]) -> Iterator[str]:
+def _ignored(
+    wanted: Wanted,
+    optimizer: torch.optim.Optimizer,
+    rates: list[float],
+    filter_rates: list[float],
+) -> Iterator[str]:
     """Yields a warning for each key that certainly has no effect."""
     derive = f"derive the trainer from {TRAINER}"
     build = f"{derive}, or build the optimizer with aa_detectron.engine.solver.build_optimizer"
     if wanted.optimizer != "SGD" and isinstance(optimizer, torch.optim.SGD):
         yield f"SOLVER.OPTIMIZER is {wanted.optimizer!r}, but the model is trained by SGD; {build}"
-    unscaled = any(math.isclose(rate, wanted.base_lr, rel_tol=1e-6) for rate in rates)
-    if wanted.multiplier != 1 and unscaled:
-        yield (
-            f"SOLVER.BACKBONE_MULTIPLIER is {wanted.multiplier}, but the backbone has the learning "
-            f"rate SOLVER.BASE_LR; {build}"
-        )
+    for key, multiplier, found, what in (
+        ("BACKBONE_MULTIPLIER", wanted.multiplier, rates, "backbone has"),
+        ("FILTER_MULTIPLIER", wanted.filter_multiplier, filter_rates, "filters have"),
+    ):
+        unscaled = any(math.isclose(rate, wanted.base_lr, rel_tol=1e-6) for rate in found)
+        if multiplier != 1 and unscaled:
+            rate = "the learning rate SOLVER.BASE_LR"
+            yield f"SOLVER.{key} is {multiplier}, but the {what} {rate}; {build}"
     if wanted.consistency:
         yield (
             f"TEST.CONSISTENCY.ENABLED is True, but only {TRAINER} reads it; {derive}, or call "

@@ -13,7 +13,7 @@ from aa_detectron.engine.solver import build_optimizer
 from aa_detectron.modeling import ignored_keys
 
 
-def config(multiplier=1.0, optimizer="SGD", consistency=False):
+def config(multiplier=1.0, optimizer="SGD", consistency=False, filter_multiplier=1.0):
     cfg = get_cfg()
     add_aa_config(cfg)
     cfg.MODEL.BACKBONE.NAME = "build_aa_resnet_backbone"
@@ -21,6 +21,7 @@ def config(multiplier=1.0, optimizer="SGD", consistency=False):
         DEPTH=18, STEM_OUT_CHANNELS=8, RES2_OUT_CHANNELS=8, OUT_FEATURES=["res3"]
     )
     cfg.SOLVER.update(OPTIMIZER=optimizer, BACKBONE_MULTIPLIER=multiplier)
+    cfg.SOLVER.FILTER_MULTIPLIER = filter_multiplier
     cfg.TEST.CONSISTENCY.ENABLED = consistency
     return cfg
 
@@ -42,6 +43,7 @@ def warnings_of_steps(caplog, optimizer, steps=2):
         ({}, []),
         ({"optimizer": "ADAMW"}, ["SOLVER.OPTIMIZER"]),
         ({"multiplier": 0.1}, ["SOLVER.BACKBONE_MULTIPLIER"]),
+        ({"filter_multiplier": 10.0}, ["SOLVER.FILTER_MULTIPLIER"]),
         ({"consistency": True}, ["TEST.CONSISTENCY.ENABLED"]),
         (
             {"optimizer": "ADAMW", "multiplier": 0.1, "consistency": True},
@@ -60,7 +62,7 @@ def test_detectron2s_optimizer_ignores_keys(caplog, options, ignored):
 
 @pytest.mark.parametrize("optimizer", ["SGD", "ADAMW"])
 def test_own_optimizer_ignores_none(caplog, optimizer):
-    cfg = config(optimizer=optimizer, multiplier=0.1, consistency=True)
+    cfg = config(optimizer=optimizer, multiplier=0.1, consistency=True, filter_multiplier=10.0)
     model = build(cfg)
     ignored_keys.consistency_is_measured(model)
     assert warnings_of_steps(caplog, build_optimizer(cfg, model)) == []
