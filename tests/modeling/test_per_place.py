@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 from detectron2.modeling import build_backbone, build_model
-from modeling.test_places import config as c4_config
-from modeling.test_places import warnings_of
+from modeling.test_missing_filters import config as c4_config
+from modeling.test_missing_filters import warnings_of
 from modeling.test_resnet import build, image, narrow
 from torch import nn
 
