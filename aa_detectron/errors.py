@@ -4,6 +4,7 @@ import contextlib
 import sys
 import unicodedata
 from collections.abc import Collection, Iterator
+from numbers import Integral
 from typing import Any
 
 _NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -69,6 +70,20 @@ def check_choice(option: str, found: object, choices: Collection[object]) -> Non
     """
     if found not in choices:
         raise InvalidOption(option, found, "one of " + ", ".join(repr(c) for c in choices))
+
+
+def check_from_1(option: str, found: object) -> None:
+    """Rejects a value that is not an integer from 1.
+
+    Args:
+        option: name of the argument.
+        found: value to check.
+
+    Raises:
+        InvalidOption: ``found`` is not an integer, or below 1.
+    """
+    if not isinstance(found, Integral) or found < 1:
+        raise InvalidOption(option, found, "an integer from 1")
 
 
 @contextlib.contextmanager

@@ -3,12 +3,11 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.errors import InputError, InvalidOption, check_from_1
 from aa_detectron.utils.memory import returning_memory
 
 from .adapters.predictions import read_prediction
@@ -169,8 +168,7 @@ def compare_groups(
     Raises:
         InputError: a prediction that cannot be used; the message names the crop.
     """
-    if not isinstance(batch_size, Integral) or batch_size < 1:
-        raise InvalidOption("batch_size", batch_size, "an integer from 1")
+    check_from_1("batch_size", batch_size)
     crops = (
         (group, number, offset)
         for group in groups

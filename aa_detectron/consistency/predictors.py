@@ -1,9 +1,8 @@
 """Consistency of any model that is a function of images."""
 
-from numbers import Integral
 from typing import Any
 
-from aa_detectron.errors import InvalidOption, check_choice
+from aa_detectron.errors import check_choice, check_from_1
 
 from .compare import Rules
 from .crops import PairGroups, Predict, compare_groups, make_groups
@@ -85,8 +84,7 @@ def check_options(options: dict[str, Any]) -> None:
     """
     check_choice("shifts", options["shifts"], SHIFT_KINDS)
     for name in AT_LEAST_1 & options.keys():
-        if not isinstance(options[name], Integral) or options[name] < 1:
-            raise InvalidOption(name, options[name], "an integer from 1")
+        check_from_1(name, options[name])
 
 
 def in_order(records: list[dict]) -> list[dict]:

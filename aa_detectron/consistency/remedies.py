@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aa_detectron.errors import InvalidOption
+from aa_detectron.errors import InvalidOption, check_from_1
 
 from .adapters.geometry import cut_prediction
 from .adapters.predictions import class_scores, read_prediction
@@ -68,8 +68,7 @@ def stride_aligned(predict: Predict, stride: int) -> StrideAligned:
     Raises:
         InvalidOption: a stride below 1, or a predictor that needs offsets.
     """
-    if stride < 1:
-        raise InvalidOption("stride", stride, "an integer from 1")
+    check_from_1("stride", stride)
     _require_plain(predict)
     return StrideAligned(predict, stride)
 

@@ -95,7 +95,7 @@ def whole_files() -> Iterator[None]:
     """
     writers = [
         module
-        for name, module in sys.modules.items()
+        for name, module in list(sys.modules.items())
         if name.startswith("detectron2.") and name != file_io.__name__
         if vars(module).get("PathManager") is PathManager
     ]
@@ -114,15 +114,15 @@ class _WholeFiles:
     def __getattr__(self, name: str) -> object:
         return getattr(PathManager, name)
 
-    def open(self, path: str | os.PathLike, mode: str = "r", **kwargs: Any) -> Any:
+    def open(self, path: str | os.PathLike, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         if mode in ("w", "wb") and "://" not in os.fspath(path):
-            return _whole(Path(path), mode, **kwargs)
-        return PathManager.open(path, mode, **kwargs)
+            return _whole(Path(path), mode, *args, **kwargs)
+        return PathManager.open(path, mode, *args, **kwargs)
 
 
 @contextlib.contextmanager
-def _whole(path: Path, mode: str, **kwargs: Any) -> Iterator[IO]:
-    with replacing_checkpoint(path) as temporary, open(temporary, mode, **kwargs) as file:
+def _whole(path: Path, mode: str, *args: Any, **kwargs: Any) -> Iterator[IO]:
+    with replacing_checkpoint(path) as temporary, open(temporary, mode, *args, **kwargs) as file:
         yield file
 
 

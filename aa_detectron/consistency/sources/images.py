@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.errors import InputError, check_from_1
 from aa_detectron.utils.folders import IMAGE_SUFFIXES, find_images
 from aa_detectron.utils.pillow import PILLOW_ERRORS, to_8_bits, unreadable
 
@@ -137,8 +137,7 @@ def _folder_items(folder: Path) -> list[ImageItem]:
 
 def _video_items(path: Path, every: int) -> Iterator[ImageItem]:
     """Yields the frames in turn, with only the current frame in memory."""
-    if every < 1:
-        raise InvalidOption("every", every, "an integer from 1")
+    check_from_1("every", every)
     try:
         import cv2
     except ImportError:
