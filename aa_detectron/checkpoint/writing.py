@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from detectron2.utils import comm
+
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
@@ -48,15 +50,18 @@ def replacing_checkpoint(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def only_training_in(folder: str | Path) -> Iterator[None]:
-    """Keeps other trainings out of an existing folder, until the block or the process ends.
+    """Keeps other trainings out of a folder, until the block or the process ends.
 
     The folder itself is locked, so no file is left behind. Where the file system has no locks, a
     warning says so. Blocks may be nested within a process. Temporary files of a killed training
-    are removed.
+    are removed. Of the processes of a training, the main process does this, if the folder exists.
 
     Raises:
         InputError: another process trains there.
     """
+    if not comm.is_main_process() or not os.path.isdir(folder):
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         status = os.fstat(descriptor)

@@ -8,7 +8,7 @@ interruptions of the training.
 import itertools
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from detectron2.config import CfgNode
@@ -93,6 +93,18 @@ class TrainingBatches(Sampler):
             begun[group].append((position, index))
             if len(begun[group]) == self.batch_size:
                 yield begun.pop(group)
+
+
+def begin_at(loader: Iterable, iteration: int) -> bool:
+    """Makes a loader of :func:`make_train_loader` begin with the batch of an iteration.
+
+    Returns:
+        False, if it is another loader, which begins its images anew.
+    """
+    batches = getattr(loader, "batch_sampler", None)
+    if isinstance(batches, TrainingBatches):
+        batches.start = iteration
+    return isinstance(batches, TrainingBatches)
 
 
 def aspect_ratio_groups(images: list[dict]) -> list[bool]:

@@ -75,9 +75,14 @@ class LossNormalizer(HookBase):
 _INEXACT = "the weights will not equal those of a training without a break"
 
 
-def warn_of_inexact_resume(cfg: CfgNode) -> None:
-    """Warns of the parts of a config that prevent an exact resume."""
-    warn_of_inexact_data("SEED", cfg.SEED)
+def warn_of_inexact_resume(cfg: CfgNode, loader: str | None) -> None:
+    """Warns of the parts of a training that prevent an exact resume.
+
+    Args:
+        cfg: config of the training.
+        loader: see :func:`warn_of_inexact_data`.
+    """
+    warn_of_inexact_data("SEED", cfg.SEED, loader)
     if cfg.TEST.PRECISE_BN.ENABLED:
         logger.warning(f"TEST.PRECISE_BN begins its images anew: {_INEXACT}")
 
@@ -88,8 +93,8 @@ def warn_of_inexact_data(key: str, seed: int, loader: str | None = None) -> None
     Args:
         key: config key of the seed.
         seed: seed of the training; below 0 for a random seed.
-        loader: config key of a training loader that starts anew when a training is resumed; None
-            for a loader that continues.
+        loader: config key or method of a training loader that starts anew when a training is
+            resumed; None for a loader that continues.
     """
     if seed < 0:
         logger.warning(f"{key} is {seed}, so the data come in another order: {_INEXACT}")

@@ -45,7 +45,7 @@ def start(cfg: Any, args: argparse.Namespace, folder: str, early: MemoryHandler)
         InputError: the folder cannot be written, or another training uses it.
     """
     check_writable(folder)
-    if not args.eval_only and comm.is_main_process():
+    if not args.eval_only:
         with only_training_in(folder):
             pass  # otherwise the log and config of another training would be lost
     if args.config_file:  # Detectron2 writes the file's text to the log

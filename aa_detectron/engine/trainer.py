@@ -1,6 +1,5 @@
 """The trainer behind tools/train_net.py."""
 
-import contextlib
 import os
 import weakref
 
@@ -21,7 +20,7 @@ from aa_detectron.config import check_has_keys
 from aa_detectron.data.datasets.check import check_coco_use
 from aa_detectron.data.mappers import build_mapper
 from aa_detectron.data.pairs import build_pair_mapper
-from aa_detectron.data.train_loader import TrainingBatches, build_train_loader
+from aa_detectron.data.train_loader import begin_at, build_train_loader
 from aa_detectron.data.windows import ShiftedWindowMapper
 from aa_detectron.evaluation.build import build_evaluator, inference_folder
 from aa_detectron.evaluation.consistency import (
@@ -86,26 +85,19 @@ class Trainer(DefaultTrainer):
         Raises:
             InputError: the checkpoint does not fit, or another training runs in ``OUTPUT_DIR``.
         """
-        with self._alone():
+        with only_training_in(self.cfg.OUTPUT_DIR):
             super().resume_or_load(resume)
             if resume and comm.is_main_process():
                 forget_metrics(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
-        if self.start_iter:
-            warn_of_inexact_resume(self.cfg)
 
     def train(self) -> dict | None:
         """Trains; returns the results of the last test, None without a test."""
-        batches = getattr(self.data_loader, "batch_sampler", None)
-        if isinstance(batches, TrainingBatches):  # a subclass may use another loader
-            batches.start = self.start_iter
-        with self._alone(), explained(self.cfg.OUTPUT_DIR):
+        continues = begin_at(self.data_loader, self.start_iter)
+        if self.start_iter:
+            warn_of_inexact_resume(self.cfg, None if continues else "build_train_loader")
+        with only_training_in(self.cfg.OUTPUT_DIR), explained(self.cfg.OUTPUT_DIR):
             super().train()
         return getattr(self, "_last_eval_results", None)
-
-    def _alone(self) -> contextlib.AbstractContextManager:
-        if not comm.is_main_process() or not os.path.isdir(self.cfg.OUTPUT_DIR):
-            return contextlib.nullcontext()
-        return only_training_in(self.cfg.OUTPUT_DIR)
 
     def after_train(self) -> None:
         # Detectron2 counts one iteration too many if nothing was left to train.

@@ -1,6 +1,7 @@
 """Killing and resuming a training gives bit-identical weights."""
 
 import argparse
+import itertools
 import json
 import logging
 import multiprocessing
@@ -287,19 +288,33 @@ def test_forgets_metrics_that_come_again(tmp_path):
     forget_metrics(str(tmp_path / "nowhere"), 0)
 
 
-@pytest.mark.parametrize("options", [["SEED", "-1"], ["TEST.PRECISE_BN.ENABLED", "True"]])
-def test_says_what_is_not_exact(options, shapes, tmp_path, caplog):
-    more = [*WITHOUT_TEST, "SOLVER.MAX_ITER", "1", "TEST.PRECISE_BN.NUM_ITER", "1", *options]
-    args = arguments(shapes, tmp_path, *more, task="classification")
+def warnings_of_a_resume(args) -> list[str]:
     main(args)
     args.resume = True
     logger = logging.getLogger("aa_detectron.engine.reproducibility")
-    warned = []
+    warned: list[str] = []
     logger.addHandler(handler := logging.Handler())
     handler.emit = lambda record: warned.append(record.getMessage())
     main(args)
     logger.removeHandler(handler)
-    assert len(warned) == 1 and options[0].rsplit(".", 1)[0] in warned[0]
+    return warned
+
+
+@pytest.mark.parametrize("options", [["SEED", "-1"], ["TEST.PRECISE_BN.ENABLED", "True"]])
+def test_says_what_is_not_exact(options, shapes, tmp_path):
+    more = [*WITHOUT_TEST, "SOLVER.MAX_ITER", "1", "TEST.PRECISE_BN.NUM_ITER", "1", *options]
+    args = arguments(shapes, tmp_path, *more, task="classification")
+    (warned,) = warnings_of_a_resume(args)
+    assert options[0].rsplit(".", 1)[0] in warned
+
+
+def test_says_that_another_loader_begins_anew(shapes, tmp_path, monkeypatch):
+    ours = Trainer.build_train_loader
+    first = classmethod(lambda _, cfg: list(itertools.islice(ours(cfg), 1)))
+    monkeypatch.setattr(Trainer, "build_train_loader", first)
+    args = arguments(shapes, tmp_path, *WITHOUT_TEST, "SOLVER.MAX_ITER", "1", task="classification")
+    (warned,) = warnings_of_a_resume(args)
+    assert warned.startswith("build_train_loader is not aa_detectron.data.train_loader")
 
 
 def test_generators_of_a_step(shapes, tmp_path, monkeypatch):

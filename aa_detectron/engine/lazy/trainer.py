@@ -1,6 +1,5 @@
 """Training of a model from a LazyConfig, with this package's checkpoints and exact resume."""
 
-import contextlib
 import os
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import nn
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.checkpoint.final import FinalCheckpoint
 from aa_detectron.checkpoint.writing import only_training_in
-from aa_detectron.data.train_loader import TrainingBatches
+from aa_detectron.data.train_loader import begin_at
 from aa_detectron.modeling.known_filter import known_filter
 from aa_detectron.modeling.missing_filters import warn_of_partial_filters
 
@@ -90,34 +89,23 @@ class LazyTrainer:
             InputError: the checkpoint does not fit, or another training runs in the folder.
         """
         train = self.cfg.train
-        with self._alone():
+        with only_training_in(train.output_dir):
             resumed = resume and self.checkpointer.has_checkpoint()
             self.checkpointer.resume_or_load(train.init_checkpoint, resume=resume)
             self.start_iter = self.steps.iter + 1 if resumed else 0
             if resume and comm.is_main_process():
                 forget_metrics(os.path.join(train.output_dir, "metrics.json"), self.start_iter)
-        if self.start_iter:
-            loader = None if self._batches() else "dataloader.train"
-            warn_of_inexact_data("train.seed", train.seed, loader)
 
     def train(self) -> dict | None:
         """Trains; returns the results of the last test, None without a test."""
-        train, batches = self.cfg.train, self._batches()
-        if batches is not None:
-            batches.start = self.start_iter
-        with self._alone(), explained(train.output_dir):
+        train = self.cfg.train
+        continues = begin_at(self.steps.data_loader, self.start_iter)
+        if self.start_iter:
+            loader = None if continues else "dataloader.train"
+            warn_of_inexact_data("train.seed", train.seed, loader)
+        with only_training_in(train.output_dir), explained(train.output_dir):
             self.steps.train(self.start_iter, train.max_iter)
         return self.results
-
-    def _batches(self) -> TrainingBatches | None:
-        batches = getattr(self.steps.data_loader, "batch_sampler", None)
-        return batches if isinstance(batches, TrainingBatches) else None
-
-    def _alone(self) -> contextlib.AbstractContextManager:
-        folder = self.cfg.train.output_dir
-        if not comm.is_main_process() or not os.path.isdir(folder):
-            return contextlib.nullcontext()
-        return only_training_in(folder)
 
     def _hooks(self) -> list[HookBase]:
         train = self.cfg.train
