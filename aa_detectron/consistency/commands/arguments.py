@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from ..results import ConsistencyResult
@@ -10,8 +11,10 @@ from ..sweep.groups import DIRECTIONS
 
 RECORDS = "consistency.json"
 """Default name of the file of records."""
-PAIRS_SHIFT, SWEEP_SHIFT = 32, 64
-"""Default of --max-shift for pairs and for sweeps, in pixels."""
+PAIRS = ("max_shift", "pairs_per_image", "seed", "shifts", "steps_per_pixel")
+"""Options of :class:`~aa_detectron.consistency.crops.PairGroups`."""
+SWEEP = ("max_shift", "stride", "direction", "shifts", "steps_per_pixel")
+"""Options of :class:`~aa_detectron.consistency.sweep.groups.SweepGroups`."""
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -20,21 +23,21 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", help="of the images of a COCO JSON; default: that of the JSON")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every n-th frame")
     parser.add_argument("--max-shift", type=int, metavar="S", help="default: 32; in a sweep 64")
-    parser.add_argument("--shifts", choices=SHIFT_KINDS, default="crop", help="kind of shift")
+    parser.add_argument("--shifts", choices=SHIFT_KINDS, help="kind of shift; default: crop")
     parser.add_argument(
-        "--steps-per-pixel", type=int, default=4, metavar="M", help="of fractional shifts"
+        "--steps-per-pixel", type=int, metavar="M", help="of fractional shifts; default: 4"
     )
     parser.add_argument("--skip", action="store_true", help="leave out images that cannot be used")
 
 
 def add_pairs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pairs-per-image", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pairs-per-image", type=int, metavar="N", help="default: 1")
+    parser.add_argument("--seed", type=int, help="of the pairs' shifts; default: 0")
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--stride", type=int, default=32, help="total stride of the network")
-    parser.add_argument("--direction", choices=DIRECTIONS, default="diagonal")
+    parser.add_argument("--stride", type=int, help="total stride of the network; default: 32")
+    parser.add_argument("--direction", choices=DIRECTIONS, help="default: diagonal")
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
@@ -42,24 +45,9 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--any-class", action="store_true", help="match across classes")
 
 
-def pairs_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Options of :class:`~aa_detectron.consistency.crops.PairGroups`."""
-    pairs = {"pairs_per_image": args.pairs_per_image, "seed": args.seed}
-    return {"max_shift": _shift(args, PAIRS_SHIFT), **pairs, **_kind_of(args)}
-
-
-def sweep_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Options of :class:`~aa_detectron.consistency.sweep.groups.SweepGroups`."""
-    line = {"stride": args.stride, "direction": args.direction}
-    return {"max_shift": _shift(args, SWEEP_SHIFT), **line, **_kind_of(args)}
-
-
-def _shift(args: argparse.Namespace, default: int) -> int:
-    return default if args.max_shift is None else args.max_shift
-
-
-def _kind_of(args: argparse.Namespace) -> dict[str, Any]:
-    return {"shifts": args.shifts, "steps_per_pixel": args.steps_per_pixel}
+def given(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Those of the options that are on the command line; the others have their defaults."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
 def rules_of(args: argparse.Namespace) -> dict[str, Any]:

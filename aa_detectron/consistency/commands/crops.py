@@ -3,13 +3,15 @@
 import argparse
 from pathlib import Path
 
+from aa_detectron.errors import InputError
+
 from ..crops import PairGroups
 from ..exchange.crop_files import write_crops
 from ..predictors import check_options
 from ..sources.images import open_images
 from ..sources.progress import show_progress
 from ..sweep.groups import SweepGroups
-from .arguments import add_pairs, add_source, add_sweep, pairs_of, sweep_of
+from .arguments import PAIRS, SWEEP, add_pairs, add_source, add_sweep, given
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +25,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     items = open_images(args.images, args.folder, every=args.every)
-    groups = SweepGroups(**sweep_of(args)) if args.sweep else PairGroups(**pairs_of(args))
+    groups = make_groups(args)
     check_options(groups._asdict())
     manifest = write_crops(show_progress(items, True), args.output, groups, strict=not args.skip)
     print(f"wrote {len(manifest.crops)} crops and {Path(args.output, 'manifest.json')}")
+
+
+def make_groups(args: argparse.Namespace) -> PairGroups | SweepGroups:
+    """Groups of pairs, or of a sweep with ``--sweep``.
+
+    Raises:
+        InputError: an option of the other kind of groups.
+    """
+    names, others = (SWEEP, PAIRS) if args.sweep else (PAIRS, SWEEP)
+    for name in given(args, sorted(set(others) - set(names))):
+        option, how = name.replace("_", "-"), "with" if args.sweep else "without"
+        raise InputError(f"--{option} has no effect {how} --sweep")
+    return SweepGroups(**given(args, names)) if args.sweep else PairGroups(**given(args, names))

@@ -10,15 +10,16 @@ from ..crops import Predict
 from ..predictors import evaluate_consistency
 from ..sweep.evaluate import evaluate_sweep
 from .arguments import (
+    PAIRS,
     RECORDS,
+    SWEEP,
     add_pairs,
     add_rules,
     add_source,
     add_sweep,
-    pairs_of,
+    given,
     report,
     rules_of,
-    sweep_of,
 )
 
 
@@ -48,12 +49,12 @@ def add_sweep_of_model(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    options = {**pairs_of(args), **_options_of(args)}
+    options = {**given(args, PAIRS), **_options_of(args)}
     report(evaluate_consistency(find_function(args.model), args.images, **options), args.output)
 
 
 def sweep(args: argparse.Namespace) -> None:
-    options = {**sweep_of(args), **_options_of(args)}
+    options = {**given(args, SWEEP), **_options_of(args)}
     report(evaluate_sweep(find_function(args.model), args.images, **options), args.output)
 
 

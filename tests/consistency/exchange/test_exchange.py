@@ -113,6 +113,20 @@ def test_a_sweep(images, tmp_path, monkeypatch):
     assert report["phase_gaps"]["mASSC"] == expected.phase_gap("mASSC")
 
 
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--sweep", "--seed", 0], "--seed has no effect with --sweep"),
+        (["--sweep", "--pairs-per-image", 2], "--pairs-per-image has no effect with --sweep"),
+        (["--stride", 4], "--stride has no effect without --sweep"),
+    ],
+)
+def test_an_option_without_effect(images, tmp_path, monkeypatch, words, message):
+    with pytest.raises(SystemExit, match=message):
+        run(monkeypatch, "crops", images, "--output", tmp_path / "crops", *words)
+    assert not (tmp_path / "crops").exists()
+
+
 @pytest.mark.parametrize("name", ["run", "sweep"])
 def test_a_function_of_a_module(images, tmp_path, monkeypatch, capsys, name):
     (tmp_path / "toy_of_users.py").write_text("def predict(crops):\n    return [3] * len(crops)\n")
