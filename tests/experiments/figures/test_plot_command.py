@@ -1,5 +1,6 @@
 """Figures of files of records, through the command aa-consistency plot."""
 
+import csv
 import importlib
 import json
 import sys
@@ -12,7 +13,10 @@ from PIL import Image
 from aa_detectron.consistency import evaluate_consistency, evaluate_sweep
 from aa_detectron.consistency.cli import main
 from aa_detectron.consistency.commands import plot
-from aa_detectron.experiments.figures.record_plots import draw_sweeps, read_reports
+from aa_detectron.consistency.curves import drop_curves
+from aa_detectron.consistency.exchange.record_curves import curves_of_sweeps, read_reports
+from aa_detectron.consistency.records import MAIN_METRICS
+from aa_detectron.experiments.figures.curves import draw_sweeps
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +43,9 @@ def fails(monkeypatch, *words):
 
 def test_a_panel_for_each_metric_with_the_points_of_the_curve(folder):
     files = [f"a={folder / 'maps.json'}", f"a={folder / 'things.json'}", f"b={folder}/maps.json"]
-    reports = read_reports(files)
-    figure = draw_sweeps(reports)
+    metrics = list(MAIN_METRICS.values())
+    curves = curves_of_sweeps(read_reports(files)[0], metrics)
+    figure = draw_sweeps(curves, metrics, {4})
     titles = [axes.get_ylabel().split(" (")[0] for axes in figure.axes]
     assert titles == ["mask mAISC", "box mAISC", "mASSC"]
     curve = json.loads((folder / "maps.json").read_text())["curves"]["mASSC"]
@@ -50,7 +55,8 @@ def test_a_panel_for_each_metric_with_the_points_of_the_curve(folder):
     strides = [line.get_xdata()[0] for line in figure.axes[2].lines[2:]]
     assert strides == [4, 8]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
-    (axes,) = draw_sweeps(read_reports(files[:2]), ["mask mAISC50"]).axes
+    chosen = ["mask mAISC50"]
+    (axes,) = draw_sweeps(curves_of_sweeps(read_reports(files[:2])[0], chosen), chosen, {4}).axes
     assert axes.get_ylabel().startswith("mask mAISC50")
 
 
@@ -64,6 +70,20 @@ def test_the_command(folder, tmp_path, monkeypatch, capsys):
     drawn = [(tmp_path / copy / "x.svg").read_bytes() for copy in "ab"]
     assert drawn[0] == drawn[1] and b"<svg" in drawn[0]
     assert "wrote" in capsys.readouterr().out
+
+
+def test_the_numbers(folder, tmp_path, monkeypatch):
+    out = tmp_path / "numbers.csv"
+    run(monkeypatch, f"a={folder}/maps.json", f"b={folder}/things.json", "--output", out)
+    rows = list(csv.DictReader(out.open()))
+    curve = json.loads((folder / "maps.json").read_text())["curves"]["mASSC"]
+    found = [{k: float(row[k]) for k in curve[0]} for row in rows if row["model"] == "a"]
+    assert found == curve
+    assert {r["metric"] for r in rows if r["model"] == "b"} == {"mask mAISC", "box mAISC"}
+    run(monkeypatch, f"a={folder}/pairs.json", "--output", out)
+    (first, *_) = csv.DictReader(out.open())
+    drop = drop_curves(json.loads((folder / "pairs.json").read_text())["pairs"])["sem_seg"][0]
+    assert first["metric"] == "mASSC" and float(first["consistency"]) == drop["consistency"]
 
 
 def test_files_that_cannot_be_plotted(folder, tmp_path, monkeypatch):
@@ -89,4 +109,4 @@ def test_without_the_extra(folder, tmp_path, monkeypatch):
     assert said.endswith(
         "plot: aa_detectron.experiments needs matplotlib: pip install 'aa_detectron'"
     )
-    assert importlib.import_module(plot.DRAWING).plot_files
+    assert importlib.import_module(plot.DRAWING).plot_sweeps
