@@ -9,7 +9,7 @@ from typing import Any
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import write_json
 
-from .records import METRICS
+from .records import METRICS, shift_length
 from .scores import fill_tasks, format_metrics, score_records
 from .sweep.scores import phase_gap, sweep_curve
 
@@ -31,10 +31,15 @@ class ConsistencyResult:
     def __post_init__(self) -> None:
         fill_tasks(self.records)
 
+    @property
+    def scored(self) -> list[dict]:
+        """Records that count in the scores."""
+        return self.records
+
     @cached_property
     def scores(self) -> dict[str, dict[str, float]]:
         """Scores of every section, see :func:`~aa_detectron.consistency.scores.score_records`."""
-        return score_records(self.records, self.class_names)
+        return score_records(self.scored, self.class_names)
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -62,18 +67,25 @@ class ConsistencyResult:
         write_json(path, self.to_dict())
 
     def __str__(self) -> str:
-        return format_metrics(self.records)
+        return format_metrics(self.scored)
 
 
 @dataclass
 class SweepResult(ConsistencyResult):
     """Records of a sweep; "pair" is the number of steps of the shift.
 
+    The scores are over all shifts above 0. The curves begin at shift 0, where the crop is compared
+    with itself.
+
     Attributes:
         stride: total stride P of the network in pixels, for the phase gap.
     """
 
     stride: int = 32
+
+    @property
+    def scored(self) -> list[dict]:
+        return [record for record in self.records if shift_length(record) > 0]
 
     def metrics(self) -> list[str]:
         """Names of the metrics of :data:`~aa_detectron.consistency.records.METRICS` that count."""

@@ -12,10 +12,10 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.model_zoo import find_config
 
+from .folder_lock import only_training_in
 from .machine import check_writable, end_logs_on_full_disk, explain, explained, whole_files
 
 PACKAGE = "aa_detectron"

@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.checkpoint.final import FinalCheckpoint
-from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.config import check_has_keys
 from aa_detectron.data.datasets.check import check_coco_use
 from aa_detectron.data.mappers import build_mapper
@@ -32,6 +31,7 @@ from aa_detectron.modeling.ignored_keys import consistency_is_measured
 from aa_detectron.modeling.missing_filters import warn_of_missing_filters
 
 from .distributed import ddp_options, share_buffers, unused_parameters_named
+from .folder_lock import only_training_in
 from .machine import explained, whole_files
 from .reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_resume
 from .solver import build_lr_scheduler, build_optimizer

@@ -4,8 +4,6 @@ import copy
 import logging
 import math
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -15,7 +13,6 @@ from checkpoint.test_checkpointer import Detector, config
 from torch import nn
 
 from aa_detectron.checkpoint.checkpointer import check_has_weights
-from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.engine import AACheckpointer
 from aa_detectron.errors import InputError
 
@@ -174,40 +171,6 @@ def test_counters_are_not_listed(tmp_path, caplog):
         checkpointer.load(str(tmp_path / "resnet18.pth"))
     text = "\n".join(record.getMessage() for record in caplog.records)
     assert "num_batches_tracked" not in text and "aa_shortcut.predictor" in text
-
-
-HOLD = """
-import os, sys, time
-from aa_detectron.checkpoint.writing import only_training_in
-with only_training_in(sys.argv[1]):
-    if not os.fork():  # as a worker, which lives on for a while
-        os.close(1)
-        time.sleep(20)
-        os._exit(0)
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_one_training_in_a_folder(tmp_path):
-    """The lock ends with its process, leaves no file, and unfinished files of before go."""
-    (tmp_path / ".model_0000009.pth.0123abcd").write_text("half")
-    (tmp_path / ".mine.pth").write_text("")
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, tmp_path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match=f"OUTPUT_DIR: another training is .* {tmp_path}"):
-        with only_training_in(tmp_path):
-            pass
-    child.kill()
-    child.communicate()
-    with only_training_in(tmp_path), only_training_in(f"{tmp_path}/."):
-        pass
-    assert os.listdir(tmp_path) == [".mine.pth"]
 
 
 def test_two_save_at_once(tmp_path, monkeypatch):

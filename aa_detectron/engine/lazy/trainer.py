@@ -12,12 +12,12 @@ from torch import nn
 
 from aa_detectron.checkpoint.checkpointer import AACheckpointer
 from aa_detectron.checkpoint.final import FinalCheckpoint
-from aa_detectron.checkpoint.writing import only_training_in
 from aa_detectron.data.train_loader import begin_at
 from aa_detectron.modeling.known_filter import known_filter
 from aa_detectron.modeling.missing_filters import warn_of_partial_filters
 
 from ..distributed import unused_parameters_named, wrap_for_processes
+from ..folder_lock import only_training_in
 from ..machine import explained
 from ..reproducibility import KeyedSteps, LossNormalizer, forget_metrics, warn_of_inexact_data
 from .config import instantiated

@@ -112,7 +112,7 @@ def test_a_planted_drift():
         scores = score_jitter([record], "bbox")
         assert scores["drift"] == scores["drift95"] == 0.25 * (record["pair"] % 2)
         assert scores["width_ratio"] == scores["height_ratio"] == scores["flicker"] == 0
-    assert result.scores["consistency_bbox"]["drift"] == pytest.approx(0.25 * 4 / 9)
+    assert result.scores["consistency_bbox"]["drift"] == pytest.approx(0.25 * 4 / 8)
 
 
 def test_a_random_model_is_seen_at_shift_0():
@@ -123,6 +123,21 @@ def test_a_random_model_is_seen_at_shift_0():
 
     result = evaluate_sweep(model, [noise()], max_shift=8)
     assert result.curve("mASSC")[0]["value"] == pytest.approx(25, abs=2)
+
+
+def test_the_crop_against_itself_does_not_count_in_the_scores():
+    """Labels that are the number of the crop: the same at shift 0, different at all others."""
+    image = squares()
+    image[:] = np.arange(image.shape[1])[None, :, None]
+
+    def model(crops):
+        return [np.full(crop.shape[:2], crop[0, 0, 0]) for crop in crops]
+
+    result = evaluate_sweep(model, [image], max_shift=8)
+    assert [point["value"] for point in result.curve("mASSC")] == [100, 0, 0, 0, 0]
+    assert result.scores["consistency_sem_seg"]["mASSC"] == 0
+    (row,) = [line for line in str(result).splitlines() if line.startswith("mASSC  ")][:1]
+    assert row.split()[1] == "0.00"
 
 
 def test_the_file(tmp_path):
