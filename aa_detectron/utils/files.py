@@ -7,6 +7,7 @@ import math
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,21 +18,47 @@ from aa_detectron.errors import InputError
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary path beside ``path``, which replaces ``path`` if the block succeeds.
 
+    A symbolic link stays, and the file that it points to is replaced.
+
     Raises:
-        InputError: the folder cannot be made or written.
+        InputError: the folder cannot be made or written, or something other than a file is there.
     """
-    path = Path(path)
+    target = _file_at(path)
     # Unique: another process, perhaps on another machine, may be writing the same file.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def check_can_be_written(path: str | os.PathLike) -> None:
+    """Makes the folder of a file that a long computation will write, and tries to write there.
+
+    Raises:
+        InputError: see :func:`replacing`.
+    """
+    target = _file_at(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _file_at(path: str | os.PathLike) -> Path:
+    """The path without symbolic links; raises InputError if a folder or a device is there."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        found = "a folder" if target.is_dir() else "no regular file"
+        raise InputError(f"{path}: is {found}, but a file is written here")
+    return target
 
 
 def name_stem(name: str) -> str:

@@ -1,10 +1,12 @@
 import json
 import math
+import os
+import stat
 
 import pytest
 
 from aa_detectron.errors import InputError
-from aa_detectron.utils.files import name_stem, replacing, write_json
+from aa_detectron.utils.files import check_can_be_written, name_stem, replacing, write_json
 
 
 def test_replaces_when_the_block_succeeds(tmp_path):
@@ -31,6 +33,34 @@ def test_unwritable(tmp_path):
         replacing(tmp_path / "file" / "below"),
     ):
         pass
+
+
+def test_a_link_stays(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with replacing(tmp_path / "link") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "new"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_only_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, found in ((tmp_path, "a folder"), (tmp_path / "pipe", "no regular file")):
+        for write in (check_can_be_written, lambda path: replacing(path).__enter__()):
+            with pytest.raises(InputError, match=f"is {found}, but a file is written here"):
+                write(path)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_check_before_a_long_computation(tmp_path):
+    check_can_be_written(tmp_path / "new" / "file")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("old")
+    check_can_be_written(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "old"
+    with pytest.raises(InputError, match="below: cannot be written"):
+        check_can_be_written(tmp_path / "file" / "below")
 
 
 def test_json_without_nan(tmp_path):

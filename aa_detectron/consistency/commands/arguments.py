@@ -56,7 +56,7 @@ def rules_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(result: ConsistencyResult, path: str | os.PathLike) -> None:
-    """Writes the file, then prints the table."""
-    result.save(path)
+    """Prints the table and writes the file."""
     print(result)
+    result.save(path)
     print(f"wrote {path}")

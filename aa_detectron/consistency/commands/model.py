@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from aa_detectron.errors import InputError
+from aa_detectron.utils.files import check_can_be_written
 from aa_detectron.utils.user_code import import_code
 
 from ..crops import Predict
@@ -49,11 +50,13 @@ def add_sweep_of_model(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    check_can_be_written(args.output)
     options = {**given(args, PAIRS), **_options_of(args)}
     report(evaluate_consistency(find_function(args.model), args.images, **options), args.output)
 
 
 def sweep(args: argparse.Namespace) -> None:
+    check_can_be_written(args.output)
     options = {**given(args, SWEEP), **_options_of(args)}
     report(evaluate_sweep(find_function(args.model), args.images, **options), args.output)
 

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aa_detectron.utils.files import check_can_be_written
+
 from ..exchange.prediction_files import class_file, instances_file, label_folder
 from ..exchange.scoring import score_predictions
 from ..sources.images import open_images
@@ -22,9 +24,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    output = args.output or Path(args.manifest).with_name(RECORDS)
+    check_can_be_written(output)
     kinds = (args.instances, instances_file), (args.label_maps, label_folder)
     path, reader = next(((p, r) for p, r in kinds if p), (args.classes, class_file))
     items = open_images(args.truth, truth=True) if args.truth else ()
     truth = {str(item.image_id): item.truth for item in items}
     result = score_predictions(args.manifest, reader(path), **rules_of(args), truth=truth)
-    report(result, args.output or Path(args.manifest).with_name(RECORDS))
+    report(result, output)

@@ -76,6 +76,8 @@ def _new_folder(output: Path) -> Iterator[Path]:
     try:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise InputError(f"{output}: exists, but must be a new or empty folder")
+        if output.resolve() == Path.cwd():
+            raise InputError(f"{output}: is the current folder, but must be a new or another one")
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
         folder.chmod(0o755)  # only the owner can read mkdtemp's folders

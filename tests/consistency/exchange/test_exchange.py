@@ -138,6 +138,16 @@ def test_a_function_of_a_module(images, tmp_path, monkeypatch, capsys, name):
     assert read_report("consistency.json")["max_shift"] == 4
 
 
+@pytest.mark.parametrize("name", ["run", "sweep"])
+def test_an_output_that_cannot_be_written_is_found_first(images, tmp_path, monkeypatch, name):
+    (tmp_path / "never.py").write_text("def predict(crops):\n    raise SystemExit('predicted')\n")
+    words = ["--model", tmp_path / "never.py:predict", "--max-shift", 4]
+    assert "is a folder" in fails(monkeypatch, name, images, *words, "--output", tmp_path)
+    (tmp_path / "file").touch()
+    said = fails(monkeypatch, name, images, *words, "--output", tmp_path / "file" / "a.json")
+    assert "a.json: cannot be written" in said
+
+
 def test_objects_of_the_images(images, predicted, tmp_path, monkeypatch, capsys):
     image = {"file_name": "0.png", "height": 160, "width": 200}
     box = {"id": 1, "image_id": "0.png", "category_id": 1, "bbox": [110, 80, 20, 40]}
@@ -322,6 +332,10 @@ def test_crops_are_whole_or_not_there(images, tmp_path, monkeypatch):
         run(monkeypatch, *words, "--skip")
     assert len(read_manifest(out / "manifest.json").crops) == 6
     assert "exists, but must be a new or empty folder" in fails(monkeypatch, *words)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    said = fails(monkeypatch, *words[:3], ".")
+    assert "is the current folder" in said and list(tmp_path.joinpath("here").iterdir()) == []
     assert "max_shift is 0, but must be" in fails(monkeypatch, *words, "--max-shift", 0)
     assert "max_shift is -1, but must be" in fails(
         monkeypatch, *words[:3], tmp_path / "b", "--max-shift", -1
