@@ -7,6 +7,8 @@ def format_difference(difference: dict | None) -> str:
     """Text such as "+1.23 (0.45 to 2.01)", with a note if the interval contains zero."""
     if difference is None:
         return ""
+    if math.isnan(difference["value"]):
+        return "no value"
     text = "{value:+.2f} ({low:.2f} to {high:.2f})".format(**difference)
     if math.isnan(difference["low"]):
         return f"{difference['value']:+.2f} (no interval)"

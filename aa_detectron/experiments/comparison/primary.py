@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from aa_detectron.errors import InputError
 
-from .statistics import Interval, Spread
+from .statistics import Interval, Spread, half_width
 
 ALPHA = 0.05
 """Probability of any wrong conclusion."""
@@ -74,11 +74,18 @@ def read_primary(paths: Sequence[str | Path]) -> list[Difference]:
 
 
 def _read(results: dict, difference: dict) -> Difference:
-    parts = tuple(Spread(part["variance"], part["freedom"]) for part in difference["variances"])
-    value, low, high = (difference[key] for key in ("value", "low", "high"))
+    parts = tuple(
+        Spread(_number(part["variance"]), part["freedom"]) for part in difference["variances"]
+    )
+    value, low, high = (_number(difference[key]) for key in ("value", "low", "high"))
     metric, variant, baseline = (difference[key] for key in ("metric", "variant", "baseline"))
     interval = Interval(value, low, high, len(results["seeds"]), parts)
     return Difference(results["title"], metric, variant, baseline, interval)
+
+
+def _number(found: float | None) -> float:
+    """A number of the file, in which NaN is null."""
+    return math.nan if found is None else float(found)
 
 
 def holm(differences: Sequence[Difference], alpha: float = ALPHA) -> list[Verdict]:
@@ -105,8 +112,12 @@ def holm(differences: Sequence[Difference], alpha: float = ALPHA) -> list[Verdic
 
 
 def p_value(interval: Interval) -> float:
-    """Returns 1 minus the level of the widest interval that does not contain zero."""
-    if not interval.parts or interval.value == 0:
+    """Returns 1 minus the level of the widest interval that does not contain zero.
+
+    It is 1 for a value or a variance that is unknown (NaN).
+    """
+    half = half_width(interval.parts, 1 - ALPHA)
+    if math.isnan(half) or math.isnan(interval.value) or interval.value == 0:
         return 1.0
     smallest, largest = 1e-12, 1 - 1e-9
 
@@ -125,7 +136,7 @@ def as_markdown(verdicts: Sequence[Verdict]) -> str:
             found.comparison,
             found.metric,
             f"{found.variant} - {found.baseline}",
-            f"{found.interval.value:+.2f}",
+            "none" if math.isnan(found.interval.value) else f"{found.interval.value:+.2f}",
             _ends(found.interval),
             f"{p:.2g}",
             _ends(corrected),

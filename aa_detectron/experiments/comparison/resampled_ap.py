@@ -49,6 +49,19 @@ def compare_detections(annotations: str, detections: str, task: str) -> Comparis
     return compare(truth, results, task, areas=1)
 
 
+def count_annotated(comparison: Comparison) -> int:
+    """Number of images with at least one object that counts.
+
+    Args:
+        comparison: result of :func:`compare_detections`.
+    """
+    keys = [(category, ALL_AREAS) for category in comparison.categories]
+    return sum(
+        any(key in image and (image[key].uncounted == 0).any() for key in keys)
+        for image in comparison.images
+    )
+
+
 def _gather(entries: Sequence[Entry | None], thresholds: int) -> Category:
     """Merges the entries of a category, one per image, in the order of decreasing scores."""
     positives = np.zeros(len(entries))

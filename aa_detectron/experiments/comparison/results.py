@@ -31,7 +31,7 @@ def collect(plan: Plan) -> dict:
         "images", "pairs"}}}}, "differences": [{"metric", "variant", "baseline", "value", "low",
         "high", "holds_zero", "variances": [{"variance", "freedom"}, ...]}, ...]}; see
         :func:`.find_front` and :mod:`.statistics`. "pairs" is the number of pairs that count,
-        mean over seeds. "low" and "high" are NaN if a single image of a single seed was tested; in
+        mean over seeds. "low" and "high" are NaN if fewer than two images count in a run; in
         "scores" also if the seeds are pooled.
 
     Raises:
@@ -46,7 +46,6 @@ def collect(plan: Plan) -> dict:
         for variant, runs in plan.variants.items()
     }
     _check_named(plan, metrics)
-    images = {metric: len(next(iter(scores.values()))[metric].image_ids) for metric in metrics}
     differences = []
     for metric in metrics:
         spread = None
@@ -54,7 +53,9 @@ def collect(plan: Plan) -> dict:
             spread = pooled_spread(np.stack([g[metric][:, 0] for g in gathered.values()]))
         for variant, baseline in plan.contrasts:
             pair = gathered[variant][metric], gathered[baseline][metric]
-            difference = paired_difference(*pair, images[metric], spread)
+            compared = plan.variants[variant] + plan.variants[baseline]
+            images = _counted_images([scores[run][metric] for run in compared])
+            difference = paired_difference(*pair, images, spread)
             names = {"metric": metric, "variant": variant, "baseline": baseline}
             differences.append(names | _as_dict(difference))
     variants = {
@@ -127,6 +128,11 @@ def _gather(scores: list[Score]) -> np.ndarray:
     return np.stack([score.resampled for score in scores])
 
 
+def _counted_images(scores: list[Score]) -> int:
+    """Number of images that count, the smallest of all runs."""
+    return min(len(s.image_ids) if s.counted is None else s.counted for s in scores)
+
+
 def _describe_run(run: Run, scores: dict[str, Score]) -> dict:
     return {
         "name": run.name,
@@ -137,8 +143,7 @@ def _describe_run(run: Run, scores: dict[str, Score]) -> dict:
 
 
 def _summary(gathered: np.ndarray, scores: list[Score], plan: Plan) -> dict:
-    images = len(scores[0].image_ids)
-    interval = mean_interval(gathered, images)
+    interval = mean_interval(gathered, _counted_images(scores))
     if plan.pool_seeds:  # a pooled spread applies to differences only
         interval = interval._replace(low=math.nan, high=math.nan)
     pairs = [score.pairs for score in scores if score.pairs is not None]
@@ -147,7 +152,7 @@ def _summary(gathered: np.ndarray, scores: list[Score], plan: Plan) -> dict:
         "deviation": deviation(gathered),
         "low": interval.low,
         "high": interval.high,
-        "images": images,
+        "images": len(scores[0].image_ids),
         "pairs": sum(pairs) / len(pairs) if pairs else None,
     }
 

@@ -19,7 +19,7 @@ from aa_detectron.evaluation.pair_evaluator import records_path
 
 from .configs import tested_datasets
 from .predictions import LabelPredictions, read_detections, read_top1
-from .resampled_ap import average_precision, compare_detections
+from .resampled_ap import average_precision, compare_detections, count_annotated
 from .runs import MAIN, Run
 from .statistics import image_weights, weighted_mean
 
@@ -50,6 +50,9 @@ class Score(NamedTuple):
     """Number of pairs that count; None for scores that do not use pairs."""
     tested: str = ""
     """Digest of the tested pairs and of the settings of their comparison."""
+    counted: int | None = None
+    """Number of images that count, such as those with an object or with a pair that has something
+    to compare; None if all of them do."""
 
 
 def read_scores(run: Run) -> dict[str, Score]:
@@ -107,16 +110,19 @@ def _read_ap(path: Path, name: str) -> dict[str, Score]:
             compared = compare_detections(annotations, str(path), task)
             weights = image_weights(len(compared.image_ids), RESAMPLES)
             ids = [str(i) for i in compared.image_ids]
+            counted = count_annotated(compared)
             for metric, resampled in average_precision(compared, weights).items():
-                scores[f"{label} {metric}"] = Score(resampled, ids)
+                scores[f"{label} {metric}"] = Score(resampled, ids, counted=counted)
     return scores
 
 
 def _read_miou(path: Path, name: str) -> dict[str, Score]:
     confusion = read_confusion(path, name)
     weights = image_weights(len(confusion), RESAMPLES)
-    resampled = miou(np.tensordot(weights, np.stack(list(confusion.values())), 1))
-    return {"mIoU": Score(resampled, list(confusion))}
+    of_images = np.stack(list(confusion.values()))
+    counted = np.count_nonzero(of_images.any(axis=(1, 2)))
+    resampled = miou(np.tensordot(weights, of_images, 1))
+    return {"mIoU": Score(resampled, list(confusion), counted=counted)}
 
 
 def read_confusion(path: Path, name: str) -> dict[str, np.ndarray]:
@@ -159,13 +165,14 @@ def miou(confusion: np.ndarray) -> np.ndarray:
         confusion: numbers of pixels, (..., predicted classes, annotated classes).
 
     Returns:
-        (...), the leading dimensions of ``confusion``.
+        (...), the leading dimensions of ``confusion``; NaN without annotated pixels.
     """
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     annotated, predicted = confusion.sum(axis=-2), confusion.sum(axis=-1)
     counts = annotated > 0
     iou = np.divide(right, annotated + predicted - right, where=counts, out=np.zeros(right.shape))
-    return 100 * iou.sum(axis=-1) / counts.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return 100 * iou.sum(axis=-1) / counts.sum(axis=-1)
 
 
 def _read_top1(path: Path, name: str) -> dict[str, Score]:
@@ -205,4 +212,6 @@ def _tested(report: dict) -> str:
 def _over_pairs(records: list[dict], fractions: Sequence[float | None], pairs: int | None) -> Score:
     ids, image = np.unique([str(record["image_id"]) for record in records], return_inverse=True)
     weights = image_weights(len(ids), RESAMPLES)
-    return Score(weighted_mean(fractions, image, weights), ids.tolist(), pairs)
+    counted = {i for i, f in zip(image.tolist(), fractions, strict=True) if f is not None}
+    resampled = weighted_mean(fractions, image, weights)
+    return Score(resampled, ids.tolist(), pairs, counted=len(counted))

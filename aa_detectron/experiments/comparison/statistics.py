@@ -18,11 +18,16 @@ An interval holds for one training set and one set of initial weights: all runs 
 interval does not cover their chance. An interval also holds for one difference: of twenty intervals
 around true differences of zero, about one does not contain zero.
 
+The variance over images is unknown if fewer than two images count in a run: an image whose pairs
+all have nothing to compare changes no resample. The interval is then NaN. The degrees of freedom
+belong to the images that count.
+
 Two or three seeds say little about their own standard deviation. With many variants that have no
 reason to vary differently, :func:`pooled_spread` estimates the standard deviation from all of them.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -84,10 +89,11 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
-    """NaN, like ``low``, for a single seed and a single image."""
+    """NaN, like ``low``, if fewer than two images count or ``value`` is NaN."""
     seeds: int
     parts: tuple[Spread, ...] = ()
-    """Variances of ``value``: over images, and over seeds if there are several."""
+    """Variances of ``value``: over images, and over seeds if there are several. Empty if fewer than
+    two images count."""
 
     @property
     def holds_zero(self) -> bool:
@@ -120,7 +126,7 @@ def paired_difference(
 
     Args:
         first, second: scores of S runs each, (S, 1 + R); a row holds runs of one seed.
-        images: number of images.
+        images: number of images that count, the smallest of all runs.
         spread: spread of the difference over seeds; None estimates it from the difference.
     """
     return mean_interval(first - second, images, spread=spread)
@@ -133,13 +139,22 @@ def mean_interval(
 
     Args:
         scores: scores of S runs, (S, 1 + R).
-        images: number of images.
+        images: number of images that count, the smallest of all runs. With fewer than two, the
+            interval is NaN.
         level: level of the interval, 0 to 1.
         spread: spread over seeds; None estimates it from ``scores``.
     """
     seeds = len(scores)
     value = float(scores[:, 0].mean())
-    over_images = float(np.nanvar(scores[:, 1:].mean(axis=0)))
+    parts = _variances(scores, images, spread) if images > 1 else ()
+    half = half_width(parts, level)
+    return Interval(value, value - half, value + half, seeds, parts)
+
+
+def _variances(scores: np.ndarray, images: int, spread: Spread | None) -> tuple[Spread, ...]:
+    """Variances of the mean over seeds; NaN where a variance is unknown."""
+    seeds = len(scores)
+    over_images = float(_known_variance(scores[:, 1:].mean(axis=0)))
     parts: tuple[Spread, ...] = ()
     if seeds > 1:
         spread = spread or Spread(float(scores[:, 0].var(ddof=1)), seeds - 1)
@@ -147,12 +162,17 @@ def mean_interval(
         parts = (Spread(over_seeds, spread.freedom),)
         # Both variances contain the interaction of images and seeds; the estimated variance over
         # seeds may contain less of it.
-        of_each = float(np.nanvar(scores[:, 1:], axis=1).mean())
+        of_each = float(_known_variance(scores[:, 1:]).mean())
         over_images -= min(max(0.0, of_each - over_images) / (seeds - 1), over_seeds)
-    if seeds > 1 or images > 1:
-        parts = (Spread(max(0.0, over_images), max(images - 1, 1)), *parts)
-    half = half_width(parts, level)
-    return Interval(value, value - half, value + half, seeds, parts)
+    # Unlike max, np.maximum keeps NaN.
+    return (Spread(float(np.maximum(0.0, over_images)), images - 1), *parts)
+
+
+def _known_variance(resampled: np.ndarray) -> np.ndarray:
+    """Variance (...) of scores (..., R), over the resamples that have a score."""
+    with warnings.catch_warnings():  # NumPy warns of scores that are all NaN
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanvar(resampled, axis=-1)
 
 
 def half_width(parts: Sequence[Spread], level: float) -> float:

@@ -56,8 +56,12 @@ def verdict(results: dict) -> list[str]:
 
 
 def contrasts(results: dict, metric: str) -> list[Contrast]:
-    """All measured differences of a metric."""
-    return [_contrast(d) for d in results["differences"] if d["metric"] == metric]
+    """All measured differences of a metric; without variants that have no value."""
+    return [
+        _contrast(d)
+        for d in results["differences"]
+        if d["metric"] == metric and not math.isnan(d["value"])
+    ]
 
 
 def _contrast(difference: dict) -> Contrast:
@@ -71,6 +75,21 @@ def _contrast(difference: dict) -> Contrast:
 
 def _sentence(results: dict, metric: str) -> str:
     means = {name: v["scores"][metric]["mean"] for name, v in results["variants"].items()}
+    unknown = [name for name, mean in means.items() if math.isnan(mean)]
+    known = {name: mean for name, mean in means.items() if name not in unknown}
+    if not known:
+        return f"No variant has a value in {metric}."
+    text = _about_best(results, metric, known)
+    return text if not unknown else f"{text} {_listed(unknown)} no value in {metric}."
+
+
+def _listed(names: list[str]) -> str:
+    """The names and the verb: "a has", "a, b and c have"."""
+    *others, last = names
+    return f"{', '.join(others)} and {last} have" if others else f"{last} has"
+
+
+def _about_best(results: dict, metric: str, means: dict[str, float]) -> str:
     best = max(means, key=lambda name: means[name])
     found = [c for c in contrasts(results, metric) if best in (c.leader, c.other)]
     if not found:
@@ -157,11 +176,13 @@ def pair_lines(results: dict, metrics: list[str]) -> list[str]:
             if (d["variant"], d["baseline"]) == (variant, baseline) and d["metric"] in metrics
         }
         groups: dict[str, list[str]] = {
-            name: [] for name in ("leads in", "trails in", "no measurable difference in")
+            name: []
+            for name in ("leads in", "trails in", "no measurable difference in", "no value in")
         }
         for metric, difference in found.items():
             lead = "leads in" if difference["value"] > 0 else "trails in"
             group = "no measurable difference in" if difference["holds_zero"] else lead
+            group = "no value in" if math.isnan(difference["value"]) else group
             points = "" if difference["holds_zero"] else f" by {_points(_contrast(difference))}"
             groups[group].append(metric + points)
         said = [f"{group} {'; '.join(names)}" for group, names in groups.items() if names]

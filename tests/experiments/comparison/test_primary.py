@@ -12,6 +12,7 @@ from scipy.stats import ttest_1samp
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.comparison.primary import (
     Difference,
+    as_markdown,
     holm,
     p_value,
     read_primary,
@@ -44,6 +45,25 @@ def test_p_value_and_interval_agree():
 
 def test_p_value_without_an_interval():
     assert p_value(Interval(3.0, float("nan"), float("nan"), 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "value, variance", [(None, 1.0), (30.0, None), (None, None)], ids=["value", "variance", "both"]
+)
+def test_a_difference_that_is_unknown_is_open(value, variance, tmp_path):
+    """JSON lacks NaN, so that it has null for them."""
+    path = written(tmp_path, "first", 30)
+    results = json.loads(path.read_text())
+    for found in results["differences"]:
+        if found["baseline"] == "blur":
+            found |= {"value": value, "low": None, "high": None, "holds_zero": True}
+            found["variances"][0]["variance"] = variance
+    path.write_text(json.dumps(results))
+    shown, unknown = holm(read_primary([path]))
+    assert shown.conclusion == "shown" and shown.difference.baseline == "plain"
+    assert unknown.conclusion == "open" and unknown.p == 1
+    row = as_markdown([unknown]).splitlines()[-1]
+    assert "nan" not in row and row.count("none") == (3 if value is None else 2)
 
 
 def by_hand(p_values, alpha):

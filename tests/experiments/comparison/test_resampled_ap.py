@@ -10,7 +10,11 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from aa_detectron.experiments.comparison.resampled_ap import average_precision, compare_detections
+from aa_detectron.experiments.comparison.resampled_ap import (
+    average_precision,
+    compare_detections,
+    count_annotated,
+)
 from aa_detectron.experiments.comparison.statistics import image_weights
 
 SIDE = 100
@@ -112,6 +116,14 @@ def test_equals_coco(files, task):
         np.testing.assert_allclose(ours, expected, atol=1e-9)
     assert scores["AP"][0] < scores["AP50"][0] < 100
     assert np.ptp(scores["AP"]) > 1
+
+
+def test_images_with_objects_count(files):
+    """An image without objects, or with crowds alone, has no recall."""
+    folder, truth, _ = files
+    compared = compare_detections(str(folder / "truth.json"), str(folder / "found.json"), "bbox")
+    annotated = {a["image_id"] for a in truth["annotations"] if not a["iscrowd"]}
+    assert count_annotated(compared) == len(annotated) < 12
 
 
 def test_without_detections(files, tmp_path):

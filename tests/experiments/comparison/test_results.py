@@ -77,6 +77,24 @@ def test_numbers(collected, plan):
         assert difference["holds_zero"] == (variant == "same")
 
 
+def test_intervals_know_how_many_images_count(plan, monkeypatch):
+    """The smallest number of all runs decides; the table still has the tested images."""
+
+    def few(run):
+        counted = {"same/seed_2": 1, "better/seed_3": 30}.get(run.name)
+        return {"mask AP": made_up_scores(run)["mask AP"]._replace(counted=counted)}
+
+    monkeypatch.setattr(results, "read_scores", few)
+    collected = results.collect(plan)
+    found = {(d["variant"], d["baseline"]): d for d in collected["differences"]}
+    for unknown in (found["same", "plain"], found["better", "same"]):
+        assert math.isnan(unknown["low"]) and unknown["holds_zero"] and not unknown["variances"]
+    assert found["better", "plain"]["variances"][0]["freedom"] == 29
+    summaries = {name: v["scores"]["mask AP"] for name, v in collected["variants"].items()}
+    assert math.isnan(summaries["same"]["low"]) and summaries["plain"]["low"] < 100
+    assert {summary["images"] for summary in summaries.values()} == {len(IMAGES)}
+
+
 def test_primary_metrics_are_measured(plan, monkeypatch):
     monkeypatch.setattr(results, "read_scores", made_up_scores)
     named = replace(plan, primary={"better": ["mask AP"]})

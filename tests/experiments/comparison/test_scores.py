@@ -67,7 +67,10 @@ def test_miou_is_that_of_detectron2(data, tmp_path):
         f"{i}.png" for i in range(4)
     ]
     assert score.resampled[0] == pytest.approx(expected) and expected < 60
-    assert score.resampled.std() > 1
+    assert score.resampled.std() > 1 and score.counted == 4
+    Image.new("L", (9, 8), 255).save(items[2]["sem_seg_file_name"])
+    assert read_scores(run)["mIoU"].counted == 3
+    score = read_scores(run)["mIoU"]
 
     for item in items:  # the same data at another place
         item["file_name"] = str(tmp_path / "moved" / Path(item["file_name"]).name)
@@ -131,6 +134,7 @@ def test_consistency_of_instances_is_that_of_the_evaluator(data, tmp_path):
         assert scores[ours].resampled[0] == pytest.approx(theirs)
     assert scores["mask mAISC"].pairs == segm["pairs"] == 18
     assert scores["mask mAISC symmetric"].pairs == 19
+    assert [scores[f"mask mAISC{kind}"].counted for kind in ("", " symmetric")] == [18, 19]
 
 
 def random_instances(count):

@@ -129,6 +129,62 @@ def test_one_seed_and_one_image_have_no_interval():
     assert math.isnan(found.low) and math.isnan(found.high) and found.holds_zero
 
 
+def formula(scores, images):
+    """The interval of the module's docstring, for images that all count."""
+    seeds, resampled = len(scores), scores[:, 1:]
+    over_images, over_seeds = resampled.mean(axis=0).var(), 0.0
+    if seeds > 1:
+        over_seeds = scores[:, 0].var(ddof=1) / seeds
+        interaction = max(0.0, resampled.var(axis=1).mean() - over_images) / (seeds - 1)
+        over_images -= min(interaction, over_seeds)
+    square = t.ppf(0.975, images - 1) ** 2 * max(0.0, over_images)
+    square += t.ppf(0.975, seeds - 1) ** 2 * over_seeds if seeds > 1 else 0
+    return scores[:, 0].mean(), math.sqrt(square)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
+@pytest.mark.parametrize("spread", SPREADS)
+def test_if_all_images_count_the_interval_is_the_formula(seeds, spread):
+    scores = draw_scores(np.random.default_rng(seeds), seeds, SPREADS[spread], mean=1)
+    found = mean_interval(scores, IMAGES)
+    value, half = formula(scores, IMAGES)
+    assert found[:3] == pytest.approx((value, value - half, value + half), rel=1e-12)
+
+
+def scores_of_pairs(fractions, seeds):
+    """Scores of runs with one pair per image, all with these fractions: (seeds, 1 + R)."""
+    weights = image_weights(len(fractions), 1000)
+    return np.repeat(weighted_mean(fractions, np.arange(len(fractions)), weights)[None], seeds, 0)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_an_image_that_counts_alone_gives_no_interval(seeds):
+    first, second = (scores_of_pairs([value] + [None] * 49, seeds) for value in (0.5, 0.4))
+    found = paired_difference(first, second, 1)
+    assert found.value == pytest.approx(10)
+    assert math.isnan(found.low) and math.isnan(found.high) and found.holds_zero
+
+
+def test_few_images_that_count_widen_the_interval():
+    scores = scores_of_pairs([0.2, 0.4, 0.9] + [None] * 47, 1)
+    found, all_counted = mean_interval(scores, 3), mean_interval(scores, 50)
+    assert found.parts[0].freedom == 2
+    ratio = (found.high - found.low) / (all_counted.high - all_counted.low)
+    assert ratio == pytest.approx(t.ppf(0.975, 2) / t.ppf(0.975, 49))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_variance_that_is_unknown_is_not_zero(seeds):
+    scores = np.full((seeds, 11), np.nan)
+    scores[:, 0] = np.arange(seeds)
+    found = mean_interval(scores, 20)
+    assert math.isnan(found.parts[0].variance) and math.isnan(found.low) and found.holds_zero
+    scores[0] = np.nan  # one seed has no value at all
+    scores[1:] = 3
+    assert math.isnan(mean_interval(scores, 20).value) and mean_interval(scores, 20).holds_zero
+
+
 def test_two_pooled_variants_have_the_spread_of_their_difference():
     first, second = np.random.default_rng(0).normal(0, 1, (2, 4))
     spread = pooled_spread(np.stack([first, second]))

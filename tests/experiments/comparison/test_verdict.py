@@ -78,6 +78,30 @@ def test_a_single_seed_and_no_interval_are_said():
     assert "single seed" in caution
 
 
+@pytest.mark.parametrize("order", [("blur", "unknown"), ("unknown", "blur")])
+def test_a_variant_without_a_value_is_not_the_best(order):
+    means = {"plain": 60, "blur": 61.2, "unknown": math.nan}
+    differences = {
+        ("blur", "plain"): (1.2, 0.7, 1.8),
+        ("unknown", "plain"): (math.nan,) * 3,
+        ("unknown", "blur"): (math.nan,) * 3,
+    }
+    results = made_up({name: means[name] for name in (*order, "plain")}, differences)
+    assert verdict(results) == [
+        "blur leads plain by 1.2 points mask AP (95 % interval 0.7 to 1.8). "
+        "unknown has no value in mask AP."
+    ]
+    assert pair_lines(results, ["mask AP"])[1] == "unknown against plain: No value in mask AP."
+    results["variants"]["blur"] = results["variants"]["unknown"]
+    missing = [name for name in results["variants"] if name != "plain"]
+    assert verdict(results)[0].endswith(f"{' and '.join(missing)} have no value in mask AP.")
+
+
+def test_no_variant_has_a_value():
+    results = made_up({"a": math.nan, "b": math.nan}, {("b", "a"): (math.nan,) * 3})
+    assert verdict(results) == ["No variant has a value in mask AP."]
+
+
 @pytest.mark.parametrize("means", [{"a": 65.94}, {"a": 65.94, "b": 60}])
 def test_without_differences(means):
     sentences = verdict(made_up(means, {}, baselines=()))
