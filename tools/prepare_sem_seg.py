@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""Converts the label maps of a dataset to the ids that Detectron2 reads; keeps existing files."""
+"""Converts the label maps of a dataset to the ids that Detectron2 reads; keeps converted files that
+are up to date."""
 
 import argparse
 import os

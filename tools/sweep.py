@@ -20,12 +20,14 @@ from aa_detectron.consistency.sweep.groups import DIRECTIONS
 from aa_detectron.data.datasets.check import load_dataset
 from aa_detectron.engine import own_parts
 from aa_detectron.engine.launch import load_model
-from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.errors import InputError, check_from_1, exit_on_bad_input
 
 # Imported first: aa_detectron patches the installed Detectron2, and imports it without warnings.
 # isort: split
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import detection_utils as utils
+from PIL import Image
 from torch import nn
 
 REMEDIES: dict[str, Callable[[Predict, int], Predict]] = {
@@ -72,14 +74,19 @@ def predictor(cfg: CfgNode, model: nn.Module) -> Predict:
 
 
 def _as_input(crop: np.ndarray, image_format: str) -> dict:
-    pixels = crop[:, :, ::-1] if image_format == "BGR" else crop
-    image = torch.as_tensor(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    pixels = utils.convert_PIL_to_numpy(Image.fromarray(crop), image_format)
+    image = torch.as_tensor(pixels.transpose(2, 0, 1).copy())
     return {"image": image, "height": crop.shape[0], "width": crop.shape[1]}
 
 
 def mosaics(images: Iterator[np.ndarray], side: int) -> Iterator[np.ndarray]:
-    """Joins ``side`` x ``side`` images of one size; left-over images are not used."""
+    """Joins ``side`` x ``side`` images of one size; left-over images are not used.
+
+    Raises:
+        InputError: images of different sizes, or fewer than ``side`` x ``side`` images.
+    """
     tiles: list[np.ndarray] = []
+    joined = 0
     for image in images:
         if tiles and image.shape != tiles[0].shape:
             raise InputError(f"--mosaic: images of {image.shape} and {tiles[0].shape} pixels")
@@ -88,10 +95,31 @@ def mosaics(images: Iterator[np.ndarray], side: int) -> Iterator[np.ndarray]:
             rows = [np.concatenate(tiles[i : i + side], axis=1) for i in range(0, side**2, side)]
             yield np.concatenate(rows)
             tiles = []
+            joined += 1
+    if tiles and not joined:
+        needed = f"--mosaic {side} needs {side**2} or more"
+        raise InputError(f"--images: found {len(tiles)} images, but {needed}")
+
+
+def settings_of(args: argparse.Namespace, cfg: CfgNode) -> dict:
+    """What determines the records besides the options of the sweep, for the file."""
+    return {
+        "config_file": args.config_file,
+        "opts": args.opts,
+        "weights": cfg.MODEL.WEIGHTS,
+        "images": args.images or list(cfg.DATASETS.TEST),
+        "number": args.number,
+        "mosaic": args.mosaic,
+        "remedy": args.remedy,
+        "total_stride": args.total_stride if args.remedy else None,
+    }
 
 
 def main() -> None:
     args = parse_arguments()
+    check_from_1("--mosaic", args.mosaic)
+    if args.number is not None:
+        check_from_1("--number", args.number)
     own_parts.register(args)
     cfg, model = load_model(args.config_file, opts=args.opts)
     images = args.images or [
@@ -110,6 +138,7 @@ def main() -> None:
         shifts=args.shifts,
         score_thresh=args.score_thresh,
     )
+    result.settings |= settings_of(args, cfg)
     result.save(args.output)
     print(result)
 

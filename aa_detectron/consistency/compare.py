@@ -1,9 +1,10 @@
 """Comparison of two plain predictions of any kind: the record of their pair."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from aa_detectron.errors import InputError
+from aa_detectron.errors import InputError, InvalidOption
 
 from .classes import class_pair_record
 from .instances import pair_record
@@ -21,10 +22,17 @@ class Rules:
     Attributes:
         score_thresh: minimum score of an instance that counts.
         match_class: whether only instances of the same class can match.
+
+    Raises:
+        InvalidOption: ``score_thresh`` is NaN, which no score reaches.
     """
 
     score_thresh: float = 0.5
     match_class: bool = True
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.score_thresh):
+            raise InvalidOption("score_thresh", self.score_thresh, "a number")
 
 
 def compare(

@@ -226,6 +226,13 @@ def test_images_that_cannot_be_used(folder):
         evaluate_consistency(pixels, twice)
 
 
+def test_a_threshold_that_no_score_reaches():
+    with pytest.raises(InvalidOption, match="score_thresh is nan, but must be a number"):
+        evaluate_consistency(pixels, [squares()], score_thresh=float("nan"))
+    with pytest.raises(InvalidOption, match="score_thresh is nan"):
+        ConsistencyMetric(score_thresh=float("nan"))
+
+
 @pytest.mark.parametrize("option", ["max_shift", "pairs_per_image", "batch_size"])
 def test_options(option):
     with pytest.raises(InvalidOption, match=f"{option} is 2.5, but must be an integer from 1"):

@@ -29,3 +29,8 @@ def test_missing_images_are_one_line(tmp_path):
     (line,) = missing.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path}/nuclei/stage1_train/")
     assert "542 of 542 folders are missing" in line
+    no_split = run("--root", tmp_path, "--split-to", tmp_path)
+    assert no_split.returncode == 1 and no_split.stdout == ""
+    assert no_split.stderr == (
+        f"error: {tmp_path}/nuclei/stage1_train: cannot be read (No such file or directory)\n"
+    )

@@ -8,7 +8,7 @@ import csv
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -161,7 +161,8 @@ def _read_rows(path: str | os.PathLike) -> dict[str, dict]:
                 found = short(reader.fieldnames or [])
                 raise InputError(f"{path}: has columns {found}, without {sorted(missing)[0]}")
             for row in reader:
-                name = Path(row["file_name"] or "").name
+                # Unlike Path, it splits at "\\" as well, on every system.
+                name = PureWindowsPath(row["file_name"] or "").name
                 if name in rows:
                     raise InputError(f"{path}: line {reader.line_num} has {name} again")
                 rows[name] = _class_of(row, f"{path}: line {reader.line_num}")

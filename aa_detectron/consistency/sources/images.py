@@ -59,15 +59,18 @@ def open_images(
     Raises:
         InputError: a source without images, or an option that is not for this kind of source.
     """
-    if not isinstance(images, str | os.PathLike):
+    is_path = isinstance(images, str | os.PathLike)
+    name = images if is_path else f"images of type {type(images).__name__}"
+    suffix = Path(images).suffix.lower() if is_path else ""
+    is_coco, is_video = suffix == ".json", suffix in VIDEO_SUFFIXES
+    if not is_coco and (truth or folder is not None or category_ids is not None):
+        raise InputError(f"{name}: folder, truth and category_ids are for a COCO JSON only")
+    if not is_video and every != 1:
+        raise InputError(f"{name}: every is for a video only")
+    if not is_path:
         items = map(_item, itertools.count(), images)
         return list(items) if isinstance(images, Sequence) else items
     path = Path(images)
-    is_coco, is_video = path.suffix.lower() == ".json", path.suffix.lower() in VIDEO_SUFFIXES
-    if not is_coco and (truth or folder is not None or category_ids is not None):
-        raise InputError(f"{path}: folder, truth and category_ids are for a COCO JSON only")
-    if not is_video and every != 1:
-        raise InputError(f"{path}: every is for a video only")
     if path.is_dir():
         return _folder_items(path)
     if is_coco:

@@ -14,7 +14,8 @@ no harm.
 
 Images are divided into strata by size and kind (fluorescence: dark ground; histology and bright
 field: bright ground). The groups of each stratum are shuffled. A group goes to the validation set
-if the validation images then are at most a fifth of the stratum, and to training otherwise.
+if the validation images then are at most a fifth of the stratum, rounded to whole images, and to
+training otherwise.
 """
 
 import os
@@ -27,7 +28,8 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from aa_detectron.data.images import read_image
-from aa_detectron.utils.keyed_random import hash_key
+from aa_detectron.errors import InputError
+from aa_detectron.utils.hashing import hash_key
 
 EDGE_CORRELATION = 0.95
 THUMBNAIL_CORRELATION = 0.9
@@ -57,15 +59,19 @@ def split_nuclei(folder: str, seed: int = 0, fraction: float = 0.2) -> tuple[lis
     Args:
         folder: path of stage1_train.
         seed: seed of the shuffling.
-        fraction: maximum fraction of each stratum that goes to validation.
+        fraction: maximum fraction of each stratum that goes to validation; the number of images
+            is rounded.
 
     Returns:
         Sorted ids of the training images, and of the validation images.
 
     Raises:
-        InputError: an image is missing or unreadable.
+        InputError: the folder, or an image in it, is missing or unreadable.
     """
-    ids = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    try:
+        ids = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
     paths = [os.path.join(folder, name, "images", f"{name}.png") for name in ids]
     images = (read_image({"file_name": path}, "RGB") for path in tqdm(paths, unit="img"))
     looks = [look_of(image) for image in images]

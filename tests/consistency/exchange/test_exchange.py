@@ -267,6 +267,20 @@ def test_classes_that_cannot_be_used(predicted, tmp_path, monkeypatch, change, m
     assert message in fails(monkeypatch, *words) and not out.exists()
 
 
+def test_classes_of_a_program_on_windows(predicted, tmp_path, monkeypatch):
+    with open(predicted / "classes.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    path = tmp_path / "classes.csv"
+    with open(path, "w", newline="") as file:
+        rows = [["C:\\out\\crops\\" + name.rpartition("/")[2], answer] for name, answer in rows]
+        csv.writer(file).writerows([header, *rows])
+    out = [tmp_path / "expected.json", tmp_path / "found.json"]
+    for classes, written in zip((predicted / "classes.csv", path), out, strict=True):
+        words = ["score", predicted / "manifest.json", "--classes", classes, "--output", written]
+        run(monkeypatch, *words)
+    assert read_report(out[0]) == read_report(out[1])
+
+
 @pytest.mark.parametrize("shifts", ["circular", "fractional"])
 def test_other_kinds_of_shift(images, tmp_path, monkeypatch, shifts):
     folder = tmp_path / "crops"

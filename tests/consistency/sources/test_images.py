@@ -112,6 +112,17 @@ def test_options_of_a_coco_json_only(folder, options):
         open_images(coco(folder), folder, every=2)
 
 
+@pytest.mark.parametrize(
+    "option", [{"truth": True}, {"folder": "x"}, {"category_ids": [1]}, {"every": 7}]
+)
+def test_an_iterable_takes_no_options(option):
+    kind = "a video" if "every" in option else "a COCO JSON"
+    with pytest.raises(InputError, match=f"images of type list: .* for {kind} only"):
+        open_images([noise(0)], **option)
+    with pytest.raises(InputError, match="images of type generator: "):
+        open_images((noise(i) for i in range(3)), **option)
+
+
 def test_a_size_that_is_not_the_files(folder):
     image = {"id": 1, "file_name": "a.png", "height": 41, "width": 48}
     (item,) = open_images(coco(folder, images=[image]), folder)
