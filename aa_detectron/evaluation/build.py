@@ -3,7 +3,8 @@
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -20,7 +21,7 @@ from numpy.typing import DTypeLike
 
 from aa_detectron.config import check_has_keys
 from aa_detectron.data.label_maps import check_labels, read_label_map
-from aa_detectron.data.pairs import get_metadata
+from aa_detectron.data.pairs import build_pair_mapper, get_metadata
 from aa_detectron.errors import InputError
 
 from .accuracy import ClassificationEvaluator, VIDEvaluator
@@ -125,7 +126,22 @@ def build_consistency_evaluators(cfg: CfgNode, name: str) -> list[PairEvaluator]
         score_thresh=options.SCORE_THRESH,
         match_class=options.MATCH_CLASS,
         labelled_only=options.LABELLED_ONLY,
+        pair_settings=describe_pairs(build_pair_mapper(cfg), options.PAIRS_PER_IMAGE),
     )
+
+
+def describe_pairs(mapper: Callable[[dict], list[dict]], pairs_per_image: int) -> dict[str, int]:
+    """Settings of pairs, for the files of records.
+
+    Args:
+        mapper: mapper of pairs, such as :class:`~aa_detectron.data.pairs.ShiftedPairMapper`.
+        pairs_per_image: number of pairs per image.
+
+    Returns:
+        {"max_shift", "seed", "pairs_per_image": integer}, without what the mapper does not have.
+    """
+    known = {key: getattr(mapper, key) for key in ("max_shift", "seed") if hasattr(mapper, key)}
+    return known | {"pairs_per_image": pairs_per_image}
 
 
 def make_consistency_evaluators(
@@ -135,6 +151,7 @@ def make_consistency_evaluators(
     score_thresh: float = 0.5,
     match_class: bool = True,
     labelled_only: bool = False,
+    pair_settings: Mapping[str, Any] | None = None,
 ) -> list[PairEvaluator]:
     """Makes the evaluators of consistency, one for each kind of output.
 
@@ -144,7 +161,9 @@ def make_consistency_evaluators(
         score_thresh: minimum score of an instance that counts, 0 to 1.
         match_class: whether only instances of the same class can match.
         labelled_only: whether only pixels with a label other than the ignore label count.
+        pair_settings: settings of the pairs for the files, see :func:`describe_pairs`.
     """
+    shared: dict[str, Any] = {"output_dir": output_dir, "pair_settings": pair_settings}
     ignored = get_metadata(name, "ignore_label") if labelled_only else None
     return [
         InstanceConsistencyEvaluator(
@@ -153,15 +172,15 @@ def make_consistency_evaluators(
             score_thresh=score_thresh,
             match_class=match_class,
             truth=ObjectTruth(name),
-            output_dir=output_dir,
+            **shared,
         ),
         SemSegConsistencyEvaluator(
             name,
             get_metadata(name, "stuff_classes"),
             ignore_label=ignored,
-            output_dir=output_dir,
+            **shared,
         ),
-        ClassificationConsistencyEvaluator(name, output_dir=output_dir),
+        ClassificationConsistencyEvaluator(name, **shared),
     ]
 
 

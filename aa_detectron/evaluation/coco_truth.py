@@ -9,7 +9,7 @@ from detectron2.evaluation import COCOEvaluator
 from pycocotools.coco import COCO
 
 from aa_detectron.consistency.records import plain
-from aa_detectron.utils.files import write_json
+from aa_detectron.utils.files import name_stem, write_json
 
 from .coco_ap import quiet
 
@@ -45,7 +45,7 @@ def build_coco_evaluator(
     metadata = MetadataCatalog.get(name)
     is_converted = metadata.get("json_file") is None
     if is_converted:
-        metadata.json_file = os.path.join(folder, f"{name.replace(os.sep, '_')}_coco_format.json")
+        metadata.json_file = os.path.join(folder, f"{name_stem(name)}_coco_format.json")
     try:
         if is_converted:
             _write_coco(name, metadata.json_file)

@@ -13,7 +13,7 @@ from aa_detectron.data.windows import ShiftedWindowMapper, make_window_loader
 from aa_detectron.errors import InputError
 from aa_detectron.utils.memory import MemoryReturningLoader
 
-from .build import make_consistency_evaluators
+from .build import describe_pairs, make_consistency_evaluators
 from .worst_shift_evaluator import WorstShiftEvaluator
 
 
@@ -99,6 +99,7 @@ def measure_consistency(
         score_thresh=options.score_thresh,
         match_class=options.match_class,
         labelled_only=options.labelled_only,
+        pair_settings=describe_pairs(pair_mapper, options.pairs_per_image),
     )
     batches = MemoryReturningLoader(loader)
     results = inference_on_dataset(model, batches, DatasetEvaluators(evaluators))

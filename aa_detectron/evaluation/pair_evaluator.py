@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import Instances
 
 from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
+from aa_detectron.consistency.compare import Rules
 from aa_detectron.consistency.curves import drop_curve
 from aa_detectron.consistency.instances import pair_record, score_pairs
 from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
@@ -38,6 +40,7 @@ class PairEvaluator(DatasetEvaluator):
         name: name of the dataset or folder, for the name of the file and the log.
         class_names: names of the classes, for scores per class.
         output_dir: folder of :func:`records_path`, with the record of every pair; None for no file.
+        pair_settings: settings of the pairs, such as their maximum shift, for the file.
         distributed: whether to gather the records of all processes.
     """
 
@@ -50,9 +53,11 @@ class PairEvaluator(DatasetEvaluator):
         class_names: list[str] | None = None,
         *,
         output_dir: str | None = None,
+        pair_settings: Mapping[str, Any] | None = None,
         distributed: bool = True,
     ):
         self.name = name
+        self.pair_settings = dict(pair_settings or {})
         self.class_names = class_names
         self.output_dir = output_dir
         self.distributed = distributed
@@ -111,6 +116,7 @@ class PairEvaluator(DatasetEvaluator):
         if self.output_dir:
             report = {
                 "name": self.name,
+                **self.pair_settings,
                 **self.settings(),
                 "class_names": self.class_names,
                 "results": results,
@@ -142,6 +148,9 @@ class InstanceConsistencyEvaluator(PairEvaluator):
         truth: objects of an image by its id, for "consistent and correct", see
             :mod:`~aa_detectron.consistency.correct`.
         name, class_names, kwargs: see :class:`PairEvaluator`.
+
+    Raises:
+        InvalidOption: ``score_thresh`` is NaN.
     """
 
     kind = "instances"
@@ -157,6 +166,7 @@ class InstanceConsistencyEvaluator(PairEvaluator):
         **kwargs: Any,
     ):
         super().__init__(name, class_names, **kwargs)
+        Rules(score_thresh, match_class)  # rejects NaN
         self.truth = truth
         self.score_thresh = score_thresh
         self.match_class = match_class

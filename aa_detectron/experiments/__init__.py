@@ -1,4 +1,8 @@
-"""Experiments: figures and comparisons of models. The core of the package never imports it."""
+"""Experiments: figures and comparisons of models, an extra.
+
+The core of the package does not import it, with one exception: the command ``aa-consistency plot``
+imports :mod:`.figures.curves` by its name when it runs.
+"""
 
 from importlib.util import find_spec
 

@@ -65,7 +65,22 @@ def test_imports_nothing_heavy(file):
     assert not roots & set(FORBIDDEN)
 
 
-@pytest.mark.parametrize("file", [f for f in files(".") if not f.startswith("experiments/")])
+CORE = [f for f in files(".") if not f.startswith("experiments/")]
+
+
+def test_only_the_command_plot_names_a_module_of_experiments():
+    """It imports the module by this name when it runs."""
+    texts = {
+        file: node.value
+        for file in CORE
+        for node in ast.walk(ast.parse((PACKAGE / file).read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value.startswith("aa_detectron.experiments")
+    }
+    assert texts == {"consistency/commands/plot.py": "aa_detectron.experiments.figures.curves"}
+
+
+@pytest.mark.parametrize("file", CORE)
 def test_the_core_does_not_import_experiments(file):
     forbidden = "aa_detectron.experiments"
     names = set(imported(PACKAGE / file))

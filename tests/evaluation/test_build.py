@@ -67,6 +67,14 @@ def test_every_dataset_has_its_file_of_accuracy(register, tmp_path):
     assert sorted(kept) == [0, 1]
 
 
+def test_converted_datasets_have_files_of_their_own(register, tmp_path):
+    for name in ("tests/of_coco", "tests_of/coco", "tests_of_coco"):
+        register(name, evaluator_type="coco", thing_classes=["x"])
+        build_evaluator(small_config(tmp_path), name)
+    files = {file.name for file in (tmp_path / "inference").glob("*_coco_format.json")}
+    assert len(files) == 3 and "tests_of_coco_coco_format.json" in files
+
+
 def test_consistency_evaluators_know_the_options(register, tmp_path):
     options = {"SCORE_THRESH": 0.25, "MATCH_CLASS": False, "LABELLED_ONLY": True}
     flat = [str(v) for key, value in options.items() for v in (f"TEST.CONSISTENCY.{key}", value)]
@@ -77,3 +85,5 @@ def test_consistency_evaluators_know_the_options(register, tmp_path):
     assert (instances.class_names, labels.class_names) == (["x"], ["y"])
     assert labels.settings() == {"ignore_label": 9}
     assert {e.output_dir for e in (instances, labels, classes)} == {inference_folder(cfg)}
+    pairs = {"max_shift": 32, "seed": 0, "pairs_per_image": 1}
+    assert instances.pair_settings == labels.pair_settings == classes.pair_settings == pairs

@@ -14,7 +14,7 @@ from aa_detectron import add_aa_config
 from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.instances import pair_record, score_pairs
 from aa_detectron.data.pairs import build_shifted_pair_loader
-from aa_detectron.errors import InputError
+from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.object_truth import no_truth
 from aa_detectron.evaluation.pair_evaluator import InstanceConsistencyEvaluator, as_prediction
 
@@ -106,6 +106,11 @@ def test_results_do_not_depend_on_the_batch(folder):
     first = evaluate(folder, BrightThings(wavers=True))
     second = evaluate(folder, BrightThings(wavers=True), PAIRS_PER_BATCH=4)
     np.testing.assert_equal(first, second)
+
+
+def test_a_threshold_that_no_score_reaches():
+    with pytest.raises(InvalidOption, match="score_thresh is nan, but must be a number"):
+        InstanceConsistencyEvaluator("nothing", score_thresh=math.nan)
 
 
 def test_nothing_evaluated():

@@ -5,18 +5,23 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
+from detectron2.data import transforms as T
 from detectron2.evaluation import DatasetEvaluators, inference_on_dataset
 from PIL import Image
 
 from aa_detectron import add_aa_config
+from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.label_maps import score_label_pairs
 from aa_detectron.data.datasets.builtin import register
-from aa_detectron.data.pairs import build_shifted_pair_loader
+from aa_detectron.data.pairs import ShiftedPairMapper, build_shifted_pair_loader
+from aa_detectron.data.windows import ShiftedWindowMapper
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation import (
     InstanceConsistencyEvaluator,
     SemSegConsistencyEvaluator,
 )
+from aa_detectron.evaluation.build import describe_pairs
+from aa_detectron.evaluation.consistency import ConsistencyOptions, measure_consistency
 
 NAME = "gray_levels"
 
@@ -31,6 +36,11 @@ def see_levels(crops):
         logits = torch.nn.functional.one_hot(labels, 3).permute(2, 0, 1).float()
         outputs.append({"sem_seg": logits})
     return outputs
+
+
+class Model(torch.nn.Module):
+    def forward(self, crops):
+        return see_levels(crops)
 
 
 @pytest.fixture
@@ -84,6 +94,24 @@ def test_disagreement_is_the_top_row(dataset, tmp_path):
     assert scores["mASSC"] == pytest.approx(100 * np.mean(shares))
     assert scores["pairs"] == 18
     assert [p["image_id"] for p in report["pairs"][::3]] == [f"{i}.png" for i in range(6)]
+
+
+def test_the_file_says_how_the_pairs_were_drawn(dataset, tmp_path):
+    pipeline = {"augmentations": [T.NoOpTransform()], "image_format": "RGB"}
+    measure_consistency(
+        Model(),
+        NAME,
+        ConsistencyOptions(pairs_per_image=2, max_shift=99),  # the mapper has its own
+        pair_mapper=ShiftedPairMapper(max_shift=5, seed=7, **pipeline),
+        window_mapper=ShiftedWindowMapper(**pipeline),
+        output_dir=str(tmp_path),
+    )
+    report = read_report(tmp_path / f"consistency_sem_seg_{NAME}.json")
+    drawn = {"max_shift": 5, "seed": 7, "pairs_per_image": 2, "ignore_label": None}
+    assert {key: report[key] for key in drawn} == drawn
+    offsets = np.array([pair["offsets"] for pair in report["pairs"]])
+    assert np.abs(offsets[:, 0] - offsets[:, 1]).max() <= 5
+    assert describe_pairs(lambda image: [], 3) == {"pairs_per_image": 3}
 
 
 def test_labeled_pixels_only(dataset, tmp_path):

@@ -1,23 +1,10 @@
-"""Experiments are an extra: the core does without, and says what is missing."""
+"""Experiments are an extra, and say what is missing."""
 
-import ast
 import subprocess
 import sys
 
 import pytest
 from helpers import ROOT
-
-
-def test_the_core_never_imports_experiments():
-    for path in (ROOT / "aa_detectron").rglob("*.py"):
-        if "experiments" in path.relative_to(ROOT / "aa_detectron").parts:
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Import | ast.ImportFrom):
-                continue
-            names = [alias.name for alias in node.names]
-            module = getattr(node, "module", None) or ""
-            assert not any("experiments" in name for name in (module, *names)), path
 
 
 @pytest.mark.parametrize("module, distribution", [("skimage", "scikit-image")])

@@ -9,6 +9,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -108,7 +109,9 @@ class Executor:
         if status:
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
             raise InputError(f"{step.name}: failed, see {log}, which ends in: {''.join(last)}")
-        keep_step(step, ["tools/train_net.py", *options], time.time() - started, made_in)
+        # Without the path of the interpreter, which other machines lack.
+        shown = ["python" if word == sys.executable else word for word in self.command]
+        keep_step(step, [*shown, *options], time.time() - started, made_in)
 
     def _run(self, command: list[str], log: Path, lock: TextIO, slot: int) -> int:
         """Runs a child that prints to ``log`` and holds ``lock``; returns its exit status."""

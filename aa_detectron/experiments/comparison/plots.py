@@ -1,5 +1,6 @@
 """Plots of a comparison: scores and differences by metric, front, training curves, drop curves."""
 
+import itertools
 import math
 import os
 from collections.abc import Iterable
@@ -219,12 +220,18 @@ def plot_all(plan: Plan, results: dict, folder: Path) -> dict[str, Path]:
             boxes = ", boxes" if number and section == "bbox" else ""
             figures[f"Consistency by shift{boxes}{suffix}"] = figure
     figures["Training"] = draw_training(plan)
+    drawn = {title: figure for title, figure in figures.items() if figure is not None}
     return {
-        title: save_svg(folder / f"{_stem(title)}.svg", figure)
-        for title, figure in figures.items()
-        if figure is not None
+        title: save_svg(folder / f"{stem}.svg", drawn[title])
+        for title, stem in file_stems(drawn).items()
     }
 
 
-def _stem(title: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in title.lower()).replace("__", "_")
+def file_stems(titles: Iterable[str]) -> dict[str, str]:
+    """{title: name of its file without the suffix}; equal names are numbered from the second on."""
+    stems: dict[str, str] = {}
+    for title in titles:
+        stem = "".join(c if c.isalnum() else "_" for c in title.lower()).replace("__", "_")
+        numbered = (f"{stem}_{number}" for number in itertools.count(2))
+        stems[title] = next(s for s in itertools.chain([stem], numbered) if s not in stems.values())
+    return stems

@@ -84,7 +84,7 @@ def _gather(entries: Sequence[Entry | None], thresholds: int) -> Category:
     )
 
 
-def average_precision(comparison: Comparison, weights: np.ndarray) -> dict[str, np.ndarray]:
+def ap_of_resamples(comparison: Comparison, weights: np.ndarray) -> dict[str, np.ndarray]:
     """COCO's AP, AP50 and AP75 on each resample.
 
     Args:

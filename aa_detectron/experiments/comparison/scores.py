@@ -19,7 +19,7 @@ from aa_detectron.evaluation.pair_evaluator import records_path
 
 from .configs import tested_datasets
 from .predictions import LabelPredictions, read_detections, read_top1
-from .resampled_ap import average_precision, compare_detections, count_annotated
+from .resampled_ap import ap_of_resamples, compare_detections, count_annotated
 from .runs import MAIN, Run
 from .statistics import image_weights, weighted_mean
 
@@ -111,7 +111,7 @@ def _read_ap(path: Path, name: str) -> dict[str, Score]:
             weights = image_weights(len(compared.image_ids), RESAMPLES)
             ids = [str(i) for i in compared.image_ids]
             counted = count_annotated(compared)
-            for metric, resampled in average_precision(compared, weights).items():
+            for metric, resampled in ap_of_resamples(compared, weights).items():
                 scores[f"{label} {metric}"] = Score(resampled, ids, counted=counted)
     return scores
 

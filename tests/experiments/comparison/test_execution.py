@@ -66,6 +66,8 @@ def test_every_step_is_made_once(plan, jobs):
         steps = finished_steps(run)
         assert list(steps) == ["", "near"]
         assert {"command", "seconds", "commit", "machine", "torch"} <= steps[""].keys()
+        # What ran, without the path of this machine's interpreter.
+        assert steps[""]["command"][:3] == ["python", FAKE[1], "--config-file"]
 
 
 def test_own_parts_are_handed_on(plan, monkeypatch, tmp_path):

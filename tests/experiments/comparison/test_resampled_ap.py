@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from aa_detectron.experiments.comparison.resampled_ap import (
-    average_precision,
+    ap_of_resamples,
     compare_detections,
     count_annotated,
 )
@@ -109,7 +109,7 @@ def test_equals_coco(files, task):
     compared = compare_detections(str(folder / "truth.json"), str(folder / "found.json"), task)
     assert compared.image_ids == list(range(12))
     weights = image_weights(12, 15)
-    scores = average_precision(compared, weights)
+    scores = ap_of_resamples(compared, weights)
     for row, counts in enumerate(weights):
         expected = coco_ap(*repeated(truth, found, counts), task)
         ours = [scores[name][row] for name in ("AP", "AP50", "AP75")]
@@ -130,6 +130,6 @@ def test_without_detections(files, tmp_path):
     (tmp_path / "none.json").write_text("[]")
     arguments = str(files[0] / "truth.json"), str(tmp_path / "none.json")
     for task in ("bbox", "segm"):
-        scores = average_precision(compare_detections(*arguments, task), image_weights(12, 15))
+        scores = ap_of_resamples(compare_detections(*arguments, task), image_weights(12, 15))
         assert list(scores) == ["AP", "AP50", "AP75"]
         assert all((found == 0).all() and found.shape == (16,) for found in scores.values())

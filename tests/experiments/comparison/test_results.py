@@ -275,6 +275,18 @@ def test_plots_are_the_same_bytes_twice(collected, plan, tmp_path):
         assert first[title].read_bytes() == second[title].read_bytes()
 
 
+def test_every_plot_has_a_file_of_its_own():
+    """Names that do not collide, such as those in results/, have no number."""
+    titles = ["mASSC, to 8 px", "mASSC, 0.5 px", "mASSC, 0-5 px", "mASSC, 0,5 px", "mask AP75"]
+    assert list(plots.file_stems(titles).items()) == list(
+        zip(
+            titles,
+            ["massc_to_8_px", "massc_0_5_px", "massc_0_5_px_2", "massc_0_5_px_3", "mask_ap75"],
+            strict=True,
+        )
+    )
+
+
 @pytest.mark.parametrize("name", ["better", "a variant with a longer name than the others"])
 def test_titles_fit(collected, name):
     renamed = json.loads(json.dumps(collected).replace("better", name).replace("AP", "AP, to 8 px"))
