@@ -120,7 +120,7 @@ def _read_miou(path: Path, name: str) -> dict[str, Score]:
     confusion = read_confusion(path, name)
     weights = image_weights(len(confusion), RESAMPLES)
     of_images = np.stack(list(confusion.values()))
-    counted = np.count_nonzero(of_images.any(axis=(1, 2)))
+    counted = int(np.count_nonzero(of_images.any(axis=(1, 2))))
     resampled = miou(np.tensordot(weights, of_images, 1))
     return {"mIoU": Score(resampled, list(confusion), counted=counted)}
 

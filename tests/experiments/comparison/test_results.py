@@ -14,6 +14,7 @@ from matplotlib.text import Text
 
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.comparison import plots, report, results
+from aa_detectron.experiments.comparison.cells import format_difference
 from aa_detectron.experiments.comparison.pictures import Picture, worst_pairs
 from aa_detectron.experiments.comparison.plan import read_plan
 from aa_detectron.experiments.comparison.scores import Score
@@ -93,6 +94,19 @@ def test_intervals_know_how_many_images_count(plan, monkeypatch):
     summaries = {name: v["scores"]["mask AP"] for name, v in collected["variants"].items()}
     assert math.isnan(summaries["same"]["low"]) and summaries["plain"]["low"] < 100
     assert {summary["images"] for summary in summaries.values()} == {len(IMAGES)}
+
+
+@pytest.mark.parametrize(
+    "ends, text",
+    [
+        ((1.2, 0.7, 1.8), "+1.20 (0.70 to 1.80)"),
+        ((1.2, math.nan, math.nan), "+1.20 (no interval)"),
+        ((math.nan,) * 3, "no value"),
+    ],
+)
+def test_cells(ends, text):
+    difference = dict(zip(("value", "low", "high"), ends, strict=True))
+    assert format_difference(difference | {"holds_zero": text != "+1.20 (0.70 to 1.80)"}) == text
 
 
 def test_primary_metrics_are_measured(plan, monkeypatch):
