@@ -21,6 +21,7 @@ from aa_detectron.data.datasets.check import load_dataset
 from aa_detectron.engine import own_parts
 from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import InputError, check_from_1, exit_on_bad_input
+from aa_detectron.utils.files import check_can_be_written
 
 # Imported first: aa_detectron patches the installed Detectron2, and imports it without warnings.
 # isort: split
@@ -120,6 +121,7 @@ def main() -> None:
     check_from_1("--mosaic", args.mosaic)
     if args.number is not None:
         check_from_1("--number", args.number)
+    check_can_be_written(args.output)
     own_parts.register(args)
     cfg, model = load_model(args.config_file, opts=args.opts)
     images = args.images or [

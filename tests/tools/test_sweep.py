@@ -71,6 +71,13 @@ def test_illegal_numbers(sweep, images, option, value, monkeypatch, tmp_path):
         run(sweep, monkeypatch, tmp_path, "--images", images, f"--{option}", value)
 
 
+def test_the_output_is_checked_before_the_model_is_loaded(sweep, images, monkeypatch, tmp_path):
+    monkeypatch.setattr(sweep, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    (tmp_path / "records.json").mkdir()
+    with pytest.raises(InputError, match="records.json: is a folder"):
+        run(sweep, monkeypatch, tmp_path, "--images", images)
+
+
 def test_too_few_images_for_a_mosaic(sweep, images, monkeypatch, tmp_path):
     with pytest.raises(InputError, match="found 3 images, but --mosaic 2 needs 4 or more"):
         run(sweep, monkeypatch, tmp_path, "--images", images, "--mosaic", 2)
