@@ -9,7 +9,7 @@ from aa_detectron.consistency.records import THRESHOLDS, equal_fraction, same_cl
 from aa_detectron.consistency.shifts import Box, overlap_in_crops
 
 from .panels import CONSISTENT, INCONSISTENT, Entry, enlarge, enlargement, pale, side_by_side
-from .style import literal
+from .style import class_name, literal
 
 OPACITY = 0.5  # of label maps
 WHITE = (1.0, 1.0, 1.0)
@@ -129,7 +129,7 @@ def draw_class_pair(
     panels = []
     for image, predicted in zip(images, (section["first"], section["second"]), strict=True):
         canvas = Visualizer(enlarge(image, factor))
-        text = f"{_name(predicted['label'], class_names)} {100 * predicted['score']:.0f}%"
+        text = f"{literal(class_name(predicted['label'], class_names))} {100 * predicted['score']:.0f}%"
         canvas.draw_text(text, (4, 4), horizontal_alignment="left", color=color)
         panels.append(canvas.get_output().get_image())
     return side_by_side(panels)
@@ -170,11 +170,9 @@ def _red(instance: dict, iou: float | None, class_names: list[str] | None) -> tu
 
 
 def _label(instance: dict, class_names: list[str] | None) -> str:
-    return f"{_name(instance['category'], class_names)} {100 * instance['score']:.0f}%"
-
-
-def _name(category: int, class_names: list[str] | None) -> str:
-    return literal(class_names[category]) if class_names else str(category)
+    return (
+        f"{literal(class_name(instance['category'], class_names))} {100 * instance['score']:.0f}%"
+    )
 
 
 def _enlarge_masks(instances: Instances, factor: int) -> np.ndarray:

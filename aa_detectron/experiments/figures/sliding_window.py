@@ -22,6 +22,7 @@ from .output import FigureFiles
 from .sliding_animation import draw_frames, save_animation
 from .sliding_classes import draw_probability, follow_class
 from .sliding_instances import draw_counts, follow_instances
+from .style import class_name
 
 
 class Windows(NamedTuple):
@@ -147,7 +148,7 @@ def _draw_classifiers(
     scores = {name: torch.stack(found).softmax(dim=1).numpy() for name, found in logits.items()}
     followed = follow_class(scores)
     names = get_metadata(cfg.DATASETS.TEST[0], "classes") if cfg.DATASETS.TEST else None
-    followed["class_name"] = str(names[followed["class"]] if names else followed["class"])
+    followed["class_name"] = class_name(followed["class"], names)
     figure = draw_probability(windows.image, windows.size, followed, windows.offsets)
     out.save_figure(stem, figure)
     return followed

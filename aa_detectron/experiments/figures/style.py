@@ -1,6 +1,6 @@
 """The common look of plots: colors, legends, color bars, and literal text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,11 @@ def literal(text: str) -> str:
         text: name of a model, class, variant or file.
     """
     return printable(text).replace("$", r"\$")
+
+
+def class_name(label: int, names: Sequence[str] | None) -> str:
+    """Name of a class; its number if there are no names, or fewer than the model's classes."""
+    return str(names[label]) if names and label < len(names) else str(label)
 
 
 def add_bar(

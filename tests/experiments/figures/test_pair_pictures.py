@@ -14,6 +14,7 @@ from aa_detectron.experiments.figures.pair_pictures import (
     draw_pair,
 )
 from aa_detectron.experiments.figures.panels import CONSISTENT, GAP, INCONSISTENT
+from aa_detectron.experiments.figures.style import class_name
 
 
 def square(y0, x0, side, masks=True):
@@ -112,3 +113,9 @@ def test_legends_explain_every_color():
         assert (INCONSISTENT,) in colors
         assert ((() in colors) == (kind != "classification")) and all(e.text for e in entries)
     assert set(LEGENDS["instances"][1].colors) < set(CONSISTENT)
+
+
+def test_a_class_that_the_dataset_does_not_have():
+    """A model with more classes than the dataset: the number stands for the name."""
+    assert [class_name(label, ["nucleus"]) for label in (0, 5)] == ["nucleus", "5"]
+    assert class_name(5, None) == "5"
