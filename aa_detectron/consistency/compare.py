@@ -9,7 +9,8 @@ from aa_detectron.errors import InputError, InvalidOption
 from .classes import class_pair_record
 from .instances import pair_record
 from .label_maps import label_pair_record
-from .shifts import Offset
+from .shifts import Offset, overlap_in_crops
+from .truth import counted_pixels
 
 KINDS = ("boxes", "sem_seg", "logits", "class")
 """Key of a plain prediction that identifies each kind of output."""
@@ -59,8 +60,12 @@ def compare(
             :class:`~aa_detectron.consistency.sources.images.ImageItem`.
 
     Raises:
-        InputError: the two predictions hold different kinds of output.
+        InputError: the two predictions hold different kinds of output, or the crops do not overlap.
     """
+    try:
+        overlap_in_crops(*offsets, size)
+    except ValueError as error:
+        raise InputError(str(error)) from None
     kinds = [[kind for kind in KINDS if kind in p] for p in (first, second)]
     if kinds[0] != kinds[1]:
         raise InputError(f"the first crop got {kinds[0]}, the second {kinds[1]}")
@@ -72,7 +77,8 @@ def compare(
             objects = truth if "boxes" in truth else None
             record |= pair_record(*place, size, *outputs, **vars(rules), truth=objects)
         elif kind == "sem_seg":
-            record |= label_pair_record(*place, *(output[kind] for output in outputs))
+            maps = first[kind], second[kind]
+            record |= label_pair_record(*place, *maps, counted_pixels(truth))
         else:
             answers = first[kind], second[kind]
             record |= class_pair_record(*place, size, *answers, truth.get("class"))

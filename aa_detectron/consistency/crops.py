@@ -17,6 +17,7 @@ from .records import start_record
 from .shift_kinds import Crops, ShiftKind, shift_kind
 from .shifts import Offset, Position
 from .sources.images import ImageItem, check_image
+from .truth import check_truth
 
 Predict = Callable[..., Sequence[Any]]
 """Function from crops, each (H, W, 3) uint8 RGB, to as many predictions.
@@ -90,7 +91,8 @@ def make_groups(
         strict: whether an unusable image raises; otherwise it is left out with a warning.
 
     Raises:
-        InputError: an unusable image, two images with the same id, or no image that can be used.
+        InputError: an unusable image or ground truth, two images with the same id, or no image that
+            can be used.
     """
     seen: set[str] = set()
     is_any, first_problem = False, ""
@@ -99,7 +101,9 @@ def make_groups(
             raise InputError(f"two images have the id {item.image_id!r}, but ids must be unique")
         seen.add(str(item.image_id))
         try:
-            groups = list(make(item, check_image(item.read(), item.image_id)))
+            image = check_image(item.read(), item.image_id)
+            _check_truth(item, image)
+            groups = list(make(item, image))
         except (InputError, ValueError) as error:
             if isinstance(error, InvalidOption):
                 raise
@@ -116,6 +120,13 @@ def make_groups(
         raise InputError("there are no images")
     if not is_any:
         raise InputError(f"no image can be used; the first one: {first_problem}")
+
+
+def _check_truth(item: ImageItem, image: np.ndarray) -> None:
+    try:
+        check_truth(item.truth, image.shape[:2])
+    except InputError as error:
+        raise InputError(f"image {item.image_id!r}: {error}") from None
 
 
 def cut(group: Group, offset: Position) -> np.ndarray:
@@ -178,7 +189,7 @@ def compare_groups(
     batches = iter(lambda: list(itertools.islice(crops, batch_size)), [])
     for batch in returning_memory(batches):
         inputs = [cut(group, offset) for group, _, offset in batch]
-        outputs = _predict(predict, inputs, [offset for _, _, offset in batch])
+        outputs = predict_crops(predict, inputs, [offset for _, _, offset in batch])
         for (group, number, offset), output in zip(batch, outputs, strict=True):
             try:
                 prediction = place(group, offset, output, rules)
@@ -192,7 +203,22 @@ def compare_groups(
             yield found
 
 
-def _predict(predict: Predict, crops: list[np.ndarray], offsets: list[Position]) -> Sequence[Any]:
+def predict_crops(
+    predict: Predict, crops: list[np.ndarray], offsets: Sequence[Position] = ()
+) -> Sequence[Any]:
+    """Predicts crops in one call.
+
+    Args:
+        predict: model as a function.
+        crops: crops, each (H, W, 3) uint8 RGB.
+        offsets: offsets of the crops, for a predictor that needs them.
+
+    Returns:
+        a prediction for each crop.
+
+    Raises:
+        InputError: the predictor returns no list, or one of another length.
+    """
     outputs = predict(crops, offsets) if needs_offsets(predict) else predict(crops)
     is_list = isinstance(outputs, list | tuple) or hasattr(outputs, "shape")
     if not is_list or len(outputs) != len(crops):

@@ -8,17 +8,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from aa_detectron.errors import InputError
+
+from .adapters.instances import make_instances
 from .correct import add_objects
 from .intervals import percent, score_by_shift, score_fractions
 from .jitter import score_jitter
 from .matching import compare_instances
-from .overlap import (
-    Prediction,
-    box_areas,
-    check_predictions,
-    cut_to_overlap,
-    mask_areas,
-)
+from .overlap import Prediction, box_areas, cut_to_overlap, mask_areas
 from .records import METRICS, THRESHOLDS, Fraction, consistent_fraction, start_record
 from .shifts import Offset, overlap_in_crops
 
@@ -55,12 +52,14 @@ def pair_record(
         record with the sections "bbox" and, for a model with masks, "segm".
 
     Raises:
-        InvalidOption: a prediction with fields of unequal lengths, or with masks of another size.
+        InputError: a prediction with illegal columns, see
+            :func:`~aa_detectron.consistency.adapters.instances.make_instances`; or masks of one
+            crop only.
     """
     predictions, overlaps = (first, second), overlap_in_crops(*offsets, size)
-    check_predictions(predictions, size)
+    _check_masks(predictions)
     one, other = (
-        cut_to_overlap(prediction, overlap, score_thresh)
+        cut_to_overlap(_counting(prediction, size, score_thresh), overlap)
         for prediction, overlap in zip(predictions, overlaps, strict=True)
     )
     record = start_record(image_id, number, offsets, size)
@@ -72,6 +71,19 @@ def pair_record(
     if truth is not None:
         add_objects(record, (one, other), truth)
     return record
+
+
+def _check_masks(predictions: Sequence[Prediction]) -> None:
+    """Rejects masks of one crop only; a crop without instances may lack them."""
+    found = ["masks" in prediction for prediction in predictions if len(prediction["scores"])]
+    if any("masks" in prediction for prediction in predictions) and not all(found):
+        raise InputError("one of the two crops has masks, the other has instances without masks")
+
+
+def _counting(prediction: Prediction, size: tuple[int, int], score_thresh: float) -> Prediction:
+    columns = (prediction[key] for key in ("boxes", "scores", "classes"))
+    masks, index = prediction.get("masks"), prediction.get("index")
+    return make_instances(*columns, masks, size, score_thresh, index)
 
 
 def score_pairs(

@@ -83,14 +83,27 @@ def _half_disk(radius: int) -> list[tuple[int, int]]:
 
 def compare_labels(first: np.ndarray, second: np.ndarray) -> dict:
     """Section "sem_seg" of a record, from the labels of the pixels that count, in any shape."""
-    equal = first == second
-    labels = np.bincount(first.ravel())
-    kept = np.bincount(first[equal].ravel(), minlength=len(labels))
+    equal = (first == second).ravel()
+    labels, places = _number(first.ravel())
+    pixels = np.bincount(places)
+    kept = np.bincount(places[equal], minlength=len(pixels))
     return {
         "pixels": first.size,
         "equal": int(equal.sum()),
-        "per_class": {str(c): [int(labels[c]), int(kept[c])] for c in np.flatnonzero(labels)},
+        "per_class": {str(labels[i]): [int(pixels[i]), int(kept[i])] for i in pixels.nonzero()[0]},
     }
+
+
+def _number(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels in ascending order, and the place (N,) of each pixel's label among them.
+
+    Counts for every number up to the largest label would not fit in memory for labels such as ids
+    of segments. Where they do, their place is the label itself, since sorting is slow.
+    """
+    highest = int(labels.max(initial=0))
+    if highest <= labels.size:
+        return np.arange(highest + 1), labels
+    return np.unique(labels, return_inverse=True)
 
 
 def score_label_pairs(

@@ -50,7 +50,7 @@ def merge_label_maps(maps: Sequence[np.ndarray]) -> np.ndarray:
     if maps[0].ndim == 3:
         return np.mean(maps, axis=0).argmax(axis=0)
     votes = np.zeros((max(int(labels.max()) for labels in maps) + 1, *maps[0].shape), np.int64)
-    for labels in maps:
+    for labels in (labels.astype(np.int64) for labels in maps):  # bool labels are no indices
         np.put_along_axis(
             votes, labels[None], np.take_along_axis(votes, labels[None], axis=0) + 1, axis=0
         )

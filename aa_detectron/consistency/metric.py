@@ -10,6 +10,7 @@ from .compare import Rules, compare
 from .predictors import in_order
 from .results import ConsistencyResult
 from .shifts import Offset
+from .truth import check_truth
 
 
 class ConsistencyMetric:
@@ -65,7 +66,8 @@ class ConsistencyMetric:
             record of the pair.
 
         Raises:
-            InputError: an output that cannot be used, or a pair that was added before.
+            InputError: an output or ground truth that cannot be used, crops that do not overlap, or
+                a pair that was added before.
             InvalidOption: the size is required but missing.
         """
         image_id = len(self._records) if image_id is None else image_id
@@ -73,6 +75,8 @@ class ConsistencyMetric:
         if size is None:
             legal = "(height, width) of the crops, where neither masks nor label maps tell it"
             raise InvalidOption("size", size, legal)
+        reach = [max(starts) + side for *starts, side in zip(*offsets, size, strict=True)]
+        check_truth(truth, (reach[0], reach[1]), exact=False)
         one, two = (read_prediction(o, size, self.rules.score_thresh) for o in (first, second))
         record = compare(image_id, pair, offsets, size, one, two, self.rules, truth)
         self._add(record)
@@ -118,7 +122,7 @@ def _size(output: Any) -> tuple[int, int] | None:
         return None if len(shape) < 2 or is_logits else shape[-2:]
     try:
         image_size = output["instances"].image_size
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, LookupError, TypeError):
         image_size = None
     if image_size is not None:
         return tuple(image_size)

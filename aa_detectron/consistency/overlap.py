@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 
-from aa_detectron.errors import InvalidOption
 from aa_detectron.utils.coco_rle import cut_rle
 
 from .shifts import Box
@@ -41,56 +40,21 @@ class Inside:
     """N COCO RLEs of the overlap; empty for a model without masks."""
 
 
-def cut_to_overlap(prediction: Prediction, overlap: Box, score_thresh: float) -> Inside:
-    """Cuts the instances of a crop that count to the overlap of the pair.
+def cut_to_overlap(prediction: Prediction, overlap: Box) -> Inside:
+    """Cuts the instances of a crop to the overlap of the pair.
 
     Args:
-        prediction: instances of the crop.
+        prediction: instances of the crop that count, with "index".
         overlap: region of the crop.
-        score_thresh: minimum score of an instance that counts.
     """
-    kept = np.flatnonzero(counting(prediction["scores"], score_thresh))
-    index = np.asarray(prediction.get("index", np.arange(len(prediction["scores"]))))
-    boxes = np.asarray(prediction["boxes"]).reshape(-1, 4)
+    every = np.arange(len(prediction["scores"]))
     return Inside(
-        index[kept],
-        np.asarray(prediction["classes"])[kept],
-        np.asarray(prediction["scores"])[kept],
-        clip_boxes(boxes[kept], overlap),
-        cut_masks(prediction["masks"], kept, overlap) if "masks" in prediction else [],
+        prediction["index"],
+        prediction["classes"],
+        prediction["scores"],
+        clip_boxes(prediction["boxes"], overlap),
+        cut_masks(prediction["masks"], every, overlap) if "masks" in prediction else [],
     )
-
-
-def check_predictions(predictions: Sequence[Prediction], size: tuple[int, int]) -> None:
-    """Checks the predictions for the crops of a pair.
-
-    Args:
-        predictions: instances of each crop.
-        size: size (height, width) of the crops in pixels.
-
-    Raises:
-        InvalidOption: a prediction with fields of unequal lengths, or with masks of another size.
-    """
-    columns = ["boxes", "classes", *(["masks"] if any("masks" in p for p in predictions) else [])]
-    for prediction in predictions:
-        number = len(prediction["scores"])
-        if number:  # some models leave out the masks if there are no instances
-            own = [*columns, "index"] if "index" in prediction else columns
-            for key in own:
-                _check_number(key, len(prediction.get(key, ())), number)
-            _check_masks(prediction.get("masks", ()), size)
-
-
-def _check_number(key: str, found: int, number: int) -> None:
-    if found != number:
-        raise InvalidOption(f"number of {key}", found, f"{number}, as many as scores")
-
-
-def _check_masks(masks: np.ndarray | Sequence[dict], size: tuple[int, int]) -> None:
-    shapes = [masks.shape[1:]] if isinstance(masks, np.ndarray) else [m["size"] for m in masks]
-    for shape in shapes:
-        if tuple(shape) != tuple(size):
-            raise InvalidOption("size of masks", tuple(shape), f"{tuple(size)}, as the crop")
 
 
 def counting(scores: Sequence[float] | np.ndarray, score_thresh: float) -> np.ndarray:

@@ -12,8 +12,9 @@ import numpy as np
 from aa_detectron.errors import InvalidOption, check_from_1
 
 from .adapters.geometry import cut_prediction
-from .adapters.predictions import class_scores, read_prediction
-from .crops import Predict, needs_offsets
+from .adapters.labels import class_scores
+from .adapters.predictions import read_prediction
+from .crops import Predict, needs_offsets, predict_crops
 from .merging import merge
 from .shifts import Box, Offset, Position
 
@@ -40,7 +41,7 @@ class StrideAligned:
             pad(crop, step, (self.stride, self.stride))
             for crop, step in zip(crops, steps, strict=True)
         ]
-        outputs = self.predict(padded)
+        outputs = predict_crops(self.predict, padded)
         return [
             cut_output(output, crop.shape[:2], step, image.shape[:2])
             for output, crop, step, image in zip(outputs, crops, steps, padded, strict=True)
@@ -92,9 +93,10 @@ class AverageShifts:
     def _predict_at(self, step: Offset, crops: Sequence[np.ndarray]) -> list[dict]:
         most = (max(y for y, _ in self.steps), max(x for _, x in self.steps))
         copies = [pad(crop, step, most) for crop in crops]
+        outputs = predict_crops(self.predict, copies)
         return [
             cut_output(output, crop.shape[:2], step, copy.shape[:2], scores=True)
-            for output, crop, copy in zip(self.predict(copies), crops, copies, strict=True)
+            for output, crop, copy in zip(outputs, crops, copies, strict=True)
         ]
 
 

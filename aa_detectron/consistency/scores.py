@@ -8,7 +8,7 @@ from .instances import score_pairs
 from .intervals import score_fractions
 from .jitter import score_jitter
 from .label_maps import score_label_pairs
-from .records import METRICS
+from .records import MAIN_METRICS, METRICS
 
 TASKS = ("bbox", "segm")
 LABELS = {
@@ -21,12 +21,13 @@ LABELS = {
 
 
 def fill_tasks(records: list[dict]) -> list[str]:
-    """Returns the instance tasks in the records, and adds empty sections to records without them.
+    """Returns the instance tasks in the records, and adds missing sections to records of instances.
 
     A model may leave out the masks if it finds nothing.
     """
     tasks = [task for task in TASKS if any(task in record for record in records)]
-    for record, task in itertools.product(records, tasks):
+    of_instances = [record for record in records if any(task in record for task in tasks)]
+    for record, task in itertools.product(of_instances, tasks):
         record.setdefault(task, {"first": [], "second": []})
     return tasks
 
@@ -36,16 +37,20 @@ def score_records(
 ) -> dict[str, dict[str, float]]:
     """Computes {"consistency_<section>": {metric: number}} for every section of the records.
 
+    A section is scored over the records that have it.
+
     Args:
         records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
         class_names: names of the classes, for scores per class.
     """
-    scores = {t: score_pairs(records, t, class_names) for t in fill_tasks(records)}
-    if records and "sem_seg" in records[0]:
-        scores["sem_seg"] = score_label_pairs(records, class_names)
-    if records and "classification" in records[0]:
-        scores["classification"] = score_class_pairs(records)
-    return {f"consistency_{section}": found for section, found in scores.items()}
+    tasks = fill_tasks(records)
+    found = {section: [r for r in records if section in r] for section in MAIN_METRICS}
+    scores = {task: score_pairs(found[task], task, class_names) for task in tasks}
+    if found["sem_seg"]:
+        scores["sem_seg"] = score_label_pairs(found["sem_seg"], class_names)
+    if found["classification"]:
+        scores["classification"] = score_class_pairs(found["classification"])
+    return {f"consistency_{section}": numbers for section, numbers in scores.items()}
 
 
 def format_metrics(records: list[dict]) -> str:
@@ -57,7 +62,8 @@ def format_metrics(records: list[dict]) -> str:
         if scores["pairs"]:
             numbers = "".join(f"{scores[key]:9.2f}" for key in ("value", "low", "high"))
             lines.append(f"{name:<28}{numbers}{scores['pairs']:8}")
-    jitter = score_jitter(records, "bbox") if records and "bbox" in records[0] else {}
+    boxes = [record for record in records if "bbox" in record]
+    jitter = score_jitter(boxes, "bbox") if boxes else {}
     if jitter.get("partners"):
         lines += [f"{label:<28}{jitter[key]:9.3f}" for key, label in LABELS.items()]
     return "\n".join(lines)

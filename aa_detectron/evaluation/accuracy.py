@@ -12,7 +12,7 @@ from aa_detectron.errors import InvalidOption
 from aa_detectron.utils.files import name_stem, write_json
 
 from .gathering import gather_records
-from .inputs import check_inputs
+from .inputs import check_inputs, read_output
 
 LOADER = "aa_detectron.engine.Trainer.build_test_loader(cfg, name)"
 
@@ -121,8 +121,16 @@ class AccuracyEvaluator(DatasetEvaluator):
         self.records: list[dict] = []
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Compares the logits of images with their right classes.
+
+        Raises:
+            InputError: the inputs come from another loader, or an output has no logits or NaN; the
+                message names the image.
+        """
         check_inputs(self, inputs, self.needs, LOADER)
-        logits = torch.stack([output["logits"] for output in outputs]).cpu()
+        pairs = zip(inputs, outputs, strict=True)
+        found = [read_output(item, output, "logits")["logits"] for item, output in pairs]
+        logits = torch.stack(list(map(torch.as_tensor, found)))
         right = {metric: r.tolist() for metric, r in self.correct(inputs, logits).items()}
         for number, item in enumerate(inputs):
             record = {metric: r[number] for metric, r in right.items()}
@@ -132,6 +140,8 @@ class AccuracyEvaluator(DatasetEvaluator):
         records = gather_records(self.records)
         if records is None:
             return None
+        if not records:
+            return {}
         metrics = sorted(records[0].keys() - {"image_id"})
         scores = {m: 100 * sum(record[m] for record in records) / len(records) for m in metrics}
         results = {self.task: scores | {"images": len(records)}}

@@ -5,24 +5,17 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.structures import Instances
 
-from aa_detectron.consistency.classes import class_pair_record, score_class_pairs
-from aa_detectron.consistency.compare import Rules
+from aa_detectron.consistency.compare import Rules, compare
 from aa_detectron.consistency.curves import drop_curve
-from aa_detectron.consistency.instances import pair_record, score_pairs
-from aa_detectron.consistency.label_maps import label_pair_record, score_label_pairs
-from aa_detectron.consistency.overlap import Prediction
-from aa_detectron.consistency.scores import fill_tasks
+from aa_detectron.consistency.scores import score_records
 from aa_detectron.data.label_maps import read_label_map
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import name_stem, write_json
 
 from .gathering import gather_records, log_scores
-from .inputs import check_inputs
+from .inputs import check_inputs, naming, read_output
 from .object_truth import Truth, no_truth
 
 logger = logging.getLogger(__name__)
@@ -34,7 +27,9 @@ class PairEvaluator(DatasetEvaluator):
     """Base of the evaluators of shifted pairs.
 
     They evaluate any model on :func:`aa_detectron.data.pairs.build_shifted_pair_loader`. Outputs
-    without the compared kind are skipped. If all outputs are skipped, the results are empty.
+    are read and compared as in
+    :func:`~aa_detectron.consistency.predictors.evaluate_consistency`. Outputs without the compared
+    kind are skipped. If all outputs are skipped, the results are empty.
 
     Args:
         name: name of the dataset or folder, for the name of the file and the log.
@@ -46,6 +41,8 @@ class PairEvaluator(DatasetEvaluator):
 
     kind: str
     """Kind of output that is compared, for the name of the file."""
+    output: str
+    """Key of the compared output in the model's outputs."""
 
     def __init__(
         self,
@@ -61,6 +58,7 @@ class PairEvaluator(DatasetEvaluator):
         self.class_names = class_names
         self.output_dir = output_dir
         self.distributed = distributed
+        self.rules = Rules()
         self.reset()
 
     def compare(self, item: dict, first: dict, second: dict) -> dict | None:
@@ -73,12 +71,29 @@ class PairEvaluator(DatasetEvaluator):
 
         Returns:
             None if the outputs do not have the compared kind.
+
+        Raises:
+            InputError: an output that cannot be used, or only one output with the compared kind;
+                the message names the image.
         """
-        raise NotImplementedError
+        if not any(self.output in output for output in (first, second)):
+            return None
+        one, two = (
+            read_output(item, output, self.output, self.rules.score_thresh)
+            for output in (first, second)
+        )
+        place = item["image_id"], item["pair"]["number"], item["pair"]["offsets"]
+        size = item["height"], item["width"]
+        with naming(item):
+            return compare(*place, size, one, two, self.rules, self.truth_of(item))
+
+    def truth_of(self, item: dict) -> dict | None:
+        """Ground truth of the image of an input; None if it is unknown."""
+        return None
 
     def score(self, records: list[dict]) -> dict:
         """{task: {metric: number}} from the records of all pairs, one or more."""
-        raise NotImplementedError
+        return score_records(records, self.class_names)
 
     def settings(self) -> dict:
         """Settings that determine the records, for the file."""
@@ -95,7 +110,8 @@ class PairEvaluator(DatasetEvaluator):
         """Compares the crops of whole pairs: first, second, first, second, ...
 
         Raises:
-            InputError: the inputs are no crops of pairs, but come from another loader.
+            InputError: the inputs are no crops of pairs, but come from another loader; or an output
+                cannot be used.
         """
         check_inputs(self, inputs, "pair", LOADER)
         crops = list(zip(inputs, outputs, strict=True))
@@ -154,6 +170,7 @@ class InstanceConsistencyEvaluator(PairEvaluator):
     """
 
     kind = "instances"
+    output = "instances"
 
     def __init__(
         self,
@@ -166,45 +183,14 @@ class InstanceConsistencyEvaluator(PairEvaluator):
         **kwargs: Any,
     ):
         super().__init__(name, class_names, **kwargs)
-        Rules(score_thresh, match_class)  # rejects NaN
         self.truth = truth
-        self.score_thresh = score_thresh
-        self.match_class = match_class
+        self.rules = Rules(score_thresh, match_class)
 
     def settings(self) -> dict:
-        return {"score_thresh": self.score_thresh, "match_class": self.match_class}
+        return dict(vars(self.rules))
 
-    def compare(self, item: dict, first: dict, second: dict) -> dict | None:
-        if "instances" not in first:
-            return None
-        one, other = first["instances"], second["instances"]
-        predictions = [as_prediction(found, self.score_thresh) for found in (one, other)]
-        place = item["image_id"], item["pair"]["number"], item["pair"]["offsets"]
-        options = {**self.settings(), "truth": self.truth(item["image_id"])}
-        return pair_record(*place, one.image_size, *predictions, **options)
-
-    def score(self, records: list[dict]) -> dict:
-        tasks = fill_tasks(records)
-        return {f"consistency_{t}": score_pairs(records, t, self.class_names) for t in tasks}
-
-
-def as_prediction(instances: Instances, score_thresh: float) -> Prediction:
-    """Arrays of the instances that count; the masks of other instances stay on the device."""
-    index = torch.nonzero(instances.scores >= score_thresh).flatten()
-    kept = instances[index]
-    prediction = Prediction(
-        index=_as_array(index),
-        boxes=_as_array(kept.pred_boxes.tensor),
-        scores=_as_array(kept.scores),
-        classes=_as_array(kept.pred_classes),
-    )
-    if kept.has("pred_masks"):
-        prediction["masks"] = _as_array(kept.pred_masks)
-    return prediction
-
-
-def _as_array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()
+    def truth_of(self, item: dict) -> dict | None:
+        return self.truth(item["image_id"])
 
 
 class SemSegConsistencyEvaluator(PairEvaluator):
@@ -223,6 +209,7 @@ class SemSegConsistencyEvaluator(PairEvaluator):
     """
 
     kind = "sem_seg"
+    output = "sem_seg"
 
     def __init__(
         self,
@@ -238,26 +225,13 @@ class SemSegConsistencyEvaluator(PairEvaluator):
     def settings(self) -> dict:
         return {"ignore_label": self.ignore_label}
 
-    def compare(self, item: dict, first: dict, second: dict) -> dict | None:
-        if "sem_seg" not in first:
+    def truth_of(self, item: dict) -> dict | None:
+        if self.ignore_label is None:
             return None
-        return label_pair_record(
-            item["image_id"],
-            item["pair"]["number"],
-            item["pair"]["offsets"],
-            _as_array(first["sem_seg"].argmax(dim=0)),
-            _as_array(second["sem_seg"].argmax(dim=0)),
-            None if self.ignore_label is None else self._labeled(item),
-        )
-
-    def score(self, records: list[dict]) -> dict:
-        return {"consistency_sem_seg": score_label_pairs(records, self.class_names)}
-
-    def _labeled(self, item: dict) -> np.ndarray:
         if "sem_seg_file_name" not in item:
-            raise InputError(f"{item['file_name']}: has no label map, so no pixel would count")
+            raise InputError("has no label map, so no pixel would count")
         labels = read_label_map(item["sem_seg_file_name"], item["pair"]["image_size"])
-        return labels != self.ignore_label
+        return {"sem_seg": labels, "ignore_label": self.ignore_label}
 
 
 class ClassificationConsistencyEvaluator(PairEvaluator):
@@ -271,22 +245,10 @@ class ClassificationConsistencyEvaluator(PairEvaluator):
     """
 
     kind = "classification"
+    output = "logits"
 
-    def compare(self, item: dict, first: dict, second: dict) -> dict | None:
-        if "logits" not in first:
-            return None
-        return class_pair_record(
-            item["image_id"],
-            item["pair"]["number"],
-            item["pair"]["offsets"],
-            (item["height"], item["width"]),
-            _as_array(first["logits"].float()),
-            _as_array(second["logits"].float()),
-            item.get("category_id"),
-        )
-
-    def score(self, records: list[dict]) -> dict:
-        return {"consistency_classification": score_class_pairs(records)}
+    def truth_of(self, item: dict) -> dict | None:
+        return {"class": item.get("category_id")}
 
     def extras(self, records: list[dict]) -> dict:
         return {"drop_curve": drop_curve(records, self.kind)}

@@ -11,7 +11,7 @@ from aa_detectron.consistency.instances import pair_record, score_pairs
 from aa_detectron.consistency.matching import match_instances
 from aa_detectron.consistency.overlap import clip_boxes, cut_masks, mask_areas
 from aa_detectron.consistency.shifts import Box, overlap_in_crops
-from aa_detectron.errors import InvalidOption
+from aa_detectron.errors import InputError
 
 OFFSETS = ((0, 0), (2, 3))  # crops of 20 x 20: 18 x 17 pixels are in both
 FIRST_ORIGIN, SECOND_ORIGIN = (2, 3), (0, 0)  # of the overlap, in each crop
@@ -265,12 +265,17 @@ def test_predictions_that_do_not_fit():
     good = instances([(4, 4, 9, 9), (0, 0, 6, 6)])
     encoded = [mask_util.encode(np.zeros((20, 19), np.uint8, "F"))] * 2
     for bad, message in (
-        (good | {"boxes": good["boxes"][:1]}, "number of boxes is 1, but must be 2"),
-        ({k: v for k, v in good.items() if k != "masks"}, "number of masks is 0, but must be 2"),
-        (good | {"masks": good["masks"][:, 1:]}, r"size of masks is \(19, 20\), .* \(20, 20\)"),
-        (good | {"masks": encoded}, r"size of masks is \(20, 19\), .* \(20, 20\)"),
+        (
+            good | {"boxes": good["boxes"][:1]},
+            r"boxes are of shape \(1, 4\), but must be of \(2, 4",
+        ),
+        (good | {"boxes": np.zeros((4, 5))}, r"boxes are of shape \(4, 5\), but must be of \(2, 4"),
+        (good | {"scores": good["scores"] * np.nan}, "scores hold NaN"),
+        ({k: v for k, v in good.items() if k != "masks"}, "instances without masks"),
+        (good | {"masks": good["masks"][:, 1:]}, "masks are of 19x20 pixels, .* 20x20"),
+        (good | {"masks": encoded}, r"mask 0 has size \[20, 19\], .* \[20, 20\]"),
     ):
-        with pytest.raises(InvalidOption, match=message):
+        with pytest.raises(InputError, match=message):
             pair_record(1, 0, OFFSETS, (20, 20), good, bad)
 
 

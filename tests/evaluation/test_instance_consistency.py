@@ -11,12 +11,13 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from PIL import Image
 
 from aa_detectron import add_aa_config
+from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.consistency.instances import pair_record, score_pairs
 from aa_detectron.data.pairs import build_shifted_pair_loader
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.object_truth import no_truth
-from aa_detectron.evaluation.pair_evaluator import InstanceConsistencyEvaluator, as_prediction
+from aa_detectron.evaluation.pair_evaluator import InstanceConsistencyEvaluator
 
 
 class BrightThings:
@@ -140,7 +141,7 @@ def test_what_does_not_count_stays_on_the_device(thresh):
     instances.pred_classes = torch.tensor([3, 4, 5])
     instances.pred_boxes = Boxes(torch.arange(12.0).reshape(3, 4))
     instances.pred_masks = torch.rand(3, 9, 9) < 0.5
-    found = as_prediction(instances, thresh)
+    found = read_prediction(instances, (9, 9), thresh)
     assert found["index"].tolist() == [1, 2] and found["classes"].tolist() == [4, 5]
     assert np.array_equal(found["masks"], instances.pred_masks[1:].numpy())
     record = pair_record(0, 0, ((0, 0), (0, 1)), (9, 9), found, found, score_thresh=thresh)

@@ -69,7 +69,7 @@ def _boxes(value: Any, number: int) -> np.ndarray:
     boxes = to_array(value, "boxes")
     boxes = boxes.reshape(0, 4) if boxes.size == 0 == number else boxes
     if boxes.shape != (number, 4):
-        legal = f"({number}, 4), as many as scores"
+        legal = f"({number}, 4) x0, y0, x1, y1, as many as scores"
         raise InputError(f"boxes are of shape {boxes.shape}, but must be of {legal}")
     if not np.isfinite(boxes).all():
         raise InputError("boxes hold NaN or infinity")

@@ -22,6 +22,7 @@ import numpy as np
 from aa_detectron.errors import InputError
 
 from .instances import make_instances, make_segments
+from .labels import make_class, make_label_map, make_logits
 from .values import describe, to_array
 
 LEGAL = (
@@ -74,11 +75,11 @@ def _read_mapping(output: Mapping, size: Size, score_thresh: float) -> dict:
         prediction |= _read_panoptic(output["panoptic_seg"], size, score_thresh)
     for key in ("sem_seg", "out"):
         if key in output and "sem_seg" not in prediction:
-            prediction["sem_seg"] = _label_map(output[key], size, key)
+            prediction["sem_seg"] = make_label_map(output[key], size, key)
     if "logits" in output:
-        prediction["logits"] = _logits(output["logits"])
+        prediction["logits"] = make_logits(output["logits"])
     elif "class" in output:
-        prediction["class"] = _class(output["class"], output.get("score"))
+        prediction["class"] = make_class(output["class"], output.get("score"))
     return prediction
 
 
@@ -97,56 +98,6 @@ def _read_panoptic(output: Any, size: Size, score_thresh: float) -> dict:
     return make_segments(segmentation, things, "category_id", size, score_thresh)
 
 
-def class_scores(output: Any) -> np.ndarray | None:
-    """Scores (C, H, W) of a label map in a model's output; None if it has no scores."""
-    if isinstance(output, Mapping):
-        output = next((output[key] for key in ("sem_seg", "out") if key in output), None)
-    if len(getattr(output, "shape", ())) not in (3, 4):
-        return None
-    scores = to_array(output, "scores")
-    return scores[0] if scores.ndim == 4 else scores
-
-
-def _label_map(value: Any, size: Size, name: str) -> np.ndarray:
-    """Labels (H, W) from a label map, or from scores (C, H, W) or (1, C, H, W)."""
-    if len(getattr(value, "shape", ())) == 4 and value.shape[0] == 1:
-        value = value[0]
-    if len(getattr(value, "shape", ())) == 3:
-        value = value.argmax(0)  # before the copy to the CPU, to copy less
-    labels = to_array(value, name)
-    if labels.ndim != 2 or labels.dtype.kind not in "iub":
-        found = f"{name} is {describe(labels)}"
-        raise InputError(f"{found}, but must have (H, W) integers or (C, H, W) scores")
-    if labels.shape != tuple(size):
-        found = f"{name} has {labels.shape[0]}x{labels.shape[1]} pixels"
-        raise InputError(f"{found}, but must have {size[0]}x{size[1]}, as the crop")
-    if labels.size and labels.min() < 0:
-        raise InputError(f"{name} holds the label {labels.min()}, but labels must be at least 0")
-    return labels
-
-
-def _logits(value: Any) -> np.ndarray:
-    logits = to_array(value, "logits")
-    logits = logits[0] if logits.ndim == 2 and len(logits) == 1 else logits
-    if logits.ndim != 1 or not logits.size or logits.dtype.kind not in "fiu":
-        raise InputError(f"logits are {describe(logits)}, but must be (classes,) numbers")
-    if np.isnan(logits).any() or np.isposinf(logits).any() or not np.isfinite(logits).any():
-        raise InputError("logits hold NaN or infinity")
-    return logits
-
-
-def _class(value: Any, score: Any) -> dict:
-    label = to_array(value, "class")
-    if label.size != 1 or label.dtype.kind not in "iu" or label.item() < 0:
-        raise InputError(f"class is {describe(value)}, but must be an integer from 0")
-    if score is not None:
-        score = to_array(score, "score")
-        if score.size != 1 or score.dtype.kind not in "fiu" or not np.isfinite(score).all():
-            raise InputError(f"score of a class is {describe(score)}, but must be a finite number")
-        score = float(score.item())
-    return {"label": int(label.item()), "score": score}
-
-
 # -- Objects of libraries ------------------------------------------------------------------------
 
 
@@ -159,8 +110,15 @@ def _read_fields(output: Any, size: Size, score_thresh: float) -> dict:
     if not _attributes("pred_boxes", "scores", "pred_classes")(output):
         found = f"instances are {describe(output)}"
         raise InputError(f"{found}, but must have pred_boxes, scores and pred_classes")
-    boxes = getattr(output.pred_boxes, "tensor", output.pred_boxes)
+    found = getattr(output, "image_size", size)
+    if tuple(found) != tuple(size):
+        legal = f"{size[0]}x{size[1]}, as the crop"
+        raise InputError(f"instances are of {found[0]}x{found[1]} pixels, but must be of {legal}")
+    boxes = to_array(getattr(output.pred_boxes, "tensor", output.pred_boxes), "boxes")
+    if boxes.ndim == 2 and boxes.shape[1] == 4:  # an inverted box is empty, as for Detectron2
+        boxes = np.hstack([boxes[:, :2], np.maximum(boxes[:, :2], boxes[:, 2:])])
     masks = getattr(output, "pred_masks", None)
+    masks = getattr(masks, "tensor", masks)
     columns = boxes, output.scores, output.pred_classes, masks
     return make_instances(*columns, size, score_thresh)
 
@@ -168,7 +126,7 @@ def _read_fields(output: Any, size: Size, score_thresh: float) -> dict:
 def _read_ultralytics(output: Any, size: Size, score_thresh: float) -> dict:
     if output.probs is not None:
         with np.errstate(divide="ignore"):  # softmax(log(p)) is p
-            return {"logits": _logits(np.log(to_array(output.probs.data, "probs")))}
+            return {"logits": make_logits(np.log(to_array(output.probs.data, "probs")))}
     if output.boxes is None:
         return {}
     masks = None if output.masks is None else output.masks.data
@@ -197,12 +155,13 @@ def _is_array(output: Any) -> bool:
 def _read_array(output: Any, size: Size, score_thresh: float) -> dict:
     array = to_array(output, "prediction")
     kind, is_float = array.ndim, array.dtype.kind == "f"
-    if (kind == 2 and array.dtype.kind in "iub") or (kind in (3, 4) and is_float):
-        return {"sem_seg": _label_map(output, size, "label map")}
+    is_map = array.dtype.kind in "iub" and (kind == 2 or (kind in (3, 4) and array.shape[-3] == 1))
+    if is_map or (kind in (3, 4) and is_float):
+        return {"sem_seg": make_label_map(output, size, "label map")}
     if is_float and (kind == 1 or (kind == 2 and len(array) == 1)):
-        return {"logits": _logits(array)}
+        return {"logits": make_logits(array)}
     if kind == 0 and array.dtype.kind in "iu":
-        return {"class": _class(array, None)}
+        return {"class": make_class(array, None)}
     return {}
 
 
@@ -236,7 +195,7 @@ READERS: list[tuple[Callable[[Any], bool], Callable[[Any, Size, float], dict]]] 
     (_attributes("boxes", "masks", "probs"), _read_ultralytics),
     (_attributes("xyxy", "mask", "confidence", "class_id"), _read_supervision),
     (_is_array, _read_array),
-    (_is_integer, lambda output, size, score_thresh: {"class": _class(output, None)}),
+    (_is_integer, lambda output, size, score_thresh: {"class": make_class(output, None)}),
     (lambda output: isinstance(output, list | tuple), _read_list),
 ]
 """Pairs of a function that recognizes an output and its reader; the first match counts."""

@@ -29,8 +29,9 @@ class ImageItem(NamedTuple):
     """Function that returns the image, (H, W, 3) uint8 RGB."""
     truth: dict | None = None
     """Ground truth in pixels of the image: "boxes" (N, 4) x0, y0, x1, y1, "classes" (N,) and
-    optional "masks" (N, H, W) bool or N COCO RLEs; "sem_seg" (H, W) integers; "class" integer. None
-    if no ground truth is known."""
+    optional "masks" (N, H, W) bool or N COCO RLEs; "sem_seg" (H, W) integers and optional
+    "ignore_label", the label of pixels that do not count; "class" integer. None if no ground truth
+    is known."""
 
 
 def open_images(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from ..crops import Compared
+from ..truth import counted_pixels
 
 
 def add_every_shift(compared: Iterable[Compared]) -> Iterator[dict]:
@@ -40,9 +41,11 @@ def _answers(found: Compared) -> dict[str, tuple]:
             spans = zip(last, ends, origin, strict=True)
             return labels[tuple(slice(start - o, end - o) for start, end, o in spans)]
 
-        right = common(truth["sem_seg"]) if "sem_seg" in truth else None
-        maps = (common(p["sem_seg"], o) for p, o in zip((first, second), found.frames, strict=True))
-        answers["sem_seg"] = (*maps, right)
+        maps = [common(p["sem_seg"], o) for p, o in zip((first, second), found.frames, strict=True)]
+        counted = counted_pixels(truth)
+        counts = slice(None) if counted is None else common(counted)
+        right = common(np.asarray(truth["sem_seg"]))[counts] if "sem_seg" in truth else None
+        answers["sem_seg"] = (*(labels[counts] for labels in maps), right)
     if "logits" in first or "class" in first:
         answers["classification"] = (_label(first), _label(second), truth.get("class"))
     return answers

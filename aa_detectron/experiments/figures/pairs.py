@@ -20,6 +20,7 @@ from aa_detectron.data.pairs import (
 )
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation.build import build_consistency_evaluators
+from aa_detectron.evaluation.inputs import read_output
 from aa_detectron.evaluation.pair_evaluator import PairEvaluator
 from aa_detectron.utils.files import name_stem
 
@@ -128,7 +129,8 @@ def _draw(
     image = read_image({"file_name": crops[0]["file_name"]}, "RGB")
     images = [cut_crop(image, offset, record["size"]) for offset in record["offsets"]]
     if kind == "sem_seg":
-        maps = [output["sem_seg"].argmax(dim=0).cpu().numpy() for output in outputs]
+        pairs = zip(crops, outputs, strict=True)
+        maps = [read_output(crop, output, kind)[kind] for crop, output in pairs]
         return draw_label_pair(images, maps, record, get_metadata(name, "stuff_colors"))
     instances = [output["instances"].to("cpu") for output in outputs]
     return draw_pair(images, instances, record, get_metadata(name, "thing_classes"))

@@ -5,11 +5,11 @@ from detectron2.structures import Instances
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.intervals import percent
 from aa_detectron.consistency.records import THRESHOLDS, main_fraction
 from aa_detectron.consistency.shifts import Offset
-from aa_detectron.evaluation.pair_evaluator import as_prediction
 
 from .style import literal
 
@@ -42,8 +42,8 @@ def follow_instances(
     tracks = dict(enumerate(range(len(outputs[0]))))
     number, fractions = len(tracks), []
     for i in range(1, len(outputs)):
-        pair = [as_prediction(output, score_thresh) for output in outputs[i - 1 : i + 1]]
         size = outputs[i].image_size
+        pair = [read_prediction(output, size, score_thresh) for output in outputs[i - 1 : i + 1]]
         both = offsets[i - 1], offsets[i]
         record = pair_record(0, i, both, size, *pair, score_thresh=score_thresh)
         section = record["segm" if "segm" in record else "bbox"]

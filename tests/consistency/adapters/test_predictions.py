@@ -7,8 +7,9 @@ import pycocotools.mask as mask_util
 import pytest
 import torch
 from consistency.models import bright_things, squares
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances, RotatedBoxes
 
+from aa_detectron.consistency.adapters.labels import class_scores
 from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.errors import InputError
 
@@ -35,6 +36,19 @@ def detectron2_output():
     fields = {"pred_classes": found["classes"], "pred_masks": found["masks"]}
     boxes = Boxes(found["boxes"])
     return {"instances": Instances(SIZE, pred_boxes=boxes, scores=found["scores"], **fields)}
+
+
+def fields():
+    return detectron2_output()["instances"].get_fields()
+
+
+def rotated():
+    return Instances(SIZE, **fields() | {"pred_boxes": RotatedBoxes(torch.rand(3, 5))})
+
+
+def one_nan(scores):
+    scores[0, 5, 7] = np.nan
+    return scores
 
 
 def transformers_output():
@@ -183,6 +197,16 @@ def test_instances_and_label_maps_at_once():
         ({"sem_seg": np.full(SIZE, -1)}, "sem_seg holds the label -1"),
         ({"sem_seg": np.zeros(SIZE)}, r"sem_seg is ndarray .* must have \(H, W\) integers"),
         ({"logits": np.array([0, np.nan])}, "logits hold NaN"),
+        ({"sem_seg": np.zeros((1, *SIZE))}, "sem_seg has one channel of scores, but .* threshold"),
+        (torch.rand(1, *SIZE), "label map has one channel of scores"),
+        ({"out": torch.rand(1, 1, *SIZE)}, "out has one channel of scores"),
+        ({"sem_seg": np.zeros((0, *SIZE))}, r"sem_seg is ndarray of shape \(0, 160, 200\)"),
+        ({"sem_seg": np.full((2, *SIZE), np.nan)}, "sem_seg holds NaN or infinity"),
+        ({"sem_seg": one_nan(torch.rand(3, *SIZE))}, "sem_seg holds NaN or infinity"),
+        (one_nan(torch.rand(3, *SIZE)).numpy(), "label map holds NaN or infinity"),
+        (rotated(), r"boxes are of shape \(3, 5\), but must be of \(3, 4\) x0, y0, x1, y1"),
+        ({"instances": Instances((80, 100), **fields())}, "of 80x100 pixels, .* 160x200, as the"),
+        ({"logits": np.zeros(1)}, r"logits are ndarray of shape \(1,\) .* two or more classes"),
         ({"logits": np.zeros((3, 4))}, r"logits are ndarray of shape \(3, 4\)"),
         ({"class": -1}, "class is -1, but must be an integer from 0"),
         ({"class": "cat"}, "class: found 'cat', but must be an array of numbers"),
@@ -195,6 +219,38 @@ def test_what_is_not_recognized(output, message):
     with pytest.raises(InputError, match=message) as error:
         read_prediction(output, SIZE)
     assert "\n" not in str(error.value)
+
+
+def test_a_map_of_integers_may_have_an_axis_in_front():
+    labels = np.random.default_rng(0).integers(0, 2, SIZE)
+    for output in (labels[None], torch.as_tensor(labels)[None, None], labels[None].astype(bool)):
+        for found in (output, {"sem_seg": output}):
+            assert np.array_equal(read_prediction(found, SIZE)["sem_seg"], labels)
+        assert class_scores(output) is None
+
+
+def test_a_score_may_be_infinite_where_it_is_not_the_highest():
+    scores = torch.rand(3, *SIZE)
+    scores[0] = -np.inf
+    assert read_prediction(scores, SIZE)["sem_seg"].min() == 1
+
+
+def test_an_inverted_box_of_detectron2_is_empty():
+    output = detectron2_output()["instances"]
+    expected = read_prediction(output, SIZE)["boxes"]
+    output.pred_boxes.tensor[1] = torch.tensor([50.0, 30, 20, 40])
+    found = read_prediction(output, SIZE)["boxes"]
+    assert found[1].tolist() == [50, 30, 50, 40]
+    assert np.array_equal(found[[0, 2]], expected[[0, 2]])
+    nothing = Instances(SIZE, **fields() | {"pred_boxes": RotatedBoxes(torch.zeros(3, 5))})[[]]
+    assert read_prediction(nothing, SIZE)["boxes"].shape == (0, 4)
+
+
+def test_masks_of_detectron2_may_be_an_object():
+    output = detectron2_output()["instances"]
+    expected = read_prediction(output, SIZE)["masks"]
+    output.pred_masks = BitMasks(output.pred_masks)
+    assert np.array_equal(read_prediction(output, SIZE)["masks"], expected)
 
 
 def test_masks_of_ultralytics_in_the_size_of_the_network():

@@ -3,9 +3,9 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
+from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.label_maps import label_pair_record
-from aa_detectron.evaluation.pair_evaluator import as_prediction
 from aa_detectron.experiments.figures import pair_pictures
 from aa_detectron.experiments.figures.pair_pictures import (
     LEGENDS,
@@ -28,7 +28,7 @@ def square(y0, x0, side, masks=True):
 
 
 def compare(first, second):
-    crops = [as_prediction(crop, 0.5) for crop in (first, second)]
+    crops = [read_prediction(crop, (48, 60), 0.5) for crop in (first, second)]
     return pair_record(1, 0, ((0, 0), (4, 4)), (48, 60), *crops)
 
 
