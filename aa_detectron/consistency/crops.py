@@ -102,7 +102,7 @@ def make_groups(
         seen.add(str(item.image_id))
         try:
             image = check_image(item.read(), item.image_id)
-            _check_truth(item, image)
+            check_truth(item.truth, image.shape[:2], item.image_id)
             groups = list(make(item, image))
         except (InputError, ValueError) as error:
             if isinstance(error, InvalidOption):
@@ -120,13 +120,6 @@ def make_groups(
         raise InputError("there are no images")
     if not is_any:
         raise InputError(f"no image can be used; the first one: {first_problem}")
-
-
-def _check_truth(item: ImageItem, image: np.ndarray) -> None:
-    try:
-        check_truth(item.truth, image.shape[:2])
-    except InputError as error:
-        raise InputError(f"image {item.image_id!r}: {error}") from None
 
 
 def cut(group: Group, offset: Position) -> np.ndarray:

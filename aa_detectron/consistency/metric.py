@@ -10,7 +10,7 @@ from .compare import Rules, compare
 from .predictors import in_order
 from .results import ConsistencyResult
 from .shifts import Offset
-from .truth import check_truth
+from .truth import check_truth, reach
 
 
 class ConsistencyMetric:
@@ -75,8 +75,7 @@ class ConsistencyMetric:
         if size is None:
             legal = "(height, width) of the crops, where neither masks nor label maps tell it"
             raise InvalidOption("size", size, legal)
-        reach = [max(starts) + side for *starts, side in zip(*offsets, size, strict=True)]
-        check_truth(truth, (reach[0], reach[1]), exact=False)
+        check_truth(truth, reach(offsets, size), image_id, exact=False)
         one, two = (read_prediction(o, size, self.rules.score_thresh) for o in (first, second))
         record = compare(image_id, pair, offsets, size, one, two, self.rules, truth)
         self._add(record)

@@ -1,6 +1,6 @@
 """Ground truth of an image: its check, and the pixels that count."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -10,25 +10,40 @@ from aa_detectron.errors import InputError
 from aa_detectron.utils.coco_rle import rle_problem
 
 from .adapters.values import describe, to_array
+from .shifts import Offset
 
 Size = tuple[int, int]
 
 
-def check_truth(truth: Any, size: Size, *, exact: bool = True) -> None:
+def check_truth(truth: Any, size: Size, image_id: Any, *, exact: bool = True) -> None:
     """Checks ground truth that the user passes.
 
     Args:
         truth: ground truth of an image, see
             :class:`~aa_detectron.consistency.sources.images.ImageItem`; None if it is unknown.
         size: size (height, width) of the image in pixels.
+        image_id: id of the image, for the message.
         exact: whether the masks and the label map must have this size; otherwise they may be
-            larger, since ``size`` is the part of the image that the crops show.
+            larger, see :func:`reach`.
 
     Raises:
         InputError: objects without classes, fields of unequal lengths, or another size.
     """
     if truth is None:
         return
+    try:
+        _check(truth, size, exact)
+    except InputError as error:
+        raise InputError(f"image {image_id!r}: {error}") from None
+
+
+def reach(offsets: Iterable[Offset], size: Size) -> Size:
+    """Least size (height, width) of an image with crops of ``size`` at these offsets (y, x)."""
+    rows, columns = zip(*offsets, strict=True)
+    return max(rows) + size[0], max(columns) + size[1]
+
+
+def _check(truth: Any, size: Size, exact: bool) -> None:
     if not isinstance(truth, Mapping):
         raise InputError(f"ground truth is {describe(truth)}, but must be a dict or None")
     if "boxes" in truth:

@@ -129,3 +129,16 @@ def test_the_boundary_of_a_record():
     same = label_pair_record(1, 0, offsets, first * 0, first * 0)
     assert same["sem_seg"]["boundary"] == [0, 0]
     assert np.isnan(score_label_pairs([same])["boundary"])
+
+
+def test_labels_of_any_size():
+    """Ids of segments, say: a count for every number up to the largest one would take 16 GB."""
+    first = np.random.default_rng(0).integers(0, 3, (12, 15))
+    second = np.where(first == 1, 2, first)
+    large = np.array([3, 7, 2**31])
+    small, found = (
+        label_pair_record(0, 0, ((0, 0), (0, 0)), *maps)["sem_seg"]
+        for maps in ((first, second), (large[first], large[second]))
+    )
+    names = dict(zip("012", map(str, large), strict=True))
+    assert found == small | {"per_class": {names[c]: n for c, n in small["per_class"].items()}}

@@ -204,6 +204,25 @@ def test_two_kinds_of_prediction():
         evaluate_consistency(lambda crops: next(outputs)(crops), [squares()])
 
 
+def test_kinds_that_differ_between_images():
+    """A section is scored over the images that have it."""
+
+    def model(crops):
+        return pixels(crops) if crops[0][0, 0, 2] else bright_things(crops)
+
+    marked = squares(2)
+    marked[..., 2] = 9
+    for images in ([squares(), squares(1), marked], [marked, squares(), squares(1)]):
+        result = evaluate_consistency(model, images, score_thresh=0)
+        scores = result.scores
+        assert [scores[f"consistency_{s}"]["pairs"] for s in ("bbox", "segm", "sem_seg")] == [
+            2,
+            2,
+            1,
+        ]
+        assert "mASSC" in str(result) and "box drift" in str(result)
+
+
 def test_images_that_cannot_be_used(folder):
     (folder / "broken.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="broken.png: cannot be read as an image"):
@@ -276,6 +295,25 @@ def test_the_metric_knows_the_size_of_masks_and_maps():
     for output in (without, np.zeros((1, 10)), torch.zeros(1, 10)):
         with pytest.raises(InvalidOption, match="size is None"):
             metric.update(output, output, ((0, 0), (0, 0)), image_id=9)
+
+
+def test_crops_that_do_not_overlap():
+    for output in (pixels([squares()])[0], 3):
+        with pytest.raises(InputError, match="do not overlap"):
+            ConsistencyMetric().update(output, output, ((0, 0), (0, 200)), size=(160, 200))
+
+
+def test_outputs_that_reject_text_as_an_index():
+    class Output:
+        shapes = 3
+
+        def __getitem__(self, place):
+            raise IndexError(place)
+
+    with pytest.raises(InputError, match="a prediction is Output"):
+        ConsistencyMetric().update(Output(), Output(), ((0, 0), (0, 1)), size=(9, 9))
+    with pytest.raises(InvalidOption, match="size is None"):
+        ConsistencyMetric().update(Output(), Output(), ((0, 0), (0, 1)))
 
 
 def test_metrics_that_cannot_be_merged():

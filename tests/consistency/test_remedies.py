@@ -11,7 +11,7 @@ from aa_detectron.consistency import (
     stride_aligned,
 )
 from aa_detectron.consistency.merging import merge
-from aa_detectron.errors import InvalidOption
+from aa_detectron.errors import InputError, InvalidOption
 
 
 def test_aligned_crops_meet_the_grid_at_the_same_phase():
@@ -126,3 +126,22 @@ def test_options():
             wrap(stride_aligned(pixels, 8), 8)
     model = stride_aligned(average_shifts(pixels, 8), 8)
     assert evaluate_consistency(model, [squares()]).scores["consistency_sem_seg"]["mASSC"] == 100
+
+
+@pytest.mark.parametrize("wrap", [lambda f: stride_aligned(f, 8), lambda f: average_shifts(f, 8)])
+def test_predictors_that_return_too_few(wrap):
+    with pytest.raises(InputError, match="0 long, but must return a list of 1"):
+        evaluate_consistency(wrap(lambda crops: []), [squares()])
+
+
+def test_binary_maps_vote():
+    def bright(crops):
+        return [crop[..., 0] > 99 for crop in crops]
+
+    def in_front(crops):
+        return [{"sem_seg": found[None].astype(int)} for found in bright(crops)]
+
+    expected = evaluate_consistency(bright, [squares()]).records
+    assert expected[0]["sem_seg"]["per_class"].keys() == {"0", "1"}
+    for model in (bright, in_front):
+        assert evaluate_consistency(average_shifts(model, 8), [squares()]).records == expected

@@ -16,6 +16,7 @@ from ..shift_kinds import shift_kind
 from ..shifts import Position
 from ..sources.images import ImageItem
 from ..sweep.every_shift import add_every_shift
+from ..truth import check_truth, reach
 from .manifest import Manifest, read_manifest
 from .prediction_files import Predictions, Read
 
@@ -76,9 +77,18 @@ def _compare_files(
         item = ImageItem(crop.image_id, _no_image, truth.get(str(crop.image_id)))
         group = Group(item, None, crop.size, crop.offset, others[first], kind)
         if reference[0] != first:
+            _check_truth(group)
             reference = first, _read(read, first, group, crop.offset, rules)
         other = _read(read, second, group, others[first][number], rules)
         yield compare_in(group, number, reference[1], other, rules)
+
+
+def _check_truth(group: Group) -> None:
+    """Checks the ground truth of an image of unknown size against the frames of its crops."""
+    kind, offsets = group.kind, [group.reference, *group.others.values()]
+    frames = [kind.frame(offset, group.reference) for offset in offsets]
+    shown = reach(frames, kind.frame_size(group.size))
+    check_truth(group.item.truth, shown, group.item.image_id, exact=False)
 
 
 def _read(read: Read, key: int, group: Group, offset: Position, rules: Rules) -> dict:
