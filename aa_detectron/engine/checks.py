@@ -11,6 +11,7 @@ from aa_detectron.data.datasets.class_folders import find_classes, register_clas
 from aa_detectron.data.datasets.register import HOW_TO_REGISTER
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.evaluation.build import check_evaluator_type
+from aa_detectron.evaluation.checks import check_needs
 from aa_detectron.evaluation.consistency import ConsistencyOptions
 
 from .data_checks import check_kinds
@@ -102,15 +103,5 @@ def check_consistency(
         if name not in DatasetCatalog and not os.path.isdir(name):
             legal = f"names of registered datasets or folders of images; {HOW_TO_REGISTER}"
             raise InvalidOption(key("datasets"), name, legal)
-        if options.labelled_only and MetadataCatalog.get(name).get("ignore_label") is None:
-            legal = f"False for {name}, which has no label maps"
-            raise InvalidOption(key("labelled_only"), True, legal)
-        if options.worst_shift and not _has_coco_objects(name):
-            legal = f"False for {name}, which has no objects in COCO's format"
-            raise InvalidOption(key("worst_shift"), True, legal)
-
-
-def _has_coco_objects(name: str) -> bool:
-    metadata = MetadataCatalog.get(name)
-    is_coco = metadata.get("evaluator_type") in ("coco", "coco_panoptic_seg")
-    return is_coco and metadata.get("json_file") is not None
+        needs = {"labelled_only": options.labelled_only, "worst_shift": options.worst_shift}
+        check_needs(name, **needs, key=key)

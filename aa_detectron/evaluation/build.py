@@ -25,6 +25,7 @@ from aa_detectron.data.pairs import build_pair_mapper, get_metadata
 from aa_detectron.errors import InputError
 
 from .accuracy import ClassificationEvaluator, VIDEvaluator
+from .checks import check_needs
 from .coco_truth import build_coco_evaluator
 from .object_truth import ObjectTruth
 from .pair_evaluator import (
@@ -162,7 +163,11 @@ def make_consistency_evaluators(
         match_class: whether only instances of the same class can match.
         labelled_only: whether only pixels with a label other than the ignore label count.
         pair_settings: settings of the pairs for the files, see :func:`describe_pairs`.
+
+    Raises:
+        InvalidOption: ``labelled_only`` for a dataset or folder without label maps.
     """
+    check_needs(name, labelled_only=labelled_only)
     shared: dict[str, Any] = {"output_dir": output_dir, "pair_settings": pair_settings}
     ignored = get_metadata(name, "ignore_label") if labelled_only else None
     return [

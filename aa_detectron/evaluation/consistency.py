@@ -14,6 +14,7 @@ from aa_detectron.errors import InputError
 from aa_detectron.utils.memory import MemoryReturningLoader
 
 from .build import describe_pairs, make_consistency_evaluators
+from .checks import check_needs
 from .worst_shift_evaluator import WorstShiftEvaluator
 
 
@@ -84,7 +85,9 @@ def measure_consistency(
 
     Raises:
         InputError: the model has none of these outputs.
+        InvalidOption: the dataset lacks the label maps or objects that an option needs.
     """
+    check_needs(name, labelled_only=options.labelled_only, worst_shift=options.worst_shift)
     loader = make_pair_loader(  # also sets the class names
         name,
         pair_mapper,

@@ -5,11 +5,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pycocotools.mask as mask_util
 from detectron2.data import DatasetCatalog
 from detectron2.structures import BoxMode
 
 from aa_detectron.consistency.sources.coco import to_rle
+from aa_detectron.data.datasets.dicts_check import plain_list
 from aa_detectron.data.pairs import get_image_dicts
+from aa_detectron.errors import InputError
 
 Truth = Callable[[Any], dict | None]
 """Function from an image id to the ground truth of the image, see
@@ -63,8 +66,20 @@ def _convert(image: dict) -> dict | None:
         "boxes": np.array(boxes, np.float64).reshape(-1, 4),
         "classes": np.array([o["category_id"] for o in objects], np.int64),
     }
-    shapes = [o["segmentation"] for o in objects if o.get("segmentation")]
-    if len(shapes) < len(objects) or not {"height", "width"} <= image.keys():
+    masks = [o.get("segmentation") for o in objects]
+    is_known = all(mask is not None and len(mask) > 0 for mask in masks)
+    if not is_known or not {"height", "width"} <= image.keys():
         return truth
     size, name = (image["height"], image["width"]), f"{image['file_name']}: an object"
-    return truth | {"masks": [to_rle(shape, size, name) for shape in shapes]}
+    return truth | {"masks": [_encode(mask, size, name) for mask in masks]}
+
+
+def _encode(mask: Any, size: tuple[int, int], name: str) -> dict:
+    """COCO RLE of a mask in any form that Detectron2 takes: an array, polygons or an RLE."""
+    if isinstance(mask, np.ndarray) and mask.ndim == 2:
+        if mask.shape != size:
+            found, legal = ("x".join(map(str, shape)) for shape in (mask.shape, size))
+            raise InputError(f"{name}: segmentation is of {found} pixels, but must be of {legal}")
+        return mask_util.encode(np.asfortranarray(mask.astype(bool), np.uint8))
+    polygons = isinstance(mask, list | tuple)
+    return to_rle([plain_list(polygon) for polygon in mask] if polygons else mask, size, name)

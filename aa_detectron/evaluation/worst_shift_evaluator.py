@@ -43,15 +43,18 @@ class WorstShiftEvaluator(DatasetEvaluator):
             no file.
         distributed: whether to gather the results of all processes.
 
-    Raises (when evaluated):
-        InputError: the model has masks, but an object in the dataset has none.
+    Raises:
+        InputError: the dataset has no file of annotations. When evaluated: the model has masks, but
+            an object in the dataset has none.
     """
 
     def __init__(self, name: str, *, output_dir: str | None = None, distributed: bool = True):
         self.name = name
         self.output_dir = output_dir
         self.distributed = distributed
-        self.json_file = MetadataCatalog.get(name).json_file
+        self.json_file = MetadataCatalog.get(name).get("json_file")
+        if self.json_file is None:
+            raise InputError(f"{name}: has no json_file, annotations in COCO's format")
         with quiet():
             self.coco = COCO(self.json_file)
         self.reset()

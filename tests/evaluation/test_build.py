@@ -6,15 +6,19 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, SemSegEvaluator
 from helpers import small_config
+from PIL import Image
 
-from aa_detectron.errors import InputError
+from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.evaluation import WorstShiftEvaluator
 from aa_detectron.evaluation.accuracy import ClassificationEvaluator
 from aa_detectron.evaluation.build import (
     build_consistency_evaluators,
     build_evaluator,
     check_evaluator_type,
     inference_folder,
+    make_consistency_evaluators,
 )
+from aa_detectron.evaluation.consistency import ConsistencyOptions, measure_consistency
 
 
 @pytest.fixture
@@ -87,3 +91,18 @@ def test_consistency_evaluators_know_the_options(register, tmp_path):
     assert {e.output_dir for e in (instances, labels, classes)} == {inference_folder(cfg)}
     pairs = {"max_shift": 32, "seed": 0, "pairs_per_image": 1}
     assert instances.pair_settings == labels.pair_settings == classes.pair_settings == pairs
+
+
+def test_plain_arguments_are_checked_as_the_config_is(register, tmp_path):
+    """Before anything is measured: the model is never called."""
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    dataset = register("tests_of_needs", evaluator_type="classification")
+    for name in (str(tmp_path), dataset):
+        with pytest.raises(InvalidOption, match="labelled_only is True, but must be False for"):
+            make_consistency_evaluators(name, labelled_only=True)
+        with pytest.raises(InputError, match="has no json_file, annotations in COCO's format"):
+            WorstShiftEvaluator(name)
+        for option in ("labelled_only", "worst_shift"):
+            options = ConsistencyOptions(**{option: True})
+            with pytest.raises(InvalidOption, match=f"{option} is True, but must be False for"):
+                measure_consistency(None, name, options, pair_mapper=None, window_mapper=None)

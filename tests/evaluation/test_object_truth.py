@@ -8,10 +8,12 @@ import pytest
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
+from detectron2.structures import BoxMode
 from PIL import Image
 
 from aa_detectron import add_aa_config
 from aa_detectron.consistency.sources.images import open_images
+from aa_detectron.data.datasets.dicts_check import dict_problem
 from aa_detectron.evaluation.build import build_consistency_evaluators
 from aa_detectron.evaluation.object_truth import ObjectTruth
 
@@ -72,3 +74,35 @@ def test_no_objects(register, tmp_path):
     register([])
     assert ObjectTruth(NAME)(7) is None
     assert ObjectTruth(str(tmp_path))("a.png") is None
+
+
+@pytest.fixture
+def register_dicts():
+    def make(*masks, size=(48, 64)):
+        box = {"bbox": np.array([4.0, 5, 12, 14]), "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0}
+        image = {"file_name": "a.png", "image_id": 7, "height": size[0], "width": size[1]}
+        image["annotations"] = [box | {"segmentation": mask} for mask in masks]
+        assert dict_problem(image) is None
+        DatasetCatalog.register(NAME, lambda: [image])
+        return ObjectTruth(NAME)(7)
+
+    yield make
+    DatasetCatalog.remove(NAME)
+
+
+def test_masks_in_every_form(register_dicts):
+    mask = np.zeros((48, 64), bool)
+    mask[5:14, 4:12] = True
+    corners = [4.0, 5, 12, 5, 12, 14, 4, 14]
+    forms = (
+        *(mask, mask.astype(np.int64), [corners], (tuple(corners),), [np.array(corners)]),
+        mask_util.encode(np.asfortranarray(mask, np.uint8)),
+    )
+    found = register_dicts(*forms)
+    assert np.array_equal(mask_util.decode(found["masks"]), np.stack([mask] * 6, axis=2))
+
+
+@pytest.mark.parametrize("missing", [None, [], {}])
+def test_an_object_without_a_mask(register_dicts, missing):
+    found = register_dicts(np.ones((48, 64), bool), missing)
+    assert "masks" not in found and len(found["boxes"]) == 2

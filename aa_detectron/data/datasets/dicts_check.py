@@ -111,12 +111,12 @@ def instance_problem(
     problem = _mask_problem(mask, size) if size else None
     if problem:
         return f"segmentation {problem}"
-    points = _plain(annotation.get("keypoints") or [])
+    points = plain_list(annotation.get("keypoints") or [])
     return keypoints_problem(points)
 
 
 def _box_problem(annotation: dict, size: tuple[int, int] | None) -> str | None:
-    box, mode = _plain(annotation["bbox"]), annotation["bbox_mode"]
+    box, mode = plain_list(annotation["bbox"]), annotation["bbox_mode"]
     if mode not in list(BoxMode):
         return f"bbox_mode is {short(mode)}, but must be one of BoxMode's"
     if mode not in (BoxMode.XYXY_ABS, BoxMode.XYWH_ABS) or not isinstance(box, list):
@@ -131,7 +131,7 @@ def _mask_problem(mask: object, size: tuple[int, int]) -> str | None:
         shape = "x".join(map(str, mask.shape))
         return None if mask.shape == tuple(size) else f"is of {shape} pixels, not the image's"
     if isinstance(mask, list | tuple):
-        mask = [_plain(polygon) for polygon in mask]
+        mask = [plain_list(polygon) for polygon in mask]
     return segmentation_problem(mask, size)
 
 
@@ -155,7 +155,7 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _plain(values: Any) -> Any:
+def plain_list(values: Any) -> Any:
     """An array, tuple or list as a list of Python's numbers; any other value unchanged."""
     if isinstance(values, np.ndarray):
         return values.ravel().tolist()
