@@ -81,9 +81,15 @@ def _check_masks(predictions: Sequence[Prediction]) -> None:
 
 
 def _counting(prediction: Prediction, size: tuple[int, int], score_thresh: float) -> Prediction:
-    columns = (prediction[key] for key in ("boxes", "scores", "classes"))
-    masks, index = prediction.get("masks"), prediction.get("index")
-    return make_instances(*columns, masks, size, score_thresh, index)
+    return make_instances(
+        prediction["boxes"],
+        prediction["scores"],
+        prediction["classes"],
+        prediction.get("masks"),
+        size,
+        score_thresh,
+        prediction.get("index"),
+    )
 
 
 def score_pairs(

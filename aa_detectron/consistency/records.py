@@ -41,8 +41,8 @@ right class if it is known.
 
 In a sweep (:mod:`~aa_detectron.consistency.sweep`), "pair" is the number of steps of the shift. The
 record of an image's longest shift has "every_shift" in "sem_seg" or "classification", a list of
-numbers: all pixels (1 for a class), pixels with the same label under every shift and, with ground
-truth, pixels with the right label under every shift.
+numbers: pixels that count (1 for a class), pixels with the same label under every shift and, with
+ground truth, pixels with the right label under every shift.
 """
 
 import math

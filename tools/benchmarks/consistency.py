@@ -15,13 +15,13 @@ from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference
 from detectron2.structures import Boxes, Instances
 from measuring import measure, parse_arguments, write
 
+from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.shifts import Offset, overlap_in_crops
 from aa_detectron.data.pairs import build_shifted_pair_loader, get_image_dicts
 from aa_detectron.engine.launch import load_model
 from aa_detectron.errors import exit_on_bad_input
 from aa_detectron.evaluation.build import build_consistency_evaluators
-from aa_detectron.evaluation.pair_evaluator import as_prediction
 
 NOTES = (
     "'rest of the run' is an evaluation (reading, cutting, matching, scores, the file of records) "
@@ -138,8 +138,8 @@ def dense_matches(
 def encoded_matches(
     first: Instances, second: Instances, offsets: tuple[Offset, Offset], score_thresh: float
 ) -> list[tuple]:
-    crops = [as_prediction(crop, score_thresh) for crop in (first, second)]
     size = first.image_size
+    crops = [read_prediction(crop, size, score_thresh) for crop in (first, second)]
     record = pair_record(0, 0, offsets, size, *crops, score_thresh=score_thresh)["segm"]
     places = [instance["index"] for instance in record["second"]]
     return [(None if i["match"] is None else places[i["match"]], i["iou"]) for i in record["first"]]

@@ -110,10 +110,10 @@ def _read_fields(output: Any, size: Size, score_thresh: float) -> dict:
     if not _attributes("pred_boxes", "scores", "pred_classes")(output):
         found = f"instances are {describe(output)}"
         raise InputError(f"{found}, but must have pred_boxes, scores and pred_classes")
-    found = getattr(output, "image_size", size)
-    if tuple(found) != tuple(size):
+    height, width = getattr(output, "image_size", size)
+    if (height, width) != tuple(size):
         legal = f"{size[0]}x{size[1]}, as the crop"
-        raise InputError(f"instances are of {found[0]}x{found[1]} pixels, but must be of {legal}")
+        raise InputError(f"instances are of {height}x{width} pixels, but must be of {legal}")
     boxes = to_array(getattr(output.pred_boxes, "tensor", output.pred_boxes), "boxes")
     if boxes.ndim == 2 and boxes.shape[1] == 4:  # an inverted box is empty, as for Detectron2
         boxes = np.hstack([boxes[:, :2], np.maximum(boxes[:, :2], boxes[:, 2:])])

@@ -8,14 +8,19 @@ import sys
 
 import numpy as np
 import pytest
-from consistency.models import answers, bright_things, labels, squares
+from consistency.models import answers, bright_things, labels, noise, squares
 from helpers import ROOT, run_without
 from PIL import Image
 
 from aa_detectron.consistency import evaluate_consistency, evaluate_sweep
 from aa_detectron.consistency.cli import main
+from aa_detectron.consistency.crops import PairGroups
+from aa_detectron.consistency.exchange.crop_files import write_crops
 from aa_detectron.consistency.exchange.manifest import read_manifest
 from aa_detectron.consistency.exchange.record_files import read_report
+from aa_detectron.consistency.exchange.scoring import score_predictions
+from aa_detectron.consistency.sources.images import open_images
+from aa_detectron.errors import InputError
 
 PREDICTOR = """
 import csv, json, sys
@@ -373,3 +378,19 @@ def test_functions_that_are_not_there(images, monkeypatch, name, message):
 def test_python_m():
     words = [sys.executable, "-m", "aa_detectron.consistency", "--help"]
     assert "crops" in subprocess.run(words, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+@pytest.mark.parametrize("shifts", ["crop", "circular", "fractional"])
+def test_truth_of_another_size(tmp_path, shifts):
+    """The size of the image is unknown, but its ground truth reaches as far as the crops."""
+    items, options = open_images([noise(1, (40, 48))]), PairGroups(shifts=shifts)
+    write_crops(items, tmp_path, options)
+
+    def score(*size):
+        truth = {"0": {"sem_seg": np.zeros(size, int), "ignore_label": 9}}
+        answers = lambda manifest: lambda key: ({"class": 3}, "file")  # noqa: E731
+        return score_predictions(tmp_path / "manifest.json", answers, truth=truth)
+
+    assert len(score(40, 48).records) == 1
+    with pytest.raises(InputError, match="image 0: sem_seg of ground truth have 20x48 pixels"):
+        score(20, 48)
