@@ -19,7 +19,7 @@ from aa_detectron.utils.files import name_stem, write_json
 
 from .coco_ap import quiet
 from .gathering import gather_records, log_scores
-from .inputs import check_inputs
+from .inputs import check_inputs, read_output
 from .worst_shift import average_precision, badness, compare_windows, cut_annotation
 
 logger = logging.getLogger(__name__)
@@ -69,13 +69,15 @@ class WorstShiftEvaluator(DatasetEvaluator):
         Masks are kept encoded: decoded masks of all windows of an image would take half a gigabyte.
 
         Raises:
-            InputError: the inputs are no windows, but come from another loader.
+            InputError: the inputs are no windows, but come from another loader; or instances cannot
+                be used, such as NaN and rotated boxes.
         """
         check_inputs(self, inputs, "window", LOADER)
         for item, output in zip(inputs, outputs, strict=True):
             if "instances" not in output:
                 continue
             instances = output["instances"].to("cpu")
+            read_output(item, {"instances": instances}, "instances")
             found = instances_to_coco_json(instances, item["image_id"])
             self._begun.append((item["window"]["offset"], found, instances.has("pred_masks")))
             if len(self._begun) == item["window"]["count"]:

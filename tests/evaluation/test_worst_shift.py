@@ -318,6 +318,17 @@ def test_objects_without_masks(dataset):
         evaluate(Seeing())
 
 
+def test_scores_that_are_nan(dataset):
+    def model(windows):
+        outputs = Seeing()(windows)
+        for output in outputs:
+            output["instances"].scores *= torch.nan
+        return outputs
+
+    with pytest.raises(InputError, match=r"\.png: scores hold NaN"):
+        evaluate(model)
+
+
 def test_no_dense_mask_is_kept(dataset):
     """Those of the 21 windows of an image would take half a gigabyte."""
     cfg = get_cfg()
