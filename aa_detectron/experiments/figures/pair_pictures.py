@@ -129,7 +129,8 @@ def draw_class_pair(
     panels = []
     for image, predicted in zip(images, (section["first"], section["second"]), strict=True):
         canvas = Visualizer(enlarge(image, factor))
-        text = f"{literal(class_name(predicted['label'], class_names))} {100 * predicted['score']:.0f}%"
+        name = literal(class_name(predicted["label"], class_names))
+        text = f"{name} {100 * predicted['score']:.0f}%"
         canvas.draw_text(text, (4, 4), horizontal_alignment="left", color=color)
         panels.append(canvas.get_output().get_image())
     return side_by_side(panels)
