@@ -6,8 +6,9 @@ from typing import Any
 
 from aa_detectron.errors import InputError
 from aa_detectron.modeling.build import NUM_BLOCKS
+from aa_detectron.modeling.filter_names import is_filter
 
-from .fit import Weights, is_filter, shape_in_words
+from .fit import Weights, shape_in_words
 
 _PREFIXES = r"(?:backbone\.(?:bottom_up\.)?|roi_heads\.)?"
 _PLACES = ("stem", "res3.0", "res4.0", "res5.0")

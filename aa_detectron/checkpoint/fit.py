@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
-from aa_detectron.modeling.resnet import FILTERS
+from aa_detectron.modeling.filter_names import FILTER_NAMES, is_filter
 
 Weights = dict[str, Tensor]
 Names = Callable[[str], bool]
 
-_EXTENSIONS = {*FILTERS, "conv2_offset"}
+_EXTENSIONS = {*FILTER_NAMES, "conv2_offset"}
 _STAGES = ("res2", "res3", "res4", "res5")
 _SAY_NOTHING = {"num_batches_tracked", "pixel_mean", "pixel_std"}
 
@@ -146,11 +146,6 @@ def rule_of_start(resnets: tuple[str, ...], expected: Iterable[str]) -> Rule:
         left_over=lambda name: _stage(name) not in stages or _block(name) in {None, *blocks},
         new_shapes=True,
     )
-
-
-def is_filter(name: str) -> bool:
-    """Returns whether a weight of this name belongs to a filter."""
-    return not set(FILTERS).isdisjoint(name.split("."))
 
 
 def is_extension(name: str) -> bool:

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InvalidOption, check_choice
-from aa_detectron.modeling.surgery.network import FILTER_NAMES
+from aa_detectron.modeling.filter_names import is_filter
 
 OPTIMIZERS: dict[str, Callable] = {
     "SGD": lambda solver: (
@@ -43,10 +43,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             raise InvalidOption(f"SOLVER.{key}", solver[key], "at least 0")
 
     def lr_factor(name: str) -> float:
-        *path, last = name.split(".")
         # Detectron2's own argument for biases would replace the factor of the backbone.
-        bias = solver.BIAS_LR_FACTOR if last == "bias" else 1.0
-        if not FILTER_NAMES.isdisjoint(path) and not cfg.MODEL.ANTIALIAS.FREEZE:
+        bias = solver.BIAS_LR_FACTOR if name.rpartition(".")[2] == "bias" else 1.0
+        if is_filter(name) and not cfg.MODEL.ANTIALIAS.FREEZE:
             return bias * solver.FILTER_MULTIPLIER
         return bias * (solver.BACKBONE_MULTIPLIER if name.startswith("backbone.") else 1.0)
 
@@ -72,7 +71,7 @@ def full_rate_for_filters(name: str, *, lr_factor: Callable[[str], float]) -> fl
         name: name of the parameter in the model.
         lr_factor: function that returns the factor of any other parameter from its name.
     """
-    return 1.0 if FILTER_NAMES & set(name.split(".")) else lr_factor(name)
+    return 1.0 if is_filter(name) else lr_factor(name)
 
 
 class PolyParamScheduler(ParamScheduler):

@@ -19,7 +19,7 @@ from detectron2.utils import comm
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from .surgery.network import FILTER_NAMES
+from .filter_names import is_filter
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _learning_rates(
     convs = {
         parameter
         for name, parameter in backbone.named_parameters()
-        if parameter.ndim == 4 and of_filters != FILTER_NAMES.isdisjoint(name.split("."))
+        if parameter.ndim == 4 and of_filters == is_filter(name)
     }
     return [
         group.get("initial_lr", group["lr"])

@@ -7,7 +7,8 @@ from torch import nn
 from aa_detectron.layers.per_place import PLACES, names_per_place
 
 from .bases import BasicBlock, BasicStem, BottleneckBlock, DeformBottleneckBlock
-from .resnet import FILTERS, AAStem
+from .filter_names import FILTERS
+from .resnet import AAStem
 from .surgery import is_antialiased
 
 logger = logging.getLogger(__name__)

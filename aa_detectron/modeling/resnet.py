@@ -25,9 +25,7 @@ from .bases import (
     c2_msra_fill,
     freeze_batch_norms,
 )
-
-FILTERS = ("aa", "aa_shortcut")
-"""Names of the filters in a stem or block."""
+from .filter_names import FILTERS
 
 
 class AntiAliased(CNNBlockBase):

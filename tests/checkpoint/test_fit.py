@@ -58,6 +58,17 @@ def test_parts_of_a_backbone():
     assert differences(rule_of_parts(found), found, expected) == [("stem.aa.x", "differs")]
 
 
+def test_filters_of_antialias():
+    """Ordinary weights fit a ResNet with blocks of another class, which have a filter so named."""
+    name = "backbone.res3.0.shortcut.aa_input.predictor.weight"
+    expected = named("backbone.res3.0.shortcut.weight", name)
+    found = named("backbone.res3.0.shortcut.weight")
+    rule = rule_of_start(("backbone.",), expected)
+    assert differences(rule, found, expected) == []
+    assert differences(rule_of_plain(found), found, expected) == []
+    assert differences(rule_of_parts(["res3.0.x"]), {}, named("res3.0.shortcut.aa_input.x")) == []
+
+
 def test_plain():
     expected = named("stem.conv1.weight", "stem.aa.x", "res3.0.aa.x")
     found = named("stem.conv1.weight")

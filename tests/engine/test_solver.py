@@ -73,13 +73,14 @@ def test_the_backbones_biases_learn_slower_too():
 @pytest.mark.parametrize(
     "freeze, multiplier, expected", [(False, 1.0, 0.01), (False, 5.0, 0.05), (True, 5.0, 0.001)]
 )
-def test_filters_have_a_rate_of_their_own(freeze, multiplier, expected):
+@pytest.mark.parametrize("name", ["aa", "aa_shortcut", "aa_input"])
+def test_filters_have_a_rate_of_their_own(freeze, multiplier, expected, name):
     cfg = config(BASE_LR=0.01, BACKBONE_MULTIPLIER=0.1, FILTER_MULTIPLIER=multiplier)
     cfg.MODEL.ANTIALIAS.FREEZE = freeze
     model = Model()
-    model.backbone.add_module("aa", torch.nn.Conv2d(3, 3, 1))
+    model.backbone.add_module(name, torch.nn.Conv2d(3, 3, 1))
     rates = {name: lr for name, (lr, _) in settings(model, build_optimizer(cfg, model)).items()}
-    assert rates["backbone.aa.weight"] == pytest.approx(expected)
+    assert rates[f"backbone.{name}.weight"] == pytest.approx(expected)
     assert rates["backbone.0.weight"] == pytest.approx(0.001)
 
 

@@ -1,7 +1,8 @@
-"""Number of channels of the feature maps that pooling layers receive."""
+"""Feature maps that pooling layers return, which tell their number of channels."""
 
 import contextlib
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,53 +10,79 @@ import torch
 from torch import Tensor, nn
 
 from aa_detectron.errors import first_line
+from aa_detectron.layers.build import Lowpass
+from aa_detectron.utils.keyed_random import own_random
 
 from .report import Plan
 
 _IMAGE_SIDE = 224
+Shapes = dict[str, list[torch.Size]]
+"""{name of a pooling layer: shape of its output in each call}."""
 
 
-def with_channels(model: nn.Module, plans: list[Plan], example: Any = None) -> list[Plan]:
+def with_channels(
+    model: nn.Module, plans: list[Plan], lowpass: Lowpass, example: Any = None
+) -> list[Plan]:
     """Fills in the number of channels of pooling layers, from one forward pass in eval mode.
 
     Args:
         model: model; it is not changed.
         plans: plans, of which the ones for pooling layers have ``channels`` 0.
+        lowpass: function that builds the filters.
         example: input of the model, a tuple for several arguments; None for an image of zeros.
 
     Returns:
-        plans; a pooling layer whose number of channels remains unknown is left alone.
+        plans. A pooling layer is left alone if its number of channels remains unknown, if it
+        returns a single pixel, or if it is called on maps of several widths and the filter depends
+        on the width.
     """
     pools = [plan.place.name for plan in plans if plan.attach and not plan.place.channels]
     if not pools:
         return plans
-    found: dict[str, int] = {}
+    found: Shapes = defaultdict(list)
     reason = "the model does not call it; give another example"
     try:
         _run(model, _image(model) if example is None else example, pools, found)
     except Exception as error:  # whatever the model's code raises
         reason = f"the example failed ({first_line(error)[:80]})"
     return [
-        _filled(plan, found.get(plan.place.name), reason) if plan.place.name in pools else plan
+        _filled(plan, found[plan.place.name], lowpass, reason) if plan.place.name in pools else plan
         for plan in plans
     ]
 
 
-def _filled(plan: Plan, channels: int | None, reason: str) -> Plan:
-    if channels is None:
-        note = f"left alone: {reason}"
-        return Plan(dataclasses.replace(plan.place, filter_name="", note=note, stride=1))
-    return plan._replace(place=dataclasses.replace(plan.place, channels=channels))
+def _filled(plan: Plan, shapes: list[torch.Size], lowpass: Lowpass, reason: str) -> Plan:
+    widths = sorted({shape[1] for shape in shapes})
+    if shapes and all(shape[2:] == (1, 1) for shape in shapes):
+        reason = "returns a single pixel"
+    elif len(widths) > 1 and _depends_on_width(lowpass, widths, plan.place.stride):
+        found = " and ".join(map(str, widths))
+        reason = f"called on maps of {found} channels; one filter cannot serve them"
+    elif shapes:
+        return plan._replace(place=dataclasses.replace(plan.place, channels=shapes[-1][1]))
+    note = f"left alone: {reason}"
+    return Plan(dataclasses.replace(plan.place, filter_name="", note=note, stride=1))
 
 
-def _run(model: nn.Module, example: Any, pools: list[str], found: dict[str, int]) -> None:
-    def record(name: str, args: tuple[Any, ...]) -> None:
-        if isinstance(args[0], Tensor) and args[0].dim() == 4:
-            found[name] = args[0].shape[1]
+def _depends_on_width(lowpass: Lowpass, widths: list[int], stride: int) -> bool:
+    """Tells whether filters for several numbers of channels have different parameters."""
+    with own_random():
+        filters = [lowpass(width, stride) for width in widths]
+    shapes = [
+        {name: t.shape for name, t in (*module.named_parameters(), *module.named_buffers())}
+        for module in filters
+    ]
+    return any(other != shapes[0] for other in shapes)
+
+
+def _run(model: nn.Module, example: Any, pools: list[str], found: Shapes) -> None:
+    def record(name: str, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4:
+            found[name].append(output.shape)
 
     handles = [
-        model.get_submodule(name).register_forward_pre_hook(
-            lambda module, args, name=name: record(name, args)
+        model.get_submodule(name).register_forward_hook(
+            lambda module, args, output, name=name: record(name, output)
         )
         for name in pools
     ]
@@ -80,6 +107,7 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
 
 def _image(model: nn.Module) -> Tensor:
     convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    weight = convs[0].weight if convs else torch.empty(0, 3)
-    shape = 1, weight.shape[1], _IMAGE_SIDE, _IMAGE_SIDE
-    return torch.zeros(shape, device=weight.device, dtype=weight.dtype)
+    channels = convs[0].in_channels if convs else 3  # a grouped conv's weight has fewer
+    like = convs[0].weight if convs else torch.empty(0)
+    shape = 1, channels, _IMAGE_SIDE, _IMAGE_SIDE
+    return torch.zeros(shape, device=like.device, dtype=like.dtype)

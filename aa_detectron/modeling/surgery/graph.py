@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from torch import fx, nn
 
+from .report import is_lowpass
+from .untouched import untouched
+
 _ACTIVATIONS = {
     *("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish"),
     *("hardswish", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "softplus", "prelu"),
@@ -38,7 +41,8 @@ class Graph:
         self.functions: list[tuple[str, fx.Node]] = []
         """Calls of functions and methods, each with the name of the module that calls it."""
         self._modules: dict[fx.Node, nn.Module] = {}
-        self._trace(model, "")
+        with untouched(model):
+            self._trace(model, "")
 
     def chain_end(self, conv: nn.Module) -> End:
         """Finds the last module of a conv-norm-activation chain.
@@ -113,7 +117,7 @@ def _kind(node: fx.Node, module: nn.Module | None) -> str:
 class _Tracer(fx.Tracer):
     # Detectron2's Conv2d has a norm inside, and timm's norms have an activation.
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        is_leaf = isinstance(m, nn.Conv2d) or is_norm(m)
+        is_leaf = isinstance(m, nn.Conv2d) or is_norm(m) or is_lowpass(m)
         return is_leaf or super().is_leaf_module(m, module_qualified_name)
 
 

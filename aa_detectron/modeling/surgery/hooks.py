@@ -10,36 +10,65 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
-OUTPUT, INPUT = "aa", "aa_input"
-"""Names of a filter in its host."""
+from ..filter_names import INPUT, OUTPUT
+from .hosts import as_host
 
 
 def filter_output(host: nn.Module, lowpass: nn.Module) -> None:
     """Filters what a module returns."""
+    as_host(host)
     host.add_module(OUTPUT, lowpass)
-    host.register_forward_hook(_filter_output)
+    apply_hook(host, is_input=False)
 
 
 def filter_input(host: nn.Module, lowpass: nn.Module) -> None:
-    """Filters what a module receives as its only argument."""
+    """Filters what a module receives as its first argument."""
     host.add_module(INPUT, lowpass)
-    host.register_forward_pre_hook(_filter_input)
+    apply_hook(host, is_input=True)
+
+
+def apply_hook(host: nn.Module, is_input: bool) -> None:
+    """Lets a module apply the filter that it has for its input or its output."""
+    if is_input:
+        host.register_forward_pre_hook(_filter_input, with_kwargs=True)
+    else:
+        host.register_forward_hook(_filter_output)
+
+
+def has_hook(host: nn.Module, is_input: bool) -> bool:
+    """Tells whether a module applies a filter to its input or its output."""
+    if is_input:
+        return _filter_input in host._forward_pre_hooks.values()
+    return _filter_output in host._forward_hooks.values()
 
 
 def filter_pool(pool: Any, lowpass: nn.Module) -> None:
     """Moves the stride of an ``nn.MaxPool2d`` or ``nn.AvgPool2d`` into a filter behind it."""
-    pool.plain_stride, pool.stride = pool.stride, 1
+    stride = pool.stride
+    pool.plain_stride, pool.stride = stride, 1 if isinstance(stride, int) else (1, 1)
     pool.add_module(OUTPUT, lowpass)
-    pool.register_forward_hook(_filter_pool if pool.ceil_mode else _filter_output)
+    pool.register_forward_hook(_filter_pool if _rounds_up(pool) else _filter_output)
 
 
 def _filter_output(host: Any, args: tuple[Tensor], output: Tensor) -> Tensor:
     return host.aa(output)
 
 
-def _filter_input(host: Any, args: tuple[Tensor]) -> tuple[Tensor]:
-    (x,) = args
-    return (host.aa_input(x),)
+def _filter_input(
+    host: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if args:
+        return (host.aa_input(args[0]), *args[1:]), kwargs
+    name = next(iter(kwargs))  # as in conv(input=x)
+    return args, {**kwargs, name: host.aa_input(kwargs[name])}
+
+
+def _rounds_up(pool: Any) -> bool:
+    """Tells whether a pool may have one row and column more than its map at stride 1 yields.
+
+    timm's pools with "same" padding pad the map for their stride, and need no more than that.
+    """
+    return pool.ceil_mode and not type(pool).__name__.endswith("Same")
 
 
 def _filter_pool(pool: Any, args: tuple[Tensor], output: Tensor) -> Tensor:

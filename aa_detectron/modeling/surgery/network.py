@@ -13,14 +13,15 @@ from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.layers.build import FilterOptions, Lowpass
 from aa_detectron.utils.keyed_random import own_random
 
-from ..resnet import FILTERS
+from ..filter_names import FILTERS, INPUT
+from ..resnet import AntiAliased
 from .channels import with_channels
-from .hooks import INPUT, OUTPUT
+from .guard import Guarded, guard
 from .places import Choice, find_places
-from .report import AntialiasReport, Plan
+from .report import AntialiasReport, Place, Plan
 
-FILTER_NAMES = frozenset({OUTPUT, INPUT, *FILTERS})
-"""Names of filters in the modules that have them."""
+_MARK = "is_from_antialias"
+"""Attribute of every filter that :func:`antialias` has put into a model."""
 
 
 def antialias(
@@ -39,11 +40,16 @@ def antialias(
 
     * A strided conv computes every position, and the filter follows its activation: the end of a
       conv-norm-activation chain. Where this chain cannot be traced, the filter follows the conv.
-    * A strided 1x1 conv (a shortcut) has the filter before it.
+    * A strided 1x1 conv without padding (a shortcut) has the filter before it.
     * A strided max or average pool has stride 1, and the filter follows it.
     * A conv that reads the image, and a patch embedding or patch merging (the stride is not below
       the kernel's side), is filtered on request only. A patch embedding keeps its stride and has a
       filter of stride 1 before it.
+    * A pool that returns a single pixel is left alone, and so is a pool on maps of several numbers
+      of channels if the filter depends on this number.
+
+    A conv and its filter may be in different modules. Convert, fuse and reparameterize norms and
+    convs before the call. The network raises an error if the filter of a conv is lost afterwards.
 
     No name in the state_dict changes, so that every checkpoint of the plain network loads with only
     the filters' own parameters missing. All output sizes stay the same for every input size. The
@@ -72,7 +78,7 @@ def antialias(
             ``norm`` or ``init``.
 
     Returns:
-        report of every layer that downsamples. ``print`` shows it as a table.
+        report of the layers that downsample, filtered or left alone. ``print`` shows it as a table.
 
     Raises:
         InputError: the model already has filters, or no layer that can be filtered.
@@ -84,7 +90,7 @@ def antialias(
         raise InputError(f"the model is already anti-aliased: it has the filter {found[0]}")
     lowpass = _lowpass(filter, {"kernel_size": kernel_size, "groups": groups, **filter_options})
     plans = find_places(model, Choice(stem, patch_embed))
-    plans = with_channels(model, _chosen(plans, places), example)
+    plans = with_channels(model, _chosen(plans, places), lowpass, example)
     if not any(plan.attach for plan in plans):
         raise InputError(f"the model has no layer that can be filtered: {_reasons(plans)}")
     with own_random():
@@ -92,6 +98,8 @@ def antialias(
     for plan, module in zip(plans, built, strict=True):
         if plan.attach and module is not None:
             plan.attach(module)
+            setattr(module, _MARK, True)
+    guard(model, [_guarded(plan.place) for plan in plans if plan.attach and plan.is_guarded])
     parameters = [p.numel() for module in built if module for p in module.parameters()]
     return AntialiasReport(tuple(plan.place for plan in plans), sum(parameters))
 
@@ -102,12 +110,22 @@ def is_antialiased(model: nn.Module) -> bool:
 
 
 def filters_of(model: nn.Module) -> list[str]:
-    """Lists the names of all filters in a model, in the order of its modules."""
+    """Lists the names of these filters in a model, in the order of its modules.
+
+    Filters that a network's own code calls are left out.
+    """
+    modules = dict(model.named_modules())
     return [
         name
-        for name, module in model.named_modules()
-        if name.rpartition(".")[2] in FILTER_NAMES and not isinstance(module, nn.Identity)
+        for name, module in modules.items()
+        if not isinstance(module, nn.Identity)
+        and (hasattr(module, _MARK) or _is_of_our_resnet(modules, name))
     ]
+
+
+def _is_of_our_resnet(modules: dict[str, nn.Module], name: str) -> bool:
+    parent, _, last = name.rpartition(".")
+    return last in FILTERS and isinstance(modules[parent], AntiAliased)
 
 
 def _lowpass(filter: str | Lowpass, options: dict[str, Any]) -> Lowpass:
@@ -149,6 +167,11 @@ def _build(model: nn.Module, plan: Plan, lowpass: Lowpass) -> nn.Module:
     like = next(itertools.chain(layer.parameters(), model.parameters()), torch.empty(0))
     module = lowpass(plan.place.channels, plan.place.stride)
     return module.to(like.device, like.dtype).train(layer.training)
+
+
+def _guarded(place: Place) -> Guarded:
+    host, _, filter_name = place.filter_name.rpartition(".")
+    return Guarded(place.name, host, filter_name == INPUT)
 
 
 def _reasons(plans: list[Plan]) -> str:

@@ -1,22 +1,23 @@
 """The layers of a model that downsample, and the place of each filter."""
 
 import functools
-import operator
 from typing import NamedTuple
 
-from torch import fx, nn
+from torch import nn
 from torch.nn.modules.utils import _pair
 
+from ..filter_names import INPUT, OUTPUT
 from .graph import End, Graph
-from .hooks import INPUT, OUTPUT, filter_input, filter_output, filter_pool
-from .report import Place, Plan, describe, is_strided
+from .hooks import filter_input, filter_output, filter_pool
+from .report import Place, Plan, describe, is_lowpass, is_strided
 from .resnets import is_of_resnet, places_of_resnet
+from .without_rule import function_without_rule, layer_without_rule
 
 _IMAGE_CHANNELS = 4
 """Maximum number of channels of a map that counts as an image."""
-_UNKNOWN = ("DeformConv", "ModulatedDeformConv", "DeformConv2d", "LPPool2d", "FractionalMaxPool2d")
-"""Names of the classes of strided layers for which there is no rule."""
-_POOL_FUNCTIONS = ("max_pool2d", "avg_pool2d", "boolean_dispatch")  # F.max_pool2d is the last one
+_UNKNOWN = ("DeformConv", "ModulatedDeformConv", "DeformConv2d", "LPPool2d")
+"""Names of the classes of strided layers whose neighbors are left alone with them."""
+_NO_RULE = "no rule for this layer"
 
 
 class Choice(NamedTuple):
@@ -33,7 +34,7 @@ class Choice(NamedTuple):
 
 
 def find_places(model: nn.Module, choice: Choice) -> list[Plan]:
-    """Finds every layer that downsamples; the model is not changed.
+    """Finds the layers that downsample; the model is not changed.
 
     Args:
         model: any model.
@@ -51,20 +52,24 @@ def find_places(model: nn.Module, choice: Choice) -> list[Plan]:
     for name, module in model.named_modules():
         if f"{name}.".startswith(whole):
             continue
-        if is_of_resnet(module):
+        if is_lowpass(module):
+            whole += (f"{name}." if name else "",)
+        elif is_of_resnet(module):
             whole += (f"{name}." if name else "",)
             plans += places_of_resnet(module, name)
         elif module in unknown:
-            plans.append(_left_alone(name, module, "no rule for this layer"))
+            plans.append(_left_alone(name, module, _NO_RULE))
         elif isinstance(module, nn.MaxPool2d | nn.AvgPool2d) and is_strided(module):
             plans.append(_pool(name, module))
         elif isinstance(module, nn.Conv2d) and is_strided(module):
             taken = {plan.place.filter_name for plan in plans}
             plans.append(_conv(name, module, choice, graph, names, taken))
+        elif layer := layer_without_rule(module):
+            plans.append(Plan(Place(name or "model", layer, f"left alone: {_NO_RULE}")))
     functions = [
-        _function(name, node)
+        Plan(Place(name or "model", function, "left alone: not a module"))
         for name, node in graph.functions
-        if _downsamples(node) and not f"{name}.".startswith(whole)
+        if not f"{name}.".startswith(whole) and (function := function_without_rule(node))
     ]
     return plans + functions
 
@@ -80,9 +85,10 @@ def _conv(
     kernel, stride = conv.kernel_size, conv.stride
     if stride[0] != stride[1]:
         return _left_alone(name, conv, "a filter has one stride")
-    if max(kernel) == 1:
+    is_point = max(kernel) == 1
+    if is_point and conv.padding in ((0, 0), "valid"):
         end = End(conv, True, "before the conv")
-    elif kernel[0] <= stride[0] and kernel[1] <= stride[1]:
+    elif not is_point and kernel[0] <= stride[0] and kernel[1] <= stride[1]:
         if not choice.patch_embed:
             return _left_alone(name, conv, "patch embedding; patch_embed=True filters it")
         place = Place(
@@ -98,12 +104,14 @@ def _conv(
     else:
         end = graph.chain_end(conv)
     filter_name = _filter_name(names[end.host], end)
-    if filter_name in taken:
+    if filter_name in taken or hasattr(end.host, filter_name.rpartition(".")[2]):
         end = End(conv, False, "behind the conv")
         filter_name = _filter_name(name, end)
-    channels = conv.in_channels if max(kernel) == 1 else conv.out_channels
+        if hasattr(conv, OUTPUT):
+            return _left_alone(name, conv, f"it has an attribute {OUTPUT!r} of its own")
+    channels = conv.in_channels if end == End(conv, True, end.place) else conv.out_channels
     place = Place(name, describe(conv), end.place, filter_name, channels, stride[0])
-    return Plan(place, functools.partial(_filter_conv, conv, end))
+    return Plan(place, functools.partial(_filter_conv, conv, end), is_guarded=True)
 
 
 def _filter_name(host: str, end: End) -> str:
@@ -124,29 +132,6 @@ def _pool(name: str, pool: nn.MaxPool2d | nn.AvgPool2d) -> Plan:
     filter_name = f"{name}.{OUTPUT}".removeprefix(".")
     place = Place(name, describe(pool), "behind the pool at stride 1", filter_name, 0, rows)
     return Plan(place, functools.partial(filter_pool, pool))
-
-
-def _function(name: str, node: fx.Node) -> Plan:
-    function = "slice with a step" if _has_step(node) else f"{node.name.rstrip('_0123456789')}(...)"
-    return Plan(Place(name or "model", function, "left alone: not a module"))
-
-
-def _downsamples(node: fx.Node) -> bool:
-    if _has_step(node):
-        return True
-    if getattr(node.target, "__name__", node.target) not in _POOL_FUNCTIONS:
-        return False
-    arguments = dict(zip(("x", "kernel_size", "stride"), node.args, strict=False)) | node.kwargs
-    stride = arguments.get("stride") or arguments.get("kernel_size")
-    return isinstance(stride, int | tuple | list) and max(_pair(stride)) > 1
-
-
-def _has_step(node: fx.Node) -> bool:
-    if node.target is not operator.getitem:
-        return False
-    index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
-    steps = [part.step for part in index if isinstance(part, slice)]
-    return any(isinstance(step, int) and step > 1 for step in steps)
 
 
 def _left_alone(name: str, layer: nn.Module, reason: str) -> Plan:

@@ -10,6 +10,10 @@ from tabulate import tabulate
 from torch import nn
 from torch.nn.modules.utils import _pair
 
+from aa_detectron.layers.adaptive_blur_pool import AdaptiveBlurPool2d
+from aa_detectron.layers.blur_pool import FixedBlurPool2d
+from aa_detectron.layers.frequency import FrequencyPool2d
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -30,15 +34,26 @@ class Place:
 
 
 class Plan(NamedTuple):
-    """A place, and the function that gives it its filter; None if it is left alone."""
+    """What is done to a layer.
+
+    Args:
+        place: the layer.
+        attach: function that gives the layer its filter; None if it is left alone.
+        is_guarded: whether the filter is that of a conv, and may be dropped together with a norm.
+    """
 
     place: Place
     attach: Callable[[nn.Module], None] | None = None
+    is_guarded: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class AntialiasReport:
-    """Every layer that downsamples; ``print`` shows a table.
+    """The layers that downsample; ``print`` shows a table.
+
+    These are convs, pools and other layers with a stride, modules that resize by a factor below 1,
+    and calls of such functions where the model's code can be traced. Pools and resizing to a fixed
+    size are left out.
 
     Args:
         places: layers, in the order of the model's modules.
@@ -70,12 +85,17 @@ class AntialiasReport:
 
 def describe(layer: nn.Module) -> str:
     """Describes a layer with a kernel and a stride, such as "Conv2d 3x3, stride 2"."""
-    (rows, columns), strides = _pair(layer.kernel_size), _pair(_stride(layer))
-    stride = strides[0] if strides[0] == strides[1] else strides
-    return f"{type(layer).__name__} {rows}x{columns}, stride {stride}"
+    kernel, strides = _pair(layer.kernel_size), _pair(_stride(layer))
+    stride = strides[0] if len(set(strides)) == 1 else strides
+    return f"{type(layer).__name__} {'x'.join(map(str, kernel))}, stride {stride}"
 
 
-def is_strided(layer: nn.Module) -> bool:
+def is_lowpass(module: nn.Module) -> bool:
+    """Tells whether a module is one of this package's filters."""
+    return isinstance(module, FixedBlurPool2d | AdaptiveBlurPool2d | FrequencyPool2d)
+
+
+def is_strided(layer: Any) -> bool:
     """Tells whether a layer has a stride above 1."""
     stride = _stride(layer)
     return max(_pair(stride)) > 1 if isinstance(stride, int | tuple | list) else False

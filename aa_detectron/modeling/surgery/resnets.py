@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from ..bases import BasicBlock, BasicStem, BottleneckBlock, DeformBottleneckBlock
+from ..filter_names import FILTERS
 from ..resnet import (
-    FILTERS,
     AABasicBlock,
     AABasicStem,
     AABottleneckBlock,

@@ -312,6 +312,34 @@ def test_is_antialiased():
     assert aa_detectron.antialias is antialias
 
 
+def test_a_module_that_is_called_like_a_filter():
+    """It is no filter, and no filter takes its place."""
+    network = small_network()
+    network.aa, network[4].aa = nn.Linear(2, 2), nn.Linear(3, 3)
+    assert not is_antialiased(network)
+    assert "2.aa" in names_of(antialias(network, "blur"))
+    assert isinstance(network[4].aa, nn.Linear) and is_antialiased(network)
+    network = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1))
+    network[0].aa = nn.Linear(2, 2)
+    report = antialias(network, "blur")
+    assert names_of(report) == ["1.aa"]
+    assert report.left_alone[0].note == "left alone: it has an attribute 'aa' of its own"
+
+
+@pytest.mark.parametrize("name", ["adaptive", "blur", "gaussian", "flc"])
+def test_our_own_layers_in_the_model(name):
+    """They are left as they are, and the chain around them is traced."""
+    own = FilterOptions(name, groups=4, predictor_smooth=True).build(16, 2)
+    network = nn.Sequential(
+        nn.Conv2d(8, 16, 3), own, nn.Conv2d(16, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU()
+    ).eval()
+    before, plain = described(own), network(IMAGE.repeat(1, 3, 1, 1)[:, 1:]).shape
+    report = antialias(network)
+    assert [(place.name, place.filter_name) for place in report.places] == [("2", "4.aa")]
+    assert described(own) == before
+    assert network(IMAGE.repeat(1, 3, 1, 1)[:, 1:]).shape == plain
+
+
 def described(network):
     return [
         (name, type(m), getattr(m, "stride", None), m.training, len(m._forward_hooks),

@@ -1,10 +1,12 @@
 """Where a filter goes behind a conv, against the outputs of a network that is written out."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.layers import pool2d_same as same
 from torch import nn
 
 from aa_detectron import antialias
@@ -170,6 +172,86 @@ def test_behind_a_conv(network):
     assert output.shape == plain.shape
 
 
+def test_channels_of_a_point_conv_that_already_has_a_filter_before_it():
+    """The filter of the first conv is before the second, whose own filter follows it."""
+    network = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1), Function(), nn.Conv2d(12, 20, 1, 2))
+    plain = network(IMAGE).shape
+    report = antialias(network, groups=4)
+    assert [(place.filter_name, place.channels) for place in report.filtered] == [
+        ("2.aa_input", 12),
+        ("2.aa", 20),
+    ]
+    assert network(IMAGE).shape == plain
+
+
+class Function(nn.Module):
+    def forward(self, x):
+        return F.relu(x)
+
+
+@pytest.mark.parametrize("kernel, padding", [(1, 1), (1, (0, 1)), (3, 0)])
+def test_size_of_a_padded_point_conv(kernel, padding):
+    network = nn.Sequential(nn.Conv2d(8, 4, kernel, 2, padding))
+    plain = [network(torch.rand(1, 8, size, size + 1)).shape for size in (8, 9)]
+    (place,) = antialias(network).filtered
+    assert (place.filter_name, place.channels) == ("0.aa", 4)
+    assert [network(torch.rand(1, 8, size, size + 1)).shape for size in (8, 9)] == plain
+
+
+def test_conv_without_padding_by_name():
+    (place,) = antialias(nn.Sequential(nn.Conv2d(8, 4, 1, 2, "valid")), "blur").filtered
+    assert place.filter_name == "0.aa_input"
+
+
+class Keywords(Net):
+    """Calls the layers by keyword; the second conv is the only reader of the activation."""
+
+    def __init__(self):
+        super().__init__()
+        self.point, self.pool = nn.Conv2d(8, 8, 1, 2), nn.MaxPool2d(2)
+
+    def forward(self, x):
+        return self.point(input=self.pool(input=x))
+
+    def expected(self, x):
+        return F.conv2d(BLUR(BLUR(F.max_pool2d(x, 2, 1))), self.point.weight, self.point.bias)
+
+
+def test_keywords():
+    network = Keywords()
+    by_hand = copy.deepcopy(network)
+    antialias(network, "blur", example=IMAGE, places=["p*"])
+    torch.testing.assert_close(network(IMAGE), by_hand.expected(IMAGE))
+
+
+class Remembering(Net):
+    """Keeps its inputs, in attributes of every kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.inputs, self.by_name, self.step = 0, [], {}, None
+
+    def forward(self, x):
+        self.calls += 1
+        self.step = self.last = self.by_name["x"] = x
+        self.inputs.append(x)
+        return self.act(self.norm(self.conv(x)))
+
+
+def test_tracing_leaves_nothing():
+    network, seen = nn.Sequential(Remembering()), []
+    handle = network[0].register_forward_hook(lambda module, args, output: seen.append(output))
+    inputs = network[0].inputs
+    antialias(network, "blur")
+    state = vars(network[0])
+    assert (state["calls"], state["inputs"], state["by_name"], state["step"]) == (0, [], {}, None)
+    assert "last" not in state and not seen and network[0].inputs is inputs
+    network(IMAGE)
+    assert len(seen) == len(inputs) == 1 and network[0].calls == 1
+    handle.remove()
+    pickle.dumps(network)
+
+
 def notes(network):
     report = antialias(network, "blur")
     return {place.name: (place.layer, place.note) for place in report.places}
@@ -199,6 +281,70 @@ def test_what_is_left_alone():
     functions = [layer for layer, note in found.values() if note == "left alone: not a module"]
     assert functions == ["slice with a step"]  # the last of the two in this module
     assert network(IMAGE.repeat(1, 1, 3, 3)).shape == plain
+
+
+class Unusual(Net):
+    """Everything else that downsamples, and layers that only look like it."""
+
+    def __init__(self):
+        super().__init__()
+        self.unshuffle, self.half = nn.PixelUnshuffle(2), nn.Upsample(scale_factor=0.5)
+        self.fractional = nn.FractionalMaxPool2d(2, output_ratio=0.5)
+        self.cube, self.line = nn.Conv3d(8, 8, 3, 2), nn.Conv1d(8, 8, (3,), 2)
+        self.unfold, self.fold = nn.Unfold(2, stride=2), nn.Fold(4, 2, stride=2)
+        self.up, self.double = nn.ConvTranspose2d(8, 8, 2, 2), nn.Upsample(scale_factor=2)
+        self.unpool = nn.MaxUnpool2d(2)
+
+    def forward(self, x):
+        return self.next(self.conv(x))
+
+
+def test_layers_without_a_rule():
+    assert notes(Unusual()) == {
+        "conv": ("Conv2d 3x3, stride 2", "behind the conv"),
+        **{
+            name: (layer, "left alone: no rule for this layer")
+            for name, layer in {
+                "unshuffle": "PixelUnshuffle",
+                "half": "Upsample",
+                "fractional": "FractionalMaxPool2d",
+                "cube": "Conv3d 3x3x3, stride 2",
+                "line": "Conv1d 3, stride 2",
+                "unfold": "Unfold 2x2, stride 2",
+            }.items()
+        },
+    }
+
+
+FUNCTIONS = {
+    "conv2d(...)": lambda x: F.conv2d(x, torch.ones(8, 8, 1, 1), None, 2),
+    "interpolate(...)": lambda x: F.interpolate(x, scale_factor=0.5),
+    "pixel_unshuffle(...)": lambda x: F.pixel_unshuffle(x, 2),
+    "max_pool2d(...)": lambda x: F.max_pool2d(x, 2),
+    "slice with a step": lambda x: x[..., ::2],
+}
+HARMLESS = {
+    "conv2d": lambda x: F.conv2d(x, torch.ones(8, 8, 1, 1), stride=1),
+    "interpolate": lambda x: F.interpolate(x, None, 2.0),
+    "size": lambda x: F.interpolate(x, (4, 4)),
+    "slice": lambda x: x[..., 1:],
+}
+
+
+class Calling(Net):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.conv(x))
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *HARMLESS])
+def test_functions(name):
+    network = Calling((FUNCTIONS | HARMLESS)[name])
+    left_alone = antialias(network, "blur").left_alone
+    assert [place.layer for place in left_alone] == ([name] if name in FUNCTIONS else [])
 
 
 class DeformConv2d(nn.Conv2d):
@@ -247,6 +393,61 @@ def test_pool_with_dilation():
     for size in range(5, 16):
         x = torch.rand(1, 8, size, 9)
         assert network(x).shape == plain(x).shape
+
+
+@pytest.mark.parametrize(
+    "layer, ceil_mode",
+    [(same.MaxPool2dSame, False), (same.AvgPool2dSame, False), (same.AvgPool2dSame, True)],
+)
+def test_pools_that_pad_for_their_stride(layer, ceil_mode):
+    plain = layer(3, 2, ceil_mode=ceil_mode)
+    network = nn.Sequential(copy.deepcopy(plain))
+    antialias(network, "blur", example=IMAGE)
+    for size in range(4, 9):
+        x = torch.rand(1, 8, size, 20 - size)
+        assert network(x).shape == plain(x).shape, x.shape
+
+
+class SharedPool(nn.Module):
+    """One pool for maps of several widths, as in a U-Net."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.next, self.pool = nn.Conv2d(8, 6, 3), nn.Conv2d(6, 16, 3), nn.MaxPool2d(2)
+        self.last = nn.Conv2d(16, 16, 3, 2, 1)
+
+    def forward(self, x):
+        return self.last(self.pool(self.next(self.pool(self.conv(x)))))
+
+
+@pytest.mark.parametrize("filter", ["adaptive", "blur", "gaussian", "flc"])
+def test_shared_pool(filter):
+    network = SharedPool()
+    plain = network(IMAGE).shape
+    report = antialias(network, filter)
+    if filter == "adaptive":
+        (left_alone,) = report.left_alone
+        assert left_alone.note == (
+            "left alone: called on maps of 6 and 16 channels; one filter cannot serve them"
+        )
+        assert network.pool.stride == 2 and not network.pool._forward_hooks
+    else:
+        assert not report.left_alone
+    assert network(IMAGE).shape == plain
+
+
+def test_pool_that_returns_a_single_pixel():
+    network = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1), nn.AvgPool2d(11))
+    report = antialias(network, example=IMAGE[..., :21])
+    assert [place.name for place in report.filtered] == ["0"]
+    assert report.left_alone[0].note == "left alone: returns a single pixel"
+    assert network(IMAGE[..., :21]).shape == (1, 8, 1, 1)
+
+
+def test_default_example_for_a_grouped_conv():
+    network = nn.Sequential(nn.Conv2d(8, 16, 3, groups=4), nn.MaxPool2d(2))
+    (place,) = antialias(network).filtered
+    assert (place.name, place.channels) == ("1", 16)
 
 
 class Pooled(nn.Module):
