@@ -89,23 +89,24 @@ def _check(filters: tuple[Guarded, ...], ancestor: nn.Module, args: tuple[Any, .
             _repair(ancestor, guarded, host)
 
 
-def _find(ancestor: nn.Module, name: str) -> Any:
+def _find(ancestor: nn.Module, name: str) -> nn.Module | None:
     found: Any = ancestor
     for part in name.split("."):
         found = getattr(found, part, None)
-    return found
+    return found if isinstance(found, nn.Module) else None
 
 
-def _repair(ancestor: nn.Module, guarded: Guarded, host: Any) -> None:
+def _repair(ancestor: nn.Module, guarded: Guarded, host: nn.Module | None) -> None:
     """Applies a filter again that its host still has, and raises an error for one that is lost."""
-    if isinstance(getattr(host, INPUT if guarded.is_input else OUTPUT, None), nn.Module):
-        apply_hook(host, guarded.is_input)
-        return
+    if host is not None:
+        if any(has_hook(module, guarded.is_input) for module in host.modules()):
+            return  # wrapped in another module
+        if (INPUT if guarded.is_input else OUTPUT) in dict(host.named_children()):
+            apply_hook(host, guarded.is_input)
+            return
     conv = _find(ancestor, guarded.conv)
     if not hasattr(conv, "stride") or is_strided(conv):
         return  # cut off, or replaced by a layer that has its stride
-    if host is not None and any(has_hook(m, guarded.is_input) for m in host.modules()):
-        return  # wrapped in another module
     now = "nothing" if host is None else f"a module {type(host).__name__} without it"
     raise InputError(f"the filter {guarded.filter_name} is lost: there is {now}; {_ADVICE}")
 

@@ -186,13 +186,25 @@ class Wrapper(nn.Module):
         return self.inner(x)
 
 
+class Transparent(Wrapper):
+    """Has the attributes of the wrapped module, as PyTorch's wrappers for training have."""
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("inner"), name)
+
+
 def test_what_is_no_loss():
     """A wrapped host, a layer that was cut off, and a plain layer in place of a filtered one."""
     model, _ = filtered()
     expected = model(IMAGE)
-    wrapped = copy.deepcopy(model)
-    wrapped[0][1], wrapped[2] = Wrapper(wrapped[0][1]), Wrapper(wrapped[2])
-    assert torch.equal(wrapped(IMAGE), expected)
+    for wrapper in (Wrapper, Transparent):
+        wrapped = copy.deepcopy(model)
+        wrapped[0][1], wrapped[2] = wrapper(wrapped[0][1]), wrapper(wrapped[2])
+        assert torch.equal(wrapped(IMAGE), expected)
+        assert torch.equal(wrapper(wrapped)(IMAGE), expected)
     cut = copy.deepcopy(model)
     cut[2] = nn.Identity()
     cut[0] = nn.Identity()
