@@ -84,8 +84,8 @@ def aa_resnet(
             published.
         num_classes: number of classes; None for the feature map of res5 instead of logits.
         weights: path of a checkpoint of a ResNet of this shape, with names of any library that
-            ``tools/convert_weights.py`` knows; only adaptive filters may be missing. None for
-            random weights.
+            ``tools/convert_weights.py`` knows; only adaptive filters may be missing, and without
+            ``num_classes`` the classifier is left out. None for random weights.
         num_groups: number of groups of the 3x3 convs, above 1 for ResNeXt; 1 at depths 18 and 34.
         width_per_group: number of channels in a group of res2's 3x3 convs; without effect at
             depths 18 and 34.
@@ -163,8 +163,8 @@ def _load(network: AAResNet, path: str, given: dict[str, Any]) -> None:
         given: options of the network, by config key.
     """
     converted = convert(read_checkpoint(path), path)
-    found = converted.weights
-    wrong = rule_of_plain(found).misfits(found, network.state_dict())
+    found, expected = converted.weights, network.state_dict()
+    wrong = rule_of_plain(found, expected).misfits(found, expected)
     if wrong:
         first = wrong[0].in_words()
         raise InputError(f"{path}: {len(wrong)} weights do not fit, the first: {first}")

@@ -84,6 +84,15 @@ def test_no_classifier():
     assert aa_resnet50(num_classes=None)(torch.randn(1, 3, 64, 64)).shape == (1, 2048, 2, 2)
 
 
+@torch.no_grad()
+def test_a_classifier_in_the_file_is_left_out_where_the_network_has_none(tmp_path):
+    theirs = randomise(torchvision.models.resnet18(num_classes=5))
+    path = written(theirs.state_dict(), tmp_path / "theirs.pth")
+    ours = aa_resnet18(filter="none", num_classes=None, weights=path).eval()
+    x = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(ours(x), features(theirs, x)["res5"])
+
+
 def test_a_training_step_reaches_every_weight():
     model = aa_resnet18(init="kaiming", num_classes=3)
     model(torch.randn(2, 3, 64, 64)).square().sum().backward()

@@ -16,12 +16,12 @@ from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
-from .conversion import INPUTS, convert, known_inputs, options
+from .conversion import INPUTS, known_inputs
 from .fit import EXACT, Rule, Weights, rule_of_start, says_nothing, without_folded_statistics
-from .namings import CLASSIFIER, DETECTRON2, matching_namings
 from .options import differing, filter_options, known_options
 from .reading import read_checkpoint
 from .state import optimizer_problems, state_problems
+from .translation import translated
 from .writing import replacing_checkpoint
 
 _LOADING_ERRORS = (
@@ -42,8 +42,10 @@ class AACheckpointer(DetectionCheckpointer):
     * Weights with the names of any library in :mod:`aa_detectron.checkpoint.namings` load into
       the backbone without a conversion. So does the backbone of a classifier trained here.
     * No code in a file is run. A file may contain tensors, arrays and containers only.
-    * A file is rejected if it cannot be read, or if its ResNet has another depth or width than
-      the model's. Only filters, offsets of deformable convs and the classifier may be missing in
+    * The names of a file stay as they are if the model has them itself, such as a model around a
+      network of torchvision. Prefixes of wrappers, such as "module.", are removed.
+    * A file is rejected if it cannot be read, if none of its weights fits, or if its ResNet has
+      another depth or width than the model's. Only filters, offsets of deformable convs and the classifier may be missing in
       its ResNet.
     * A warning says if a file comes from a network with other filters, or with images of another
       format or normalization, as far as this is known of the file and the model.
@@ -168,30 +170,15 @@ class AACheckpointer(DetectionCheckpointer):
 
     def _load_file(self, filename: str) -> dict:
         loaded = read_checkpoint(filename)
-        if matching_namings(loaded["model"]) not in ([], [DETECTRON2]):
-            converted = convert(loaded, self._path)
-            notes = converted.notes
-            loaded = {"model": converted.weights, "matching_heuristics": True, "notes": notes}
-            self.logger.info(f"{self._path}: names of {notes['naming']}, {options(notes)}")
+        if not self._resuming:  # else the names must be the model's own
+            loaded = translated(loaded, self._path, self.model.state_dict(), self._resnets())
         query = urllib.parse.parse_qs(self._parsed_url_during_load.query)
         if query.pop("matching_heuristics", None) == ["True"]:
             loaded["matching_heuristics"] = True
         if query:
             raise ValueError(f"unknown in its query: {', '.join(query)}")
         self._compare_notes(loaded)
-        return self._for_the_backbone(loaded)
-
-    def _for_the_backbone(self, loaded: dict) -> dict:
-        """Prepares the weights of a ResNet or classifier for Detectron2's matching of names."""
-        weights, expected = loaded["model"], self.model.state_dict()
-        is_classifier = CLASSIFIER in weights and CLASSIFIER not in expected
-        if not is_classifier and "stem.conv1.weight" not in weights:
-            return loaded
-        weights, _ = DETECTRON2.rename(weights)
-        if not any(f"{prefix}linear.weight" in expected for prefix in self._resnets()):
-            # Detectron2 could match them with another layer of this name.
-            weights = {name: w for name, w in weights.items() if not name.startswith("linear.")}
-        return {**loaded, "model": weights, "matching_heuristics": True}
+        return loaded
 
     def _notes(self) -> dict[str, Any]:
         """Returns what a checkpoint says about the model besides its weights."""
@@ -259,11 +246,22 @@ class AACheckpointer(DetectionCheckpointer):
                 f"{self._path}: {len(wrong)} weights do not fit the model, "
                 f"the first: {wrong[0].in_words()}"
             )
+        self._check_some_fit(weights, expected)
         if self._resuming:
             self._check_states(checkpoint)
         incompatible = super()._load_model(checkpoint)
         incompatible.missing_keys[:] = [n for n in incompatible.missing_keys if not says_nothing(n)]
         return incompatible
+
+    def _check_some_fit(self, weights: Weights, expected: Weights) -> None:
+        """Raises InputError if no weight of the file would be loaded."""
+        shapes = {name: weight.shape for name, weight in expected.items()}
+        if shapes and not any(shapes.get(name) == w.shape for name, w in weights.items()):
+            raise InputError(
+                f"{self._path}: none of its {len(weights)} weights fits the model, such as "
+                f"{next(iter(weights), 'none')}; with ?matching_heuristics=True behind the path, "
+                "names may lack the prefix of the model's"
+            )
 
     def _rule(self, expected: Weights) -> Rule:
         return EXACT if self.strict else rule_of_start(self._resnets(), expected)

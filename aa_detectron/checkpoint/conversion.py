@@ -16,6 +16,7 @@ from .architecture import config_of, describe_filters, describe_resnet, resnet_p
 from .fit import EXACT, Weights, rule_of_parts
 from .namings import FAIR, MSRA, NAMINGS, RGB, Naming, matching_namings
 from .options import known_options
+from .wrappers import unwrapped
 from .writing import replacing_checkpoint
 
 _ERRORS = (ArithmeticError, AssertionError, IndexError, InputError, RuntimeError, ValueError)
@@ -63,8 +64,9 @@ def convert(checkpoint: dict, path: str) -> Converted:
 
 
 def _convert(checkpoint: dict, source: str) -> Converted:
-    naming = _recognize(checkpoint["model"])
-    weights, origins = naming.rename(checkpoint["model"])
+    weights = unwrapped(checkpoint["model"], matching_namings)
+    naming = _recognize(weights)
+    weights, origins = naming.rename(weights)
     full_names = resnet_part(weights)
     rest = weights.keys() - full_names.values()
     if naming.complete and rest:

@@ -119,13 +119,21 @@ def rule_of_parts(found: Iterable[str]) -> Rule:
     )
 
 
-def rule_of_plain(found: Iterable[str]) -> Rule:
-    """The rule for a network whose filters may be new, if the file has no filters at all.
+def rule_of_plain(found: Iterable[str], expected: Iterable[str]) -> Rule:
+    """The rule for a ResNet of plain arguments.
+
+    Its filters may be new if the file has no filters at all. The file's classifier may be left over
+    if the network has none.
 
     Args:
         found: names of the weights of the file.
+        expected: names of the network's weights.
     """
-    return EXACT if any(map(is_filter, found)) else Rule(new=is_filter)
+    has_filters, has_classifier = any(map(is_filter, found)), any(map(_is_linear, expected))
+    return Rule(
+        new=lambda name: is_filter(name) and not has_filters,
+        left_over=lambda name: _is_linear(name) and not has_classifier,
+    )
 
 
 def rule_of_start(resnets: tuple[str, ...], expected: Iterable[str]) -> Rule:

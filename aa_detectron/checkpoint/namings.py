@@ -56,6 +56,19 @@ def _filters_first(conv: int) -> tuple:
     )
 
 
+def _filters_of_surgery(conv: int) -> tuple:
+    """Rules for the filters of :func:`~aa_detectron.modeling.surgery.antialias`.
+
+    Args:
+        conv: number of a block's last conv, whose input is filtered.
+    """
+    return (
+        (r"^maxpool\.aa\.", "stem.aa."),
+        (rf"^(layer[2-4]\.0)\.(?:conv{conv}\.aa_input|act{conv - 1}\.aa)\.", r"\1.aa."),
+        (r"^(layer[2-4]\.0)\.downsample\.0\.aa_input\.", r"\1.aa_shortcut."),
+    )
+
+
 _PREDICTORS = (
     (r"\b(aa|aa_shortcut)\.conv\.", r"\1.predictor."),
     (r"\b(aa|aa_shortcut)\.bn\.", r"\1.predictor.norm."),
@@ -80,13 +93,19 @@ def _substitute(weights: Weights, rules: tuple) -> tuple[Weights, dict[str, str]
 
 
 def _from_torchvision(weights: Weights) -> tuple[Weights, dict[str, str]]:
-    return _substitute(weights, _TORCHVISION)
+    """Translates plain networks, and networks that ``antialias`` has filtered."""
+    return _substitute(weights, _filters_of_surgery(_last_conv(weights)) + _TORCHVISION)
 
 
 def _from_filtered(weights: Weights) -> tuple[Weights, dict[str, str]]:
     """Translates Zhang's names, and Zou's names for classification."""
-    last = 3 if "layer1.0.conv3.weight" in weights else 2
-    return _substitute(weights, _filters_first(last) + _TORCHVISION + _PREDICTORS)
+    rules = _filters_first(_last_conv(weights)) + _TORCHVISION + _PREDICTORS
+    return _substitute(weights, rules)
+
+
+def _last_conv(weights: Weights) -> int:
+    """Returns the number of a block's last conv."""
+    return 3 if "layer1.0.conv3.weight" in weights else 2
 
 
 def _from_zou_detection(weights: Weights) -> tuple[Weights, dict[str, str]]:

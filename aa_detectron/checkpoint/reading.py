@@ -15,6 +15,9 @@ from aa_detectron.errors import InputError
 from .pickled import SAFE_GLOBALS, ArrayUnpickler, needs
 from .values import check_values, to_tensors
 
+_CONTAINERS = ("model", "state_dict", "model_state", "model_state_dict", "state_dict_ema")
+"""Keys under which training scripts save weights; the first that a file has counts."""
+
 
 def read_checkpoint(path: str) -> dict:
     """Reads ``.safetensors``, a ``.pkl`` of arrays (Detectron2, Caffe2), or a file of torch.save.
@@ -81,19 +84,30 @@ def _check_archive(path: str) -> None:
 def _unwrap(loaded: Any, path: str) -> dict:
     """Returns the weights as "model", without the other contents of other libraries' files."""
     if isinstance(loaded, dict):
-        if "model" in loaded:
+        key = next((key for key in _CONTAINERS if key in loaded), None)
+        if key == "model":
             checkpoint = dict(loaded)
-        elif "state_dict" in loaded:
-            checkpoint = {"model": loaded["state_dict"]}
-        elif "model_state" in loaded:  # pycls
-            checkpoint = {"model": loaded["model_state"], "matching_heuristics": True}
+        elif key is not None:
+            checkpoint = {"model": loaded[key]}
         elif path.endswith(".pkl"):
             checkpoint = _of_caffe2(loaded)
         else:
             checkpoint = {"model": loaded}
+        if key == "model_state":  # pycls
+            checkpoint["matching_heuristics"] = True
         if isinstance(checkpoint["model"], dict) and checkpoint["model"]:
+            _check_flat(checkpoint["model"], path)
             return checkpoint
     raise InputError(f"{path}: holds no weights (a dict of tensors)")
+
+
+def _check_flat(weights: dict, path: str) -> None:
+    dicts = [repr(key) for key, value in weights.items() if isinstance(value, dict)]
+    if dicts:
+        raise InputError(
+            f"{path}: holds no weights (a dict of tensors), but dicts under {', '.join(dicts)}; "
+            "save the one with the weights by itself"
+        )
 
 
 def _of_caffe2(loaded: dict) -> dict:

@@ -65,7 +65,7 @@ def _optimizer_problems(name: str, found: dict, own: dict) -> Iterator[str]:
         yield f"{name} belongs to other parameters"
     for key, state in _KINDS.items():
         if (key in groups[0]) != (key in own["param_groups"][0]):
-            yield f"{name} belongs to another SOLVER.OPTIMIZER"
+            yield f"{name} belongs to another optimizer"
         elif groups[0].get(key) and not any(state in entry for entry in states.values()):
             yield f"{name} has no {state}"
     for group in groups:

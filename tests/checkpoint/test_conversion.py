@@ -12,12 +12,13 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
 from detectron2.modeling import build_backbone, build_model
 
-from aa_detectron import add_aa_config
+from aa_detectron import add_aa_config, antialias
 from aa_detectron.checkpoint import convert, read_checkpoint, write_checkpoint
 from aa_detectron.engine import AACheckpointer
 from aa_detectron.errors import InputError
 from aa_detectron.layers import FilterOptions
 from aa_detectron.modeling.build import build_resnet
+from aa_detectron.models import aa_resnet
 
 OTHERS = {
     "torchvision 18": lambda: randomise(torchvision.models.resnet18()),
@@ -80,6 +81,32 @@ def test_same_features(which, tmp_path):
             assert found[name].shape == value.shape
             assert value.std() > 1e-3
             assert (found[name] - value).abs().max() <= 1e-4 * value.abs().max(), name
+
+
+@pytest.mark.parametrize("make", [torchvision.models.resnet18, torchvision.models.resnet50])
+@torch.no_grad()
+def test_network_of_antialias(make, tmp_path):
+    """Weights trained in a network of torchvision, in a classifier of a config and in aa_resnet."""
+    network = make(num_classes=3)
+    antialias(network, groups=4)
+    randomise(network)
+    path, x = str(tmp_path / "trained.pth"), torch.randn(1, 3, 64, 64)
+    torch.save(network.state_dict(), path)
+    config = convert(read_checkpoint(path), path).notes["config"]
+    assert config["MODEL.ANTIALIAS.GROUPS"] == 4
+    model = build(config)
+    AACheckpointer(model, strict=True).load(path)
+    torch.testing.assert_close(model.backbone(x)["linear"], network(x), rtol=1e-4, atol=1e-4)
+    depth = config["MODEL.RESNETS.DEPTH"]
+    ours = aa_resnet(depth, groups=4, num_classes=3, weights=path).eval()
+    torch.testing.assert_close(ours(x), network(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["layer2.0.conv1.aa", "layer1.0.conv2.aa_input", "conv1.aa"])
+def test_filters_of_antialias_in_other_places(name):
+    weights = torchvision.models.resnet18(num_classes=3).state_dict()
+    name = f"{name}.predictor.weight"
+    refused({**weights, name: torch.zeros(72, 64, 3, 3)}, f"{name} is not in the network")
 
 
 def notes_of(weights, **extra):

@@ -72,9 +72,11 @@ def test_filters_of_antialias():
 def test_plain():
     expected = named("stem.conv1.weight", "stem.aa.x", "res3.0.aa.x")
     found = named("stem.conv1.weight")
-    assert differences(rule_of_plain(found), found, expected) == []
+    assert differences(rule_of_plain(found, expected), found, expected) == []
     found |= named("stem.aa.x")
-    assert differences(rule_of_plain(found), found, expected) == [("res3.0.aa.x", "missing")]
+    assert differences(rule_of_plain(found, expected), found, expected) == [
+        ("res3.0.aa.x", "missing")
+    ]
 
 
 def test_start():

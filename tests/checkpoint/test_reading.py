@@ -135,13 +135,22 @@ def test_arrays(protocol, core, tmp_path):
 
 def test_wrappers(tmp_path):
     weights = {"module.a": torch.ones(2), "module.b.module.c": torch.zeros(1)}
-    for key in ("model", "state_dict", "model_state", None):
+    keys = ("model", "state_dict", "model_state", "model_state_dict", "state_dict_ema", None)
+    for key in keys:
         content = weights if key is None else {key: weights, "optimizer": {"lr": 1}}
         checkpoint = read_checkpoint(write(content, tmp_path / "a.pth"))
         assert checkpoint["model"].keys() == {"a", "b.module.c"}
         # What Detectron2 has not written is not for its optimizer.
         assert ("optimizer" in checkpoint) == (key == "model")
         assert ("matching_heuristics" in checkpoint) == (key == "model_state")
+
+
+def test_weights_further_down_are_named(tmp_path):
+    weights = {"a": torch.ones(1)}
+    content = {"student": weights, "teacher": weights, "epoch": 3}
+    path = write(content, tmp_path / "a.pth")
+    with pytest.raises(InputError, match="a.pth: .*no weights .*'student', 'teacher'; save"):
+        read_checkpoint(path)
 
 
 def test_versions_of_modules_are_kept(tmp_path):

@@ -131,7 +131,7 @@ def test_changed(which, kept):
 
 def test_another_optimizer(kept):
     options, folder = kept
-    with pytest.raises(InputError, match="another SOLVER.OPTIMIZER"):
+    with pytest.raises(InputError, match="belongs to another optimizer"):
         resume(folder, Training(**(SGD if options is ADAMW else ADAMW)))
 
 
