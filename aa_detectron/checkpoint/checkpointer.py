@@ -45,8 +45,8 @@ class AACheckpointer(DetectionCheckpointer):
     * The names of a file stay as they are if the model has them itself, such as a model around a
       network of torchvision. Prefixes of wrappers, such as "module.", are removed.
     * A file is rejected if it cannot be read, if none of its weights fits, or if its ResNet has
-      another depth or width than the model's. Only filters, offsets of deformable convs and the classifier may be missing in
-      its ResNet.
+      another depth or width than the model's. Only filters, offsets of deformable convs and the
+      classifier may be missing in its ResNet.
     * A warning says if a file comes from a network with other filters, or with images of another
       format or normalization, as far as this is known of the file and the model.
     * A training is resumed only from a file that fits in all parts: weights, options of the

@@ -117,6 +117,12 @@ def is_eager(*tensors: Tensor) -> bool:
         all(type(t) in (Tensor, nn.Parameter) for t in tensors)
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
-        and not torch._C._are_functorch_transforms_active()
+        and not is_transformed()
         and _get_current_dispatch_mode() is None
     )
+
+
+def is_transformed() -> bool:
+    """Tells whether a transform of ``torch.func`` is active, such as ``grad`` or ``vmap``."""
+    # A compiler traces the transforms as well, and cannot trace this function of torch's.
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()

@@ -5,9 +5,10 @@ saved tensor has k * k times the size of the map. The map and the weights may di
 so autocast has nothing to cast. ``cuda`` has the kernels of a GPU; all other devices take
 ``in_place``.
 
-Compilers, exporters and other code that looks at operators see the operator. Everything else takes
-an autograd function with the same kernels: on a GPU, dispatching an operator that is defined in
-Python takes longer than its kernel.
+Compilers, exporters and other code that looks at operators see the operator; only the transforms of
+``torch.func``, which cannot differentiate it, see plain operators. Everything else takes an autograd
+function with the same kernels: on a GPU, dispatching an operator that is defined in Python takes
+longer than its kernel.
 """
 
 import math
@@ -23,7 +24,7 @@ from aa_detectron.errors import InvalidOption, check_choice
 from ..maps import empty_as, empty_output, output_size
 from ..padding import PADDING_MODES
 from . import in_place
-from .choice import is_eager, is_plain, with_fallback
+from .choice import is_eager, is_plain, is_transformed, with_fallback
 from .reference import SOFTMAX, filter_plain
 
 DEVICES = ("cpu", "cuda")
@@ -36,8 +37,9 @@ def filter_map(
     """Pads, filters with one k x k filter per group of channels and location, and downsamples.
 
     Only the kept positions are computed, with sums in float32 (float64 if an argument is float64).
-    Traces and TorchScript get plain operators, and so do compilers and exporters with
-    :func:`~.choice.set_kernels` "plain". The result can be differentiated once.
+    Traces, TorchScript and the transforms of ``torch.func`` get plain operators, and so do compilers
+    and exporters with :func:`~.choice.set_kernels` "plain". Outside of the transforms, the result
+    can be differentiated once.
 
     Args:
         x: feature map, (N, C, H, W).
@@ -68,7 +70,7 @@ def _filter_map(x: Tensor, weights: Tensor, stride: int, padding_mode: str, soft
         weights = weights.expand(-1, -1, -1, *output_size(x, stride))
     if is_eager(x, weights):
         return _Filter.apply(x, weights, stride, padding_mode, softmax)
-    if torch.jit.is_tracing() or is_plain() or x.device.type not in DEVICES:
+    if torch.jit.is_tracing() or is_transformed() or is_plain() or x.device.type not in DEVICES:
         _check(x, weights, stride, padding_mode, softmax)
         return filter_plain(x, weights, stride, padding_mode, softmax)
     return filter_op(x, weights, stride, padding_mode, softmax)
