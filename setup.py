@@ -46,6 +46,7 @@ INSTALL_REQUIRES = [
     "cloudpickle",
     "matplotlib",  # which Detectron2 imports
     "Pillow",
+    "PyYAML",
     "safetensors",
     "shapely",  # fvcore's CropTransform crops polygons with it, and does not ask for it
     "setuptools<81",  # detectron2.model_zoo imports pkg_resources, which later ones lack

@@ -2,8 +2,9 @@
 
 Where Detectron2 is installed, importing this package fixes the faults of that build (see
 ``compat``) and registers backbones, filters and datasets. It changes no default of Detectron2.
-Without Detectron2, ``aa_detectron.consistency``, ``antialias``, ``aa_detectron.layers`` and
-``aa_detectron.models`` work, and everything else says how to get it.
+Without Detectron2, or with one that cannot be imported, ``aa_detectron.consistency``,
+``antialias``, ``aa_detectron.layers`` and ``aa_detectron.models`` work, and everything else says
+what is missing.
 """
 
 from typing import Any

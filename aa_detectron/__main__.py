@@ -19,7 +19,8 @@ def describe() -> list[tuple[str, str]]:
     """(name, value) of the versions, the Detectron2 build, the device and the kernels."""
     rows = [("aa_detectron", __version__), ("python", platform.python_version())]
     rows += [(name, _version(name)) for name in LIBRARIES]
-    build = compat.describe_build() if compat.has_detectron2() else "not installed"
+    missing = compat.why_missing()
+    build = missing.removeprefix("is ") if missing else compat.describe_build()
     return [*rows, ("detectron2", build), *_describe_device()]
 
 

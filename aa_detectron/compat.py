@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _HOW_TO_INSTALL = (
-    "needs Detectron2, which is not installed; get it with `make install` in a clone of "
+    "get it with `make install` in a clone of "
     "aa_detectron (everything pinned), with `python tools/install_detectron2.py` from that clone "
     "(pure Python, beside your PyTorch), or from source with `pip install --no-build-isolation "
     "'git+https://github.com/facebookresearch/detectron2.git'`"
@@ -37,7 +37,32 @@ _ABSENT = object()
 
 
 def has_detectron2() -> bool:
-    """Whether Detectron2 is installed. This does not import it."""
+    """Whether Detectron2 is installed and can be imported. This imports it."""
+    return why_missing() is None
+
+
+def why_missing() -> str | None:
+    """Returns why Detectron2 cannot be used: it "is not installed" or "cannot be imported (...)".
+
+    Returns None if it can be used. The first call imports it.
+    """
+    return _import_error() if _is_installed() else "is not installed"
+
+
+def require_detectron2(name: str) -> None:
+    """Raises :class:`ImportError` if Detectron2 is missing or broken, and says what to do.
+
+    Args:
+        name: name of the module or function that needs Detectron2, for the message.
+    """
+    reason = why_missing()
+    if reason is not None:
+        advice = "reinstall it for this PyTorch" if _is_installed() else _HOW_TO_INSTALL
+        message = f"{name} needs Detectron2, which {reason}; {advice}"
+        raise ImportError(message, name="detectron2")
+
+
+def _is_installed() -> bool:
     try:
         spec = importlib.util.find_spec("detectron2")
     except ImportError:
@@ -46,14 +71,15 @@ def has_detectron2() -> bool:
     return spec is not None and spec.origin is not None
 
 
-def require_detectron2(name: str) -> None:
-    """Raises :class:`ImportError` if Detectron2 is missing, with the ways to install it.
+@functools.cache
+def _import_error() -> str | None:
+    try:
+        _import_quietly()
+    except Exception as error:  # a build for other versions can raise any of them
+        from aa_detectron.errors import first_line  # not above: this file also runs by itself
 
-    Args:
-        name: name of the module or function that needs Detectron2, for the message.
-    """
-    if not has_detectron2():
-        raise ImportError(f"{name} {_HOW_TO_INSTALL}", name="detectron2")
+        return f"cannot be imported ({type(error).__name__}: {first_line(error)})"
+    return None
 
 
 def has_compiled_ops() -> bool:

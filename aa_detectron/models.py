@@ -47,8 +47,12 @@ class AAResNet(ResNet):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        (output,) = super().forward(x).values()
-        return output
+        x = self.stem(x)
+        for name in self.stage_names:
+            x = getattr(self, name)(x)
+        if self.num_classes is None:
+            return x
+        return self.linear(self.avgpool(x).flatten(1))
 
     def __prepare_scriptable__(self) -> nn.Sequential:
         """Returns the same layers, with the same names, as a chain that TorchScript compiles."""

@@ -5,6 +5,7 @@ These are tests of behavior: on a build without a fault they pass without the fi
 
 import importlib.util
 import json
+import os
 import random
 import subprocess
 import sys
@@ -180,6 +181,44 @@ def test_missing_detectron2_is_one_clear_message(monkeypatch, spec):
     assert "\n" not in str(error.value)
     for way in ("make install", "install_detectron2.py", "facebookresearch/detectron2"):
         assert way in str(error.value)
+
+
+def test_broken_detectron2_is_one_clear_message(tmp_path):
+    """What does not need it can be imported, and the rest names the error of the build."""
+    (tmp_path / "detectron2").mkdir()
+    broken = 'raise ImportError("_C.so: undefined symbol: _ZN3c10\\nand more")'
+    (tmp_path / "detectron2" / "__init__.py").write_text(broken)
+    code = """
+import aa_detectron.consistency, aa_detectron.checkpoint
+from aa_detectron import antialias
+from aa_detectron.layers import AdaptiveBlurPool2d
+from aa_detectron.__main__ import describe
+
+AdaptiveBlurPool2d(8)
+print(dict(describe())["detectron2"])
+for name in ("aa_detectron.engine", "aa_detectron.data", "aa_detectron.evaluation"):
+    try:
+        __import__(name)
+    except ImportError as error:
+        print(error)
+try:
+    from aa_detectron import add_aa_config
+except ImportError as error:
+    print(error)
+"""
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    build, *lines = result.stdout.splitlines()
+    assert build == "cannot be imported (ImportError: _C.so: undefined symbol: _ZN3c10)"
+    names = ["engine", "data", "evaluation", "add_aa_config"]
+    for name, line in zip(names, lines, strict=True):
+        assert (
+            line
+            == f"aa_detectron.{name} needs Detectron2, which {build}; reinstall it for this PyTorch"
+        )
 
 
 def test_compiled_ops_are_those_that_load(monkeypatch):

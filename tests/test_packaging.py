@@ -1,5 +1,6 @@
 """What installing the package promises: metadata, pins, and tools/install_detectron2.py."""
 
+import ast
 import importlib.util
 import os
 import re
@@ -76,6 +77,46 @@ def test_every_requirement_is_pinned_within_its_range(metadata):
         "torch==2.14.1",
         "torchvision==0.29.1",
     )
+
+
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "hydra": "hydra-core",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+}
+"""{module: distribution}, where the two differ."""
+NOT_REQUIRED = {"cv2", "detectron2", "triton"}  # the user's choice; triton comes with torch
+
+
+def imported(path):
+    """Yields the names of the top-level modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_every_import_is_a_requirement(metadata):
+    extras = metadata["extras_require"]
+    texts = [*metadata["install_requires"], *extras["experiments"], *extras["onnx"]]
+    required = {Requirement(text).name.lower() for text in texts}
+    for path in (ROOT / "aa_detectron").rglob("*.py"):
+        modules = set(imported(path)) - {"aa_detectron", *NOT_REQUIRED, *sys.stdlib_module_names}
+        assert {DISTRIBUTIONS.get(name, name) for name in modules} <= required, path
+
+
+def test_source_distribution_has_no_tests(tmp_path):
+    """They would be only those on the first level, without the modules that they import."""
+    names = ["setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"]
+    for name in (*names, "aa_detectron/__init__.py", "configs/README.md", "tests/test_models.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    command = [sys.executable, "setup.py", "--quiet", "egg_info"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    (found,) = tmp_path.glob("*.egg-info/SOURCES.txt")
+    assert "configs/README.md" in found.read_text() and "tests/" not in found.read_text()
 
 
 # -- tools/install_detectron2.py -----------------------------------------------------------------

@@ -13,7 +13,7 @@ from detectron2.modeling import ResNet
 from torch import Tensor, nn
 
 from aa_detectron.config import check_has_keys
-from aa_detectron.errors import InputError
+from aa_detectron.errors import InputError, first_line
 from aa_detectron.utils.files import replacing
 
 from .conversion import INPUTS, known_inputs
@@ -108,7 +108,7 @@ class AACheckpointer(DetectionCheckpointer):
         try:
             return super().load(path, checkpointables)
         except _LOADING_ERRORS as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise InputError(f"{path}: cannot be loaded as a checkpoint ({reason})") from error
         finally:
             self._parsed_url_during_load = None  # after an error Detectron2 does not reset it

@@ -6,7 +6,6 @@ from typing import Any
 from aa_detectron.layers.build import KINDS, PASA, config_key
 from aa_detectron.layers.per_place import joined_names, names_per_place
 
-_PREFIX = "MODEL.ANTIALIAS."
 _OF_NETWORK = ("NAME", "STEM_POOL_SIZE", "DILATED", "PATCH_EMBED")
 _OF_FILTERS = (
     "KERNEL_SIZE",
@@ -35,7 +34,7 @@ def filter_options(node: Mapping) -> dict[str, Any]:
     """
     names = set(names_per_place(node["NAME"])) - {"none"}
     keys = [*_OF_NETWORK, *filter(_read_by(names).__contains__, _OF_FILTERS)] if names else ["NAME"]
-    found = {f"{_PREFIX}{key}": node[key] for key in keys if key in node}
+    found = {config_key(key): node[key] for key in keys if key in node}
     return without_alias(found)
 
 
@@ -69,7 +68,7 @@ def known_options(checkpoint: dict) -> dict[str, Any]:
     """
     notes = checkpoint.get("notes")
     config = notes.get("config", {}) if isinstance(notes, dict) else {}
-    known = {f"{_PREFIX}{key}" for key in (*_OF_NETWORK, *_OF_FILTERS)}
+    known = {config_key(key) for key in (*_OF_NETWORK, *_OF_FILTERS)}
     if not isinstance(config, dict):
         raise ValueError("the config in its notes is not a dict")
     found = {key: value for key, value in config.items() if key in known}

@@ -15,6 +15,7 @@ from aa_detectron.evaluation.checks import check_needs
 from aa_detectron.evaluation.consistency import ConsistencyOptions
 
 from .data_checks import check_kinds
+from .feature_checks import check_features
 from .legal_values import check_values
 
 
@@ -32,6 +33,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
         InvalidOption: an illegal value; the message names the key.
     """
     check_values(cfg)
+    check_features(cfg)
     if not (eval_only or cfg.DATASETS.TRAIN):
         raise InvalidOption("DATASETS.TRAIN", cfg.DATASETS.TRAIN, "one or more datasets")
     if cfg.SOLVER.AMP.ENABLED and not (eval_only or cfg.MODEL.DEVICE.startswith("cuda")):

@@ -1,12 +1,9 @@
 """Training and evaluation of a model from a config file and options."""
 
 import argparse
-import functools
-import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
@@ -22,11 +19,10 @@ from aa_detectron.utils.safe_yaml import check_with_bases
 from . import own_parts
 from .checks import check_config
 from .data_checks import check_contents
+from .device import usable_device
 from .lazy import is_lazy, run_lazy
 from .start import kept_messages, start
 from .trainer import Trainer
-
-logger = logging.getLogger(__name__)
 
 CONFIG_ERRORS = (
     *(AssertionError, AttributeError, LookupError, OSError, RecursionError, TypeError),
@@ -64,18 +60,10 @@ def load_config(
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         where = config_file or "command line"
         raise InputError(f"{where}: {' '.join(str(reason).split())}") from error
-    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        _warn_of_no_gpu(cfg.MODEL.DEVICE)
-        cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.DEVICE = usable_device("MODEL.DEVICE", cfg.MODEL.DEVICE)
     check_config(cfg, eval_only=eval_only)
     cfg.freeze()
     return cfg
-
-
-@functools.cache
-def _warn_of_no_gpu(device: str) -> None:
-    """Warns once per process, since a process may load many configs."""
-    logger.warning("MODEL.DEVICE is %r, but there is no GPU: using the CPU", device)
 
 
 def _check_nodes(cfg: CfgNode, content: dict, path: str, prefix: str = "") -> None:

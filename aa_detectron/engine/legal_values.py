@@ -28,6 +28,7 @@ from aa_detectron.errors import InvalidOption
 
 LARGEST_SEED = 2**32 - 1  # largest seed that NumPy accepts
 FORMATS = ("BGR", "RGB", "L", "YUV-BT.601")
+POOLERS = ("ROIAlign", "ROIAlignV2", "ROIAlignRotated", "ROIPool")
 NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N", "LN")
 
 
@@ -111,6 +112,7 @@ def is_device(value: object) -> bool:
 NAMES = each(Rule("the name of a dataset", lambda value: isinstance(value, str) and value != ""))
 FRACTION = number(0, 1)
 POSITIVE = number(above=0)
+OVERLAPS = each(number(high=1, above=0), least=1)
 
 RULES: dict[str, Rule] = {
     "SEED": integer(-(2**63), LARGEST_SEED),
@@ -159,6 +161,7 @@ RULES: dict[str, Rule] = {
     "MODEL.CLASSIFIER.LABEL_SMOOTHING": FRACTION,
     "MODEL.CLASSIFIER.NUM_CLASSES": integer(1),
     "MODEL.DEVICE": Rule('a device of PyTorch, such as "cuda" or "cpu"', is_device),
+    "MODEL.FPN.FUSE_TYPE": one_of(("sum", "avg")),
     "MODEL.FPN.NORM": one_of(NORMS),
     "MODEL.FPN.OUT_CHANNELS": integer(1),
     "MODEL.META_ARCHITECTURE": registered(META_ARCH_REGISTRY),
@@ -174,16 +177,28 @@ RULES: dict[str, Rule] = {
     "MODEL.RESNETS.STEM_OUT_CHANNELS": integer(1),
     "MODEL.RESNETS.WIDTH_PER_GROUP": integer(1),
     "MODEL.RETINANET.NUM_CLASSES": integer(1),
+    "MODEL.RETINANET.IOU_THRESHOLDS": OVERLAPS,
+    "MODEL.RETINANET.NORM": one_of(NORMS),
     "MODEL.ROI_BOX_HEAD.NAME": either(registered(ROI_BOX_HEAD_REGISTRY), one_of(("",))),
+    "MODEL.ROI_BOX_HEAD.NORM": one_of(NORMS),
+    "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": integer(1),
+    "MODEL.ROI_BOX_HEAD.POOLER_TYPE": one_of(POOLERS),
     "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": integer(1),
+    "MODEL.ROI_HEADS.IOU_THRESHOLDS": OVERLAPS,
     "MODEL.ROI_HEADS.NAME": registered(ROI_HEADS_REGISTRY),
     "MODEL.ROI_HEADS.NMS_THRESH_TEST": FRACTION,
     "MODEL.ROI_HEADS.NUM_CLASSES": integer(1),
     "MODEL.ROI_HEADS.POSITIVE_FRACTION": FRACTION,
     "MODEL.ROI_HEADS.SCORE_THRESH_TEST": FRACTION,
     "MODEL.ROI_KEYPOINT_HEAD.NAME": registered(ROI_KEYPOINT_HEAD_REGISTRY),
+    "MODEL.ROI_KEYPOINT_HEAD.POOLER_RESOLUTION": integer(1),
+    "MODEL.ROI_KEYPOINT_HEAD.POOLER_TYPE": one_of(POOLERS),
     "MODEL.ROI_MASK_HEAD.NAME": registered(ROI_MASK_HEAD_REGISTRY),
+    "MODEL.ROI_MASK_HEAD.NORM": one_of(NORMS),
+    "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": integer(1),
+    "MODEL.ROI_MASK_HEAD.POOLER_TYPE": one_of(POOLERS),
     "MODEL.RPN.BATCH_SIZE_PER_IMAGE": integer(1),
+    "MODEL.RPN.IOU_THRESHOLDS": OVERLAPS,
     "MODEL.RPN.NMS_THRESH": FRACTION,
     "MODEL.SEM_SEG_HEAD.ASPP_CHANNELS": integer(1),
     "MODEL.SEM_SEG_HEAD.ASPP_DROPOUT": FRACTION,
@@ -191,6 +206,7 @@ RULES: dict[str, Rule] = {
     "MODEL.SEM_SEG_HEAD.IGNORE_VALUE": integer(0, 255),
     "MODEL.SEM_SEG_HEAD.LOSS_WEIGHT": number(0),
     "MODEL.SEM_SEG_HEAD.NAME": registered(SEM_SEG_HEADS_REGISTRY),
+    "MODEL.SEM_SEG_HEAD.NORM": one_of(NORMS),
     "MODEL.SEM_SEG_HEAD.NUM_CLASSES": integer(1, 255),
     "SOLVER.BACKBONE_MULTIPLIER": number(0),
     "SOLVER.FILTER_MULTIPLIER": number(0),

@@ -14,6 +14,10 @@ from .kernels import filter_map, normalize
 from .norm import NORMS
 from .padding import PADDING_MODES
 
+# torch.fx records a call of these, since it cannot trace them.
+torch.fx.wrap("constant_like")
+torch.fx.wrap("filter_map")
+
 ADAPTIVITIES = ("spatial_channel", "spatial", "channel", "image")
 SOFTMAX_AXES = ("group", "all")
 INITS = ("binomial", "kaiming")

@@ -13,6 +13,10 @@ from aa_detectron.errors import InvalidOption, check_choice
 from .constants import ModuleWithConstants, constant_like
 from .padding import PADDING_MODES, pad_same
 
+# torch.fx records a call of these, since it cannot trace them.
+torch.fx.wrap("blur_pool2d")
+torch.fx.wrap("constant_like")
+
 
 def binomial_kernel(kernel_size: int) -> Tensor:
     """Returns the binomial low-pass filter (Zhang, ICML 2019, section 3).

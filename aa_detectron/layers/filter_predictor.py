@@ -10,14 +10,17 @@ from .norm import get_norm
 from .padded_conv import padded_conv2d
 from .precision import is_autocast
 
+# torch.fx records a call of it, since it cannot trace it.
+torch.fx.wrap("padded_conv2d")
+
 
 class FilterPredictor(nn.Conv2d):
     """``norm(conv_kxk(pad(x))) + offset``, at the kept positions only.
 
     The offset, and a norm that does not depend on the map (FrozenBN; BN and SyncBN in eval mode),
-    are folded into the conv, except under autocast and in TorchScript. Every call folds them anew:
-    this takes less time than one pass over the logits, and no copy of the weights can become
-    outdated.
+    are folded into the conv, except under autocast, in TorchScript and in torch.fx. Every call
+    folds them anew: this takes less time than one pass over the logits, and no copy of the weights
+    can become outdated.
 
     Args:
         channels: number of channels of the input, C.
@@ -72,8 +75,10 @@ class FilterPredictor(nn.Conv2d):
             return self._predict(x, offset)
 
     def _predict(self, x: Tensor, offset: Tensor) -> Tensor:
-        # Autocast would round an offset that is folded into the conv.
-        folded = None if is_autocast(x) else self._folded(offset)
+        # Autocast would round an offset that is folded into the conv. A graph of torch.fx would
+        # keep the fold of the mode in which it was traced.
+        is_symbolic = isinstance(x, torch.fx.Proxy)
+        folded = None if is_symbolic or is_autocast(x) else self._folded(offset)
         weight, bias = folded or (self.weight, None)
         logits = padded_conv2d(x, weight, bias, self.stride[0], self.padding_mode, self.groups)
         return logits if folded else self._normalized(logits, offset)

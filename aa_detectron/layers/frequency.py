@@ -12,6 +12,9 @@ from .precision import at_least_float32, without_autocast
 
 WINDOWS = ("none", "hamming")
 
+# torch.fx records a call of it, since it cannot trace it.
+torch.fx.wrap("frequency_pool2d")
+
 
 def frequency_pool2d(x: Tensor, stride: int = 2, window: str = "none") -> Tensor:
     """Keeps the low frequencies of a map that a map of the smaller size can have.

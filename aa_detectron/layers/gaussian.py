@@ -8,8 +8,12 @@ from torch import Tensor
 
 from aa_detectron.errors import InvalidOption
 
-from .blur_pool import FixedBlurPool2d
+from .blur_pool import FixedBlurPool2d, blur_pool2d
+from .constants import constant_like
 from .precision import at_least_float32, without_autocast
+
+# torch.fx records a call of it, since it cannot trace it.
+torch.fx.wrap("_wide_blur_pool2d")
 
 
 def gaussian_kernel(kernel_size: int, sigma: float) -> Tensor:
@@ -77,8 +81,14 @@ class GaussianBlurPool2d(FixedBlurPool2d):
         if torch.jit.is_scripting():
             return self._filtered(at_least_float32(x)).to(x.dtype)
         else:
-            with without_autocast(x):
-                return self._filtered(at_least_float32(x)).to(x.dtype)
+            return _wide_blur_pool2d(x, self.kernel, self.stride, self.padding_mode)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, sigma={self.sigma}"
+
+
+def _wide_blur_pool2d(x: Tensor, kernel: Tensor, stride: int, padding_mode: str) -> Tensor:
+    with without_autocast(x):
+        wide = at_least_float32(x)
+        kernel = constant_like(kernel, wide)
+        return blur_pool2d(wide, kernel, stride, padding_mode).to(x.dtype)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aa_detectron import compat
-from aa_detectron.errors import InvalidOption, check_choice
+from aa_detectron.errors import InvalidOption, check_choice, check_from_1
 from aa_detectron.layers.build import Lowpass
 from aa_detectron.layers.norm import Norm
 from aa_detectron.layers.per_place import PLACES
@@ -31,6 +31,8 @@ NUM_BLOCKS = {
     152: (3, 8, 36, 3),
 }
 """{depth: number of blocks in res2 to res5}; bottleneck blocks from depth 50 on."""
+FEATURES = ("stem", "res2", "res3", "res4", "res5", "linear")
+"""Names of the outputs of a ResNet."""
 STEMS = {"basic": AABasicStem, "deeplab": AADeepLabStem}
 
 
@@ -112,6 +114,16 @@ def build_resnet(
     check_choice("stem_type", stem_type, tuple(STEMS))
     check_choice("stem_pool_size", stem_pool_size, (2, 3))
     check_choice("freeze_at", freeze_at, range(6))
+    _check_numbers(
+        in_channels=in_channels,
+        stem_out_channels=stem_out_channels,
+        res2_out_channels=res2_out_channels,
+        num_groups=num_groups,
+        width_per_group=width_per_group,
+        deform_num_groups=deform_num_groups,
+        num_classes=num_classes,
+    )
+    _check_features(out_features, num_classes)
     _check_dilations(depth, res4_dilation, res5_dilation, res5_multi_grid)
     if depth < 50:
         deform = list(deform_on_per_stage)
@@ -223,6 +235,20 @@ def _per_place(lowpass: Lowpass | Sequence[Lowpass | None] | None) -> list[Lowpa
         legal = f"one function, or four for {', '.join(PLACES)}"
         raise InvalidOption("lowpass", lowpass, legal)
     return list(lowpass)
+
+
+def _check_numbers(**options: int | None) -> None:
+    for option, found in options.items():
+        if found is not None:
+            check_from_1(option, found)
+
+
+def _check_features(out_features: Sequence[str] | None, num_classes: int | None) -> None:
+    if out_features is None:
+        return
+    legal = FEATURES if num_classes is not None else FEATURES[:-1]
+    if not out_features or not all(name in legal for name in out_features):
+        raise InvalidOption("out_features", out_features, f"one or more of {', '.join(legal)}")
 
 
 def _check_dilations(depth: int, res4: int, res5: int, multi_grid: Sequence[int] | None) -> None:

@@ -6,7 +6,8 @@ from detectron2.config import get_cfg
 from helpers import CONFIGS, DEMO_CONFIG
 
 from aa_detectron import add_aa_config
-from aa_detectron.engine.launch import _warn_of_no_gpu, load_config
+from aa_detectron.engine.device import _warn_of_no_gpu
+from aa_detectron.engine.launch import load_config
 from aa_detectron.engine.legal_values import RULES, check_values
 from aa_detectron.errors import InputError, InvalidOption
 
@@ -66,11 +67,15 @@ def test_the_rules_are_about_keys_that_exist():
         ("MODEL.ANTIALIAS.SIGMA", "0.0"),
         ("MODEL.BACKBONE.NAME", "Nope"),
         ("MODEL.DEVICE", "quantum"),
+        ("MODEL.FPN.FUSE_TYPE", "max"),
         ("MODEL.META_ARCHITECTURE", "Nope"),
         ("MODEL.PIXEL_MEAN", "[1.0, 2.0]"),
         ("MODEL.PIXEL_STD", "[1.0, 0.0, 1.0]"),
         ("MODEL.RESNETS.NORM", "XN"),
         ("MODEL.RESNETS.RES5_MULTI_GRID", "[0, 0]"),
+        ("MODEL.ROI_BOX_HEAD.NORM", "XN"),
+        ("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIMean"),
+        ("MODEL.ROI_HEADS.IOU_THRESHOLDS", "[]"),
         ("MODEL.ROI_HEADS.NAME", "Nope"),
         ("MODEL.ROI_HEADS.NUM_CLASSES", "0"),
         ("MODEL.ROI_HEADS.POSITIVE_FRACTION", "1.5"),

@@ -51,6 +51,11 @@ def test_order_of_the_random_weights(stem_last):
         ({"res5_multi_grid": [1, 2]}, r"^res5_multi_grid is \[1, 2\], but must be a list of 3"),
         ({"depth": 18, "num_groups": 32}, "^num_groups is 32, but must be 1 for depth 18"),
         ({"depth": 18, "res2_out_channels": 256}, "^res2_out_channels is 256, but must be 64"),
+        ({"out_features": ("res5", "res9")}, r"^out_features is .* or more of .* res4, res5$"),
+        ({"out_features": []}, r"^out_features is \[\]"),
+        ({"out_features": ["linear"]}, "^out_features is .* res4, res5$"),
+        ({"num_classes": 0}, "^num_classes is 0"),
+        ({"width_per_group": 0}, "^width_per_group is 0"),
         ({"lowpass": FilterOptions(groups=7).lowpass}, "^groups is 7"),
     ],
 )

@@ -8,23 +8,19 @@ import builtins
 import contextlib
 import copy
 import dataclasses
-import functools
-import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import torch
 from detectron2.config import LazyConfig, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from aa_detectron.errors import InputError, InvalidOption
+from aa_detectron.errors import InputError, InvalidOption, first_line
 from aa_detectron.evaluation.consistency import ConsistencyOptions
 from aa_detectron.model_zoo import find_config
 
+from ..device import usable_device
 from .checks import check_lazy_config, check_override
-
-logger = logging.getLogger(__name__)
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "train": {
@@ -76,10 +72,7 @@ def load_lazy_config(
         own = cfg.get(section) or {}
         cfg[section] = OmegaConf.merge(OmegaConf.create(copy.deepcopy(defaults)), own)
     _override(cfg, path, list(opts))
-    device = str(cfg.train.device)
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        _warn_of_no_gpu(device)
-        cfg.train.device = "cpu"
+    cfg.train.device = usable_device("train.device", str(cfg.train.device))
     check_lazy_config(cfg, eval_only=eval_only)
     return cfg
 
@@ -101,11 +94,11 @@ def instantiated(cfg: DictConfig, key: str) -> Any:
             raise InputError(f"{key}: is missing in the config")
         return instantiate(part)
     except OmegaConfBaseException as error:
-        raise InputError(f"{key}: {_one_line(error)}") from error
+        raise InputError(f"{key}: {first_line(error)}") from error
     except TypeError as error:
         if "argument" not in str(error):
             raise
-        raise InputError(f"{key}: {_one_line(error)}") from error
+        raise InputError(f"{key}: {first_line(error)}") from error
 
 
 def _read(path: str) -> DictConfig:
@@ -116,7 +109,7 @@ def _read(path: str) -> DictConfig:
         raise
     except Exception as error:  # whatever the code in the file raises
         cause = error.__cause__ if isinstance(error.__cause__, SyntaxError) else error
-        raise InputError(f"{path}: {type(cause).__name__}: {_one_line(cause)}") from error
+        raise InputError(f"{path}: {type(cause).__name__}: {first_line(cause)}") from error
 
 
 @contextlib.contextmanager
@@ -137,14 +130,4 @@ def _override(cfg: DictConfig, path: str, opts: list[str]) -> None:
     try:
         LazyConfig.apply_overrides(cfg, opts)
     except Exception as error:  # of Hydra's parser and of OmegaConf
-        raise InputError(f"command line: {_one_line(error)}") from error
-
-
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-@functools.cache
-def _warn_of_no_gpu(device: str) -> None:
-    logger.warning("train.device is %r, but there is no GPU: using the CPU", device)
+        raise InputError(f"command line: {first_line(error)}") from error

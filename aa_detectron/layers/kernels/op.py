@@ -5,10 +5,10 @@ saved tensor has k * k times the size of the map. The map and the weights may di
 so autocast has nothing to cast. ``cuda`` has the kernels of a GPU; all other devices take
 ``in_place``.
 
-Compilers, exporters and other code that looks at operators see the operator; only the transforms of
-``torch.func``, which cannot differentiate it, see plain operators. Everything else takes an autograd
-function with the same kernels: on a GPU, dispatching an operator that is defined in Python takes
-longer than its kernel.
+Compilers, exporters and other code that looks at operators see the operator; only the transforms
+of ``torch.func``, which cannot differentiate it, see plain operators. Everything else takes an
+autograd function with the same kernels: on a GPU, dispatching an operator that is defined in Python
+takes longer than its kernel.
 """
 
 import math
@@ -37,9 +37,9 @@ def filter_map(
     """Pads, filters with one k x k filter per group of channels and location, and downsamples.
 
     Only the kept positions are computed, with sums in float32 (float64 if an argument is float64).
-    Traces, TorchScript and the transforms of ``torch.func`` get plain operators, and so do compilers
-    and exporters with :func:`~.choice.set_kernels` "plain". Outside of the transforms, the result
-    can be differentiated once.
+    Traces, TorchScript and the transforms of ``torch.func`` get plain operators, and so do
+    compilers and exporters with :func:`~.choice.set_kernels` "plain". Outside of the transforms,
+    the result can be differentiated once.
 
     Args:
         x: feature map, (N, C, H, W).
