@@ -105,8 +105,8 @@ def _check_flat(weights: dict, path: str) -> None:
     dicts = [repr(key) for key, value in weights.items() if isinstance(value, dict)]
     if dicts:
         raise InputError(
-            f"{path}: holds no weights (a dict of tensors), but dicts under {', '.join(dicts)}; "
-            "save the one with the weights by itself"
+            f"{path}: holds no weights: what is under {', '.join(dicts)} is not a tensor, but a "
+            "dict; save the one with the weights by itself"
         )
 
 
