@@ -65,7 +65,7 @@ def test_filters_of_antialias():
     found = named("backbone.res3.0.shortcut.weight")
     rule = rule_of_start(("backbone.",), expected)
     assert differences(rule, found, expected) == []
-    assert differences(rule_of_plain(found), found, expected) == []
+    assert differences(rule_of_plain(found, expected), found, expected) == []
     assert differences(rule_of_parts(["res3.0.x"]), {}, named("res3.0.shortcut.aa_input.x")) == []
 
 
