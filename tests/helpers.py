@@ -4,10 +4,14 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
 from aa_detectron import add_aa_config
+from aa_detectron.consistency.adapters.predictions import read_prediction
+from aa_detectron.consistency.instances import pair_record
+from aa_detectron.consistency.shifts import Offset
 from aa_detectron.data.datasets.builtin import register_all_shapes
 from aa_detectron.data.datasets.shapes import Options, make_shapes
 from aa_detectron.engine.launch import load_config
@@ -48,6 +52,21 @@ def small_config(output: Path, *options: str) -> CfgNode:
 def config_of(args: argparse.Namespace) -> CfgNode:
     """The config of the arguments of tools/train_net.py."""
     return load_config(args.config_file, args.opts, eval_only=args.eval_only)
+
+
+def read_pair_record(
+    image_id: object,
+    number: int,
+    offsets: tuple[Offset, Offset],
+    size: tuple[int, int],
+    first: dict,
+    second: dict,
+    score_thresh: float = 0.5,
+    **kwargs: Any,
+) -> dict:
+    """The record of a pair of outputs that are read first."""
+    pair = [read_prediction(output, size, score_thresh) for output in (first, second)]
+    return pair_record(image_id, number, offsets, size, *pair, **kwargs)
 
 
 def run_without(packages: list[str], code: str) -> str:

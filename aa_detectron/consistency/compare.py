@@ -53,8 +53,9 @@ def compare(
         number: number of the pair within the image.
         offsets: offsets ((y, x), (y, x)) of the two crops in the image.
         size: size (height, width) of both crops in pixels.
-        first, second: plain predictions, see
-            :mod:`~aa_detectron.consistency.adapters.predictions`.
+        first, second: plain predictions from
+            :func:`~aa_detectron.consistency.adapters.predictions.read_prediction`, with the
+            instances that reach the threshold of the rules.
         rules: rules for the comparison of instances.
         truth: ground truth of the image, see
             :class:`~aa_detectron.consistency.sources.images.ImageItem`.
@@ -72,10 +73,10 @@ def compare(
     place, truth = (image_id, number, offsets), truth or {}
     record: dict = {}
     for kind in kinds[0]:
-        outputs = first, second
         if kind == "boxes":
             objects = truth if "boxes" in truth else None
-            record |= pair_record(*place, size, *outputs, **vars(rules), truth=objects)
+            same = rules.match_class
+            record |= pair_record(*place, size, first, second, match_class=same, truth=objects)
         elif kind == "sem_seg":
             maps = first[kind], second[kind]
             record |= label_pair_record(*place, *maps, counted_pixels(truth))

@@ -10,7 +10,6 @@ from typing import Any
 
 from aa_detectron.errors import InputError
 
-from .adapters.instances import make_instances
 from .correct import add_objects
 from .intervals import percent, score_by_shift, score_fractions
 from .jitter import score_jitter
@@ -31,7 +30,6 @@ def pair_record(
     first: Prediction,
     second: Prediction,
     *,
-    score_thresh: float = 0.5,
     match_class: bool = True,
     truth: dict | None = None,
 ) -> dict:
@@ -42,8 +40,8 @@ def pair_record(
         number: number of the pair within the image.
         offsets: offsets ((y, x), (y, x)) of the two crops in the image.
         size: size (height, width) of both crops in pixels.
-        first, second: predictions for each crop.
-        score_thresh: minimum score of an instance that counts.
+        first, second: plain predictions for each crop, with the instances that count, from
+            :func:`~aa_detectron.consistency.adapters.predictions.read_prediction`.
         match_class: whether only instances of the same class can match.
         truth: ground truth in pixels of the image: "boxes" (N, 4) x0, y0, x1, y1, "classes" (N,),
             and optional "masks", N COCO RLEs or (N, height, width) bool. None if it is unknown.
@@ -52,16 +50,11 @@ def pair_record(
         record with the sections "bbox" and, for a model with masks, "segm".
 
     Raises:
-        InputError: a prediction with illegal columns, see
-            :func:`~aa_detectron.consistency.adapters.instances.make_instances`; or masks of one
-            crop only.
+        InputError: masks of one crop only.
     """
     predictions, overlaps = (first, second), overlap_in_crops(*offsets, size)
     _check_masks(predictions)
-    one, other = (
-        cut_to_overlap(_counting(prediction, size, score_thresh), overlap)
-        for prediction, overlap in zip(predictions, overlaps, strict=True)
-    )
+    one, other = map(cut_to_overlap, predictions, overlaps)
     record = start_record(image_id, number, offsets, size)
     if any("masks" in prediction for prediction in predictions):
         masks = one.masks, other.masks
@@ -78,18 +71,6 @@ def _check_masks(predictions: Sequence[Prediction]) -> None:
     found = ["masks" in prediction for prediction in predictions if len(prediction["scores"])]
     if any("masks" in prediction for prediction in predictions) and not all(found):
         raise InputError("one of the two crops has masks, the other has instances without masks")
-
-
-def _counting(prediction: Prediction, size: tuple[int, int], score_thresh: float) -> Prediction:
-    return make_instances(
-        prediction["boxes"],
-        prediction["scores"],
-        prediction["classes"],
-        prediction.get("masks"),
-        size,
-        score_thresh,
-        prediction.get("index"),
-    )
 
 
 def score_pairs(

@@ -20,7 +20,7 @@ Prediction = dict[str, Any]
 * "scores": (N,);
 * "classes": (N,) integers;
 * "masks": (N, height, width) bool, or N COCO RLEs; missing for a model without masks;
-* "index": (N,) places in the model's output, if these are not 0 to N - 1.
+* "index": (N,) places in the model's output.
 """
 
 

@@ -53,6 +53,21 @@ def test_wrapped_networks_are_converted(wrap, resnet18, tmp_path):
     assert all(torch.equal(converted.weights[name], w) for name, w in expected.items())
 
 
+@pytest.mark.parametrize("outer", ["", "model."])
+def test_classifiers_of_mmpretrain_are_converted(outer, resnet18, tmp_path):
+    path = str(tmp_path / "classifier.pth")
+    names = {"fc.weight": "head.fc.weight", "fc.bias": "head.fc.bias"}
+    weights = resnet18.state_dict()
+    torch.save(
+        {"state_dict": {outer + names.get(n, f"backbone.{n}"): w for n, w in weights.items()}},
+        path,
+    )
+    converted, expected = convert(read_checkpoint(path), path), convert({"model": weights}, "")
+    assert converted.notes["config"] == expected.notes["config"]
+    assert converted.weights.keys() == expected.weights.keys()
+    assert all(torch.equal(converted.weights[n], w) for n, w in expected.weights.items())
+
+
 @pytest.mark.parametrize("wrap", [AveragedModel, torch.compile, Lightning])
 def test_a_wrapped_model_reads_its_own_file_and_the_plain_one_too(wrap, tmp_path):
     wrapped = wrap(nn.Linear(2, 2))

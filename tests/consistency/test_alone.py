@@ -25,10 +25,12 @@ import numpy as np
 import aa_detectron.consistency as package
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
     importlib.import_module(module.name)
+from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.consistency.instances import pair_record, score_pairs
 crop = {{"boxes": np.array([[2.0, 2, 8, 9]]), "scores": np.array([0.9]), "classes": np.array([1])}}
 crop["masks"] = np.zeros((1, 12, 12), bool)
 crop["masks"][0, 2:9, 2:8] = True
+crop = read_prediction(crop, (12, 12))
 record = pair_record("a", 0, ((0, 0), (0, 0)), (12, 12), crop, crop)
 print(score_pairs([record], "segm")["mAISC"], score_pairs([record], "bbox")["mAISC"])
 assert not FORBIDDEN & sys.modules.keys()

@@ -4,6 +4,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
+from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.consistency.compare import Rules, compare
 from aa_detectron.consistency.exchange.record_files import check_record
 from aa_detectron.consistency.records import METRICS
@@ -18,7 +19,8 @@ def prediction(boxes, classes, scores, offset):
     for mask, (x0, y0, x1, y1) in zip(masks, boxes.astype(int).clip(0), strict=True):
         mask[y0:y1, x0:x1] = True
     scores, classes = np.array(scores, float), np.array(classes, int)
-    return {"boxes": boxes, "classes": classes, "scores": scores, "masks": masks}
+    found = {"boxes": boxes, "classes": classes, "scores": scores, "masks": masks}
+    return read_prediction(found, (80, 80), 0.5)
 
 
 def truth(boxes, classes):

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
+from helpers import read_pair_record
 
-from aa_detectron.consistency.instances import pair_record, score_pairs
+from aa_detectron.consistency.instances import score_pairs
 from aa_detectron.consistency.matching import match_instances
 from aa_detectron.consistency.overlap import clip_boxes, cut_masks, mask_areas
 from aa_detectron.consistency.shifts import Box, overlap_in_crops
@@ -38,7 +39,7 @@ def instances(rectangles, classes=None, scores=None, origin=(0, 0), masks=True):
 def record(first, second, image_id=1, number=0, **kwargs):
     first = instances(**first, origin=FIRST_ORIGIN)
     second = instances(**second, origin=SECOND_ORIGIN)
-    return pair_record(image_id, number, OFFSETS, (20, 20), first, second, **kwargs)
+    return read_pair_record(image_id, number, OFFSETS, (20, 20), first, second, **kwargs)
 
 
 def scores(*records, task="segm", **kwargs):
@@ -226,12 +227,12 @@ def test_masks_equal_dense_arrays_to_the_last_bit():
             sides[1]["masks"] ^= rng.random(sides[1]["masks"].shape) < 0.05
         gate = bool(rng.random() < 0.5)
         options = {"score_thresh": 0.3, "match_class": gate}
-        result = pair_record(case, 0, offsets, size, *sides, **options)
+        result = read_pair_record(case, 0, offsets, size, *sides, **options)
         overlaps = overlap_in_crops(*offsets, size)
         assert result["segm"] == dense_section(sides, overlaps, 0.3, gate), case
         matched += sum(i["match"] is not None for i in result["segm"]["first"])
         encoded = [side | {"masks": list(map(encode, side["masks"]))} for side in sides]
-        assert pair_record(case, 0, offsets, size, *encoded, **options) == result
+        assert read_pair_record(case, 0, offsets, size, *encoded, **options) == result
     assert matched > 200
 
 
@@ -250,14 +251,14 @@ def test_index_is_the_place_in_the_output():
     """What does not count may have been left out before."""
     all_of_them = instances([(4, 4, 9, 9), (0, 0, 6, 6)], scores=[0.1, 0.9])
     kept = {key: value[1:] for key, value in all_of_them.items()} | {"index": np.array([1])}
-    expected = pair_record(1, 0, OFFSETS, (20, 20), all_of_them, all_of_them)
+    expected = read_pair_record(1, 0, OFFSETS, (20, 20), all_of_them, all_of_them)
     assert expected["segm"]["first"][0]["index"] == 1
-    assert pair_record(1, 0, OFFSETS, (20, 20), kept, kept) == expected
+    assert read_pair_record(1, 0, OFFSETS, (20, 20), kept, kept) == expected
 
 
 def test_index_of_one_crop_only():
     one, other = instances([(0, 0, 5, 5)]), instances([(0, 0, 5, 5)])
-    result = pair_record(1, 0, OFFSETS, (20, 20), one | {"index": np.array([4])}, other)
+    result = read_pair_record(1, 0, OFFSETS, (20, 20), one | {"index": np.array([4])}, other)
     assert [result["bbox"][side][0]["index"] for side in ("first", "second")] == [4, 0]
 
 
@@ -276,12 +277,12 @@ def test_predictions_that_do_not_fit():
         (good | {"masks": encoded}, r"mask 0 has size \[20, 19\], .* \[20, 20\]"),
     ):
         with pytest.raises(InputError, match=message):
-            pair_record(1, 0, OFFSETS, (20, 20), good, bad)
+            read_pair_record(1, 0, OFFSETS, (20, 20), good, bad)
 
 
 def test_nothing_found_may_have_no_masks():
     nothing = {k: v for k, v in instances([]).items() if k != "masks"}
-    result = pair_record(1, 0, OFFSETS, (20, 20), nothing, instances([(0, 0, 6, 6)]))
+    result = read_pair_record(1, 0, OFFSETS, (20, 20), nothing, instances([(0, 0, 6, 6)]))
     assert result["segm"]["first"] == [] and len(result["segm"]["second"]) == 1
 
 
@@ -350,5 +351,5 @@ def test_a_score_at_the_threshold_that_went_through_a_file(thresh):
     again = model | {"scores": np.array(json.loads(json.dumps(model["scores"].tolist())))}
     assert again["scores"].dtype == np.float64
     for found in (model, again):
-        record = pair_record(1, 0, OFFSETS, (20, 20), found, found, score_thresh=thresh)
+        record = read_pair_record(1, 0, OFFSETS, (20, 20), found, found, score_thresh=thresh)
         assert len(record["bbox"]["first"]) == 1

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from helpers import read_pair_record
 
-from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.jitter import score_jitter
 
 OFFSETS = ((0, 0), (0, 0))
@@ -23,7 +23,7 @@ def test_by_hand():
     # The first moved by (3, 4) and became 2 wider; the second is below IoU 0.5; the third is alone.
     first = crop([[10, 10, 50, 50], [60, 60, 70, 70]], [0.9, 0.8])
     second = crop([[12, 14, 54, 54], [66, 60, 76, 70], [80, 80, 90, 90]], [0.7, 0.8, 0.6])
-    scores = score_jitter([pair_record(1, 0, OFFSETS, (100, 100), first, second)], "bbox")
+    scores = score_jitter([read_pair_record(1, 0, OFFSETS, (100, 100), first, second)], "bbox")
     assert scores["partners"] == 1
     assert scores["score_change"] == pytest.approx(20)
     assert scores["drift"] == scores["drift95"] == 5
@@ -37,7 +37,7 @@ def test_percentile_is_over_partners_and_interval_over_images():
     for image in range(20):
         first = crop([[10, 10, 50, 50]] * (image % 3 + 1), [0.9] * (image % 3 + 1))
         moved = first | {"boxes": first["boxes"] + [image / 10, 0] * 2}
-        records.append(pair_record(image, 0, OFFSETS, (100, 100), first, moved))
+        records.append(read_pair_record(image, 0, OFFSETS, (100, 100), first, moved))
     drifts = np.repeat(np.arange(20) / 10, [i % 3 + 1 for i in range(20)])
     scores = score_jitter(records, "bbox")
     assert scores["drift"] == pytest.approx(drifts.mean())
@@ -47,7 +47,7 @@ def test_percentile_is_over_partners_and_interval_over_images():
 
 def test_nothing_to_measure():
     nothing = crop(np.zeros((0, 4)), [])
-    scores = score_jitter([pair_record(1, 0, OFFSETS, (9, 9), nothing, nothing)], "bbox")
+    scores = score_jitter([read_pair_record(1, 0, OFFSETS, (9, 9), nothing, nothing)], "bbox")
     assert scores.pop("partners") == 0
     assert all(map(math.isnan, scores.values()))
 
@@ -55,7 +55,7 @@ def test_nothing_to_measure():
 def test_records_without_boxes():
     """As written before the field was added."""
     one = crop([[1, 1, 5, 5]], [0.9])
-    record = pair_record(1, 0, OFFSETS, (9, 9), one, one)
+    record = read_pair_record(1, 0, OFFSETS, (9, 9), one, one)
     for side in ("first", "second"):
         del record["bbox"][side][0]["box"]
     scores = score_jitter([record], "bbox")

@@ -10,12 +10,12 @@ from consistency.models import answers, bright_things, labels, noise, pixels, sq
 from detectron2.config import get_cfg
 from detectron2.evaluation import inference_on_dataset
 from detectron2.structures import Boxes, Instances
+from helpers import read_pair_record
 from PIL import Image
 
 from aa_detectron import add_aa_config
 from aa_detectron.consistency import ConsistencyMetric, evaluate_consistency
 from aa_detectron.consistency.exchange.record_files import read_report
-from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.shifts import crop_size, draw_offsets
 from aa_detectron.consistency.sources.images import ImageItem
 from aa_detectron.data.pairs import build_shifted_pair_loader
@@ -98,7 +98,7 @@ def test_a_model_of_torchvision():
         side = {k: found[n].numpy() for k, n in (("boxes",) * 2, ("scores",) * 2)}
         side |= {"classes": found["labels"].numpy(), "masks": found["masks"][:, 0].numpy() > 0.5}
         sides.append(side)
-    record = pair_record(0, 0, offsets, size, *sides, score_thresh=0.1)
+    record = read_pair_record(0, 0, offsets, size, *sides, score_thresh=0.1)
     assert len(record["bbox"]["first"]) > 1
     assert result.records == [record]
     for side in sides:

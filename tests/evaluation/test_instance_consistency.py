@@ -144,7 +144,7 @@ def test_what_does_not_count_stays_on_the_device(thresh):
     found = read_prediction(instances, (9, 9), thresh)
     assert found["index"].tolist() == [1, 2] and found["classes"].tolist() == [4, 5]
     assert np.array_equal(found["masks"], instances.pred_masks[1:].numpy())
-    record = pair_record(0, 0, ((0, 0), (0, 1)), (9, 9), found, found, score_thresh=thresh)
+    record = pair_record(0, 0, ((0, 0), (0, 1)), (9, 9), found, found)
     assert [i["index"] for i in record["segm"]["second"]] == [1, 2]
 
 

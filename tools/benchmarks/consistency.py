@@ -140,7 +140,7 @@ def encoded_matches(
 ) -> list[tuple]:
     size = first.image_size
     crops = [read_prediction(crop, size, score_thresh) for crop in (first, second)]
-    record = pair_record(0, 0, offsets, size, *crops, score_thresh=score_thresh)["segm"]
+    record = pair_record(0, 0, offsets, size, *crops)["segm"]
     places = [instance["index"] for instance in record["second"]]
     return [(None if i["match"] is None else places[i["match"]], i["iou"]) for i in record["first"]]
 

@@ -1,7 +1,7 @@
 """Curves of several files of records, for a figure or a table: by shift length, or of sweeps.
 
-:mod:`aa_detectron.consistency.curves` and :mod:`aa_detectron.consistency.sweep.scores` compute the
-numbers.
+:mod:`aa_detectron.consistency.curves` and :class:`~aa_detectron.consistency.results.SweepResult`
+compute the numbers.
 """
 
 import csv
@@ -12,8 +12,8 @@ from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
 
 from ..curves import drop_curves
-from ..records import MAIN_METRICS, METRICS
-from ..sweep.scores import sweep_curve
+from ..records import MAIN_METRICS
+from ..results import SweepResult
 from .record_files import read_report
 
 Reports = dict[str, list[dict]]
@@ -59,7 +59,7 @@ def curves_of_pairs(reports: Reports) -> Curves:
 
 
 def curves_of_sweeps(reports: Reports, metrics: Sequence[str]) -> Curves:
-    """Curves of :func:`~aa_detectron.consistency.sweep.scores.sweep_curve` for each model.
+    """Curves of :func:`~aa_detectron.consistency.results.SweepResult.curve` for each model.
 
     Args:
         reports: contents of the files.
@@ -93,13 +93,9 @@ def write_curves(path: str | os.PathLike, curves: Curves) -> None:
 
 
 def _sweep_curves(report: dict, metrics: Sequence[str]) -> dict[str, list[dict]]:
-    curves = {}
-    for metric in metrics:
-        section, fraction = METRICS[metric]
-        records = [record for record in report["pairs"] if section in record]
-        if any(fraction(record) is not None for record in records):
-            curves[metric] = sweep_curve(records, metric)
-    return curves
+    sweep = SweepResult(report["pairs"])
+    counted = sweep.metrics()
+    return {metric: sweep.curve(metric) for metric in metrics if metric in counted}
 
 
 def _merge(

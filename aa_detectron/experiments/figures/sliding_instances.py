@@ -45,7 +45,7 @@ def follow_instances(
         size = outputs[i].image_size
         pair = [read_prediction(output, size, score_thresh) for output in outputs[i - 1 : i + 1]]
         both = offsets[i - 1], offsets[i]
-        record = pair_record(0, i, both, size, *pair, score_thresh=score_thresh)
+        record = pair_record(0, i, both, size, *pair)
         section = record["segm" if "segm" in record else "bbox"]
         kept = {
             section["second"][old["match"]]["index"]: tracks[old["index"]]

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 from consistency.models import pixels, squares
+from helpers import read_pair_record
 
 from aa_detectron.consistency import evaluate_sweep
 from aa_detectron.consistency.classes import class_pair_record
 from aa_detectron.consistency.exchange.record_files import read_report
-from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.label_maps import label_pair_record
 from aa_detectron.errors import InputError
 
@@ -28,7 +28,7 @@ def records():
     labels = np.arange(144).reshape(12, 12) % 3
     logits = np.array([0.0, 1.0, np.nan])
     return [
-        pair_record(1, 0, OFFSETS, (12, 12), crop, crop),
+        read_pair_record(1, 0, OFFSETS, (12, 12), crop, crop),
         label_pair_record("a", 1, OFFSETS, labels, labels.T),
         class_pair_record(np.int64(3), 0, OFFSETS, (12, 12), logits[:2], logits[:2], 1),
         class_pair_record(4, 0, OFFSETS, (12, 12), logits[:2], logits[:2]),
