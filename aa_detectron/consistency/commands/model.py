@@ -38,7 +38,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--truth",
         action="store_true",
-        help="read objects; classes are the COCO JSON's category ids",
+        help="read the objects of the COCO JSON",
+    )
+    parser.add_argument(
+        "--category-ids",
+        type=int,
+        nargs="+",
+        metavar="ID",
+        help="category id of each class of the model in the JSON; default: classes are these ids",
     )
     add_rules(parser)
 
@@ -63,7 +70,7 @@ def sweep(args: argparse.Namespace) -> None:
 
 def _options_of(args: argparse.Namespace) -> dict:
     """Options that pairs and sweeps have in common."""
-    source = {"folder": args.folder, "every": args.every, "truth": args.truth}
+    source = {name: getattr(args, name) for name in ("folder", "every", "truth", "category_ids")}
     return {"batch_size": args.batch_size, "strict": not args.skip, **rules_of(args), **source}
 
 

@@ -166,6 +166,21 @@ def test_objects_of_the_images(images, predicted, tmp_path, monkeypatch, capsys)
     assert "box consistent and correct     100.00" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["run", "sweep"])
+def test_classes_of_the_model_are_not_the_category_ids(name, images, tmp_path, monkeypatch):
+    """The class 1 of the model is category 7; as category 1 it finds nothing that is annotated."""
+    image = {"id": 1, "file_name": "0.png", "height": 160, "width": 200}
+    box = {"id": 1, "image_id": 1, "category_id": 7, "bbox": [110, 80, 20, 40]}
+    truth, out = tmp_path / "truth.json", tmp_path / "out.json"
+    truth.write_text(json.dumps({"images": [image], "annotations": [box]}))
+    words = [name, truth, "--folder", images, "--model", "consistency.models:bright_things"]
+    words += ["--max-shift", "8", "--truth", "--output", out]
+    for ids, expected in (([], None), (["--category-ids", "3", "7"], 100)):
+        run(monkeypatch, *words, *ids)
+        scores = read_report(out)["results"]["consistency_bbox"]
+        assert scores["consistent_and_correct"] == expected
+
+
 def test_a_box_that_is_null_is_around_the_mask(predicted, tmp_path, monkeypatch):
     path = change_results(predicted, tmp_path, lambda r: [result | {"bbox": None} for result in r])
     words = ["score", predicted / "manifest.json", "--instances", path, "--output"]
