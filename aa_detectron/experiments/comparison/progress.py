@@ -1,9 +1,11 @@
 """Progress of the trainings of a comparison."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from tqdm import tqdm
 
@@ -49,7 +51,7 @@ def progress(iterations: dict[Run, int], interval: float = 5) -> Iterator[Callab
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield bar.write
+        yield partial(bar.write, file=sys.stderr)  # stdout is for the tables
     finally:
         ended.set()
         thread.join()

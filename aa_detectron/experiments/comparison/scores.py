@@ -33,11 +33,15 @@ CONSISTENCY = {
         "mask mAISC50",
         "mask mAISC symmetric",
         "box mAISC",
+        "mask consistent and correct",
+        "box consistent and correct",
     ),
-    "sem_seg": ("mASSC",),
+    "sem_seg": ("mASSC", "mASSC boundary"),
     "classification": ("consistency", "correct consistency"),
 }
 """Metrics that are compared, by the kind of the records."""
+OPTIONAL = {"mask consistent and correct", "box consistent and correct", "mASSC boundary"}
+"""Metrics that are left out where no pair counts, as without annotated objects."""
 
 
 class Score(NamedTuple):
@@ -198,6 +202,8 @@ def read_consistency(folder: Path, data: str) -> dict[str, Score]:
             if section in records[0]:
                 fractions = [fraction(record) for record in records]
                 counted = sum(f is not None for f in fractions)
+                if name in OPTIONAL and not counted:
+                    continue
                 scores[name] = _over_pairs(records, fractions, counted)._replace(tested=tested)
     return scores
 

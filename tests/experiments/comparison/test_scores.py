@@ -101,17 +101,22 @@ def test_accuracy_and_pairs(data, tmp_path):
         json.dumps({"pairs": records})
     )
     scores = read_scores(run)
-    assert list(scores) == ["top-1", "mASSC"]
+    assert list(scores) == ["top-1", "mASSC", "mASSC boundary"]
     assert scores["top-1"].resampled[0] == pytest.approx(results["top1"])
-    assert scores["mASSC"].resampled[0] == pytest.approx(score_label_pairs(records)["mASSC"])
+    expected = score_label_pairs(records)
+    assert scores["mASSC"].resampled[0] == pytest.approx(expected["mASSC"])
+    assert scores["mASSC boundary"].resampled[0] == pytest.approx(expected["boundary"])
     assert scores["top-1"].pairs is None and scores["mASSC"].pairs == 4
 
 
 def test_consistency_of_instances_is_that_of_the_evaluator(data, tmp_path):
-    """All variants of mAISC; in one pair nothing is found, in another in one crop only."""
+    """All metrics; in one pair nothing is found, in another in one crop only."""
     name, _ = data
     _, run = make_run(tmp_path / "run", name)
-    evaluator = InstanceConsistencyEvaluator(name, output_dir=str(run.inference()))
+    objects = {"boxes": np.array([[2.0, 2, 24, 24]]), "classes": np.array([0])}
+    evaluator = InstanceConsistencyEvaluator(
+        name, output_dir=str(run.inference()), truth=lambda image_id: objects
+    )
     for image in range(20):
         crops, outputs = [], []
         for first in (True, False):
@@ -130,8 +135,11 @@ def test_consistency_of_instances_is_that_of_the_evaluator(data, tmp_path):
         "mask mAISC50": segm["mAISC50"],
         "mask mAISC symmetric": segm["symmetric"],
         "box mAISC": bbox["mAISC"],
+        "box consistent and correct": bbox["consistent_and_correct"],
     }.items():
         assert scores[ours].resampled[0] == pytest.approx(theirs)
+    assert 0 < bbox["consistent_and_correct"] < 100
+    assert "mask consistent and correct" not in scores  # the objects have no masks
     assert scores["mask mAISC"].pairs == segm["pairs"] == 18
     assert scores["mask mAISC symmetric"].pairs == 19
     assert [scores[f"mask mAISC{kind}"].counted for kind in ("", " symmetric")] == [18, 19]
