@@ -7,7 +7,7 @@ from .fit import Weights
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
 """Of DistributedDataParallel, torch.compile, and LightningModules and the like."""
-_HEAD = re.compile(r"^((?:module\.|_orig_mod\.|model\.)*)head\.fc\.")
+_HEAD = re.compile(rf"^((?:{'|'.join(map(re.escape, PREFIXES[:-1]))})*)head\.fc\.")
 """Prefix of the last layer of a classifier of mmpretrain, whose other layers are in "backbone."."""
 _COUNTER = "n_averaged"
 """Name of the only weight that AveragedModel adds to the averaged weights."""

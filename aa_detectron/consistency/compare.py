@@ -75,8 +75,9 @@ def compare(
     for kind in kinds[0]:
         if kind == "boxes":
             objects = truth if "boxes" in truth else None
-            same = rules.match_class
-            record |= pair_record(*place, size, first, second, match_class=same, truth=objects)
+            record |= pair_record(
+                *place, size, first, second, match_class=rules.match_class, truth=objects
+            )
         elif kind == "sem_seg":
             maps = first[kind], second[kind]
             record |= label_pair_record(*place, *maps, counted_pixels(truth))

@@ -38,14 +38,13 @@ def follow_instances(
         "vanished": [indices at the position before]}, ...], "appeared" and "vanished": total
         numbers, "consistency": AISC at IoU > 0.9, mean over adjacent positions, in percent}.
     """
+    predictions = [read_prediction(o, o.image_size, score_thresh) for o in outputs]
     positions = [_start(outputs[0], score_thresh)]
     tracks = dict(enumerate(range(len(outputs[0]))))
     number, fractions = len(tracks), []
     for i in range(1, len(outputs)):
-        size = outputs[i].image_size
-        pair = [read_prediction(output, size, score_thresh) for output in outputs[i - 1 : i + 1]]
-        both = offsets[i - 1], offsets[i]
-        record = pair_record(0, i, both, size, *pair)
+        both, pair = (offsets[i - 1], offsets[i]), predictions[i - 1 : i + 1]
+        record = pair_record(0, i, both, outputs[i].image_size, *pair)
         section = record["segm" if "segm" in record else "bbox"]
         kept = {
             section["second"][old["match"]]["index"]: tracks[old["index"]]

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
+from helpers import read_pair_record
 
-from aa_detectron.consistency.adapters.predictions import read_prediction
-from aa_detectron.consistency.instances import pair_record
 from aa_detectron.consistency.label_maps import label_pair_record
 from aa_detectron.experiments.figures import pair_pictures
 from aa_detectron.experiments.figures.pair_pictures import (
@@ -28,8 +27,7 @@ def square(y0, x0, side, masks=True):
 
 
 def compare(first, second):
-    crops = [read_prediction(crop, (48, 60), 0.5) for crop in (first, second)]
-    return pair_record(1, 0, ((0, 0), (4, 4)), (48, 60), *crops)
+    return read_pair_record(1, 0, ((0, 0), (4, 4)), (48, 60), first, second)
 
 
 def red_pixels(first, second):
