@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_detectron.layers.build import Lowpass
+from aa_detectron.layers.max_pool import MaxPool2d
 from aa_detectron.layers.norm import Norm, get_norm
 
 from .bases import (
@@ -173,10 +174,10 @@ class AAStem(AntiAliased):
         super().__init__(in_channels, out_channels, norm)
         self.freeze_lowpass = freeze_lowpass
         if lowpass:
-            self.pool = nn.MaxPool2d(pool_size, stride=1, padding=(pool_size - 1) // 2)
+            self.pool = MaxPool2d(pool_size, stride=1, padding=(pool_size - 1) // 2)
             self.aa = lowpass(out_channels, 2)
         else:
-            self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+            self.pool = MaxPool2d(3, stride=2, padding=1)
             self.aa = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

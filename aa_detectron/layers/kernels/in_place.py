@@ -1,65 +1,108 @@
 """The filter and its gradients in PyTorch operators that work in place, for every device.
 
-Sums are in float32 (float64 if an argument is float64). One map at a time is kept beside the padded
-input, where autograd over :func:`~aa_detectron.layers.kernels.reference.filter_plain` keeps one for
-each tap.
+Sums are in float32 (float64 if an argument is float64). The maps are cut into parts that stay in a
+CPU's cache while all taps of the filters read or write them, and only one part at a time is padded.
+Autograd over :func:`~aa_detectron.layers.kernels.reference.filter_plain` keeps a whole map for each
+tap.
 
 ``forward``, ``grad_x`` and ``grad_weights`` have the arguments of
 :func:`~aa_detectron.layers.kernels.op.filter_map`.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from ..maps import empty_as, output_size
+from ..maps import empty_as, is_channels_last, output_size
 from ..padding import pad_same
 from ..precision import accumulation_dtype
 from .reference import fold_padding, kernel_side, normalize, softmax_backward
 
+PART_BYTES = 2**22
+"""Size of a part: two or three of them fit into the cache that the cores of a CPU share."""
+
 
 def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
-    groups, dtype = weights.shape[1], accumulation_dtype(x, weights)
+    side, dtype = kernel_side(weights.shape[2]), accumulation_dtype(x, weights)
     filters = normalize(weights, softmax).to(dtype)
-    padded = pad_same(x, kernel_side(weights.shape[2]), padding_mode).to(dtype)
     out = empty_as(x, (*x.shape[:2], *output_size(x, stride)), dtype).zero_()
-    grouped = out.unflatten(1, (groups, -1))
-    for tap, window in enumerate(_windows(padded, x, weights, stride)):
-        grouped.addcmul_(window, filters[:, :, tap].unsqueeze(2))
+    for read, taps, total in _parts(x, filters, out):
+        phases = _phases(pad_same(read, side, padding_mode).to(dtype), stride)
+        for tap, window in enumerate(_windows(phases, taps)):
+            _grouped(total, taps).addcmul_(window, taps[:, :, tap].unsqueeze(2))
     return out.to(x.dtype)
 
 
 def grad_x(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    groups, dtype = weights.shape[1], accumulation_dtype(x, weights)
-    side, (height, width) = kernel_side(weights.shape[2]), x.shape[2:]
+    side, dtype = kernel_side(weights.shape[2]), accumulation_dtype(x, weights)
     filters = fold_padding(normalize(weights, softmax), x.shape[2:], stride, padding_mode).to(dtype)
-    outer = grad.to(dtype).unflatten(1, (groups, -1))
-    shape = (*x.shape[:2], height + side - 1, width + side - 1)
-    padded, pad = empty_as(x, shape, dtype).zero_(), side // 2
-    for tap, window in enumerate(_windows(padded, x, weights, stride)):
-        window.addcmul_(outer, filters[:, :, tap].unsqueeze(2))
-    return empty_as(x).copy_(padded[..., pad : pad + height, pad : pad + width])
+    result, pad = empty_as(x), side // 2
+    for total, taps, outer in _parts(result, filters, grad):
+        height, width = x.shape[2] + side - 1, x.shape[3] + side - 1
+        padded = empty_as(total, (*total.shape[:2], height, width), dtype).zero_()
+        phases, outer = _phases(padded, stride), _grouped(outer.to(dtype), taps)
+        for tap, window in enumerate(_windows(phases, taps)):
+            window.addcmul_(outer, taps[:, :, tap].unsqueeze(2))
+        for start in range(min(stride, x.shape[3])):
+            phase, first = phases[(start + pad) % stride], (start + pad) // stride
+            columns = total[..., start::stride]
+            columns.copy_(phase[..., pad:, first:][..., : x.shape[2], : columns.shape[3]])
+    return result
 
 
 def grad_weights(
     grad: Tensor, x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str
 ) -> Tensor:
-    groups, dtype = weights.shape[1], accumulation_dtype(x, weights)
-    padded = pad_same(x, kernel_side(weights.shape[2]), padding_mode).to(dtype)
-    outer, result = grad.to(dtype).unflatten(1, (groups, -1)), empty_as(weights, dtype=dtype)
-    for tap, window in enumerate(_windows(padded, x, weights, stride)):
-        torch.sum(window * outer, 2, out=result[:, :, tap])
+    side, dtype = kernel_side(weights.shape[2]), accumulation_dtype(x, weights)
+    result = empty_as(weights, dtype=dtype)
+    for read, taps, outer in _parts(x, result, grad):
+        phases = _phases(pad_same(read, side, padding_mode).to(dtype), stride)
+        outer = _grouped(outer.to(dtype), taps)
+        for tap, window in enumerate(_windows(phases, taps)):
+            torch.sum(window * outer, 2, out=taps[:, :, tap])
     filters = normalize(weights, softmax).to(dtype)
     return empty_as(weights).copy_(softmax_backward(result, filters, softmax))
 
 
-def _windows(padded: Tensor, x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
+def _parts(x: Tensor, filters: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Cuts a map, (N, C, H, W), its filters, and a filtered map into parts.
+
+    A part has whole images, or groups of channels of one image unless these are interleaved.
+    """
+    groups = filters.shape[1]
+    channels = x.shape[1] // groups
+    fitting = max(1, PART_BYTES // max(1, x[:1, :channels].nbytes))
+    images, groups_of_one = max(1, fitting // groups), min(fitting, groups)
+    if is_channels_last(x):
+        groups_of_one = groups
+    for part in zip(x.split(images), filters.split(images), y.split(images), strict=True):
+        sizes = (groups_of_one * channels, groups_of_one, groups_of_one * channels)
+        split = (t.split(size, 1) for t, size in zip(part, sizes, strict=True))
+        yield from zip(*split, strict=True)
+
+
+def _phases(padded: Tensor, stride: int) -> list[Tensor]:
+    """Returns every s-th column, from each of the first s: the polyphase components of the rows.
+
+    They are contiguous, so that the taps read and write whole rows; in channels-last format they
+    are views, since the channels are side by side anyway.
+    """
+    phases = [padded[..., start::stride] for start in range(stride)]
+    return phases if is_channels_last(padded) else [phase.contiguous() for phase in phases]
+
+
+def _windows(phases: list[Tensor], filters: Tensor) -> Iterator[Tensor]:
     """Views of a padded map, (N, g, C / g, H', W'): what each tap of the filters reads of it."""
-    grouped, side = padded.unflatten(1, (weights.shape[1], -1)), kernel_side(weights.shape[2])
-    height, width = x.shape[2:]
-    return [
-        grouped[..., i : height + i : stride, j : width + j : stride]
-        for i in range(side)
-        for j in range(side)
-    ]
+    side, stride, (height, width) = kernel_side(filters.shape[2]), len(phases), filters.shape[3:]
+    for row in range(side):
+        for column in range(side):
+            phase, first = phases[column % stride], column // stride
+            rows = slice(row, row + (height - 1) * stride + 1, stride)
+            yield _grouped(phase[..., rows, first : first + width], filters)
+
+
+def _grouped(x: Tensor, filters: Tensor) -> Tensor:
+    return x.unflatten(1, (filters.shape[1], -1))

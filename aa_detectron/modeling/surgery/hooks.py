@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
+from aa_detectron.layers.max_pool import MaxPool2d
+
 from ..filter_names import INPUT, OUTPUT
 from .hosts import as_host
 
@@ -46,6 +48,8 @@ def filter_pool(pool: Any, lowpass: nn.Module) -> None:
     """Moves the stride of an ``nn.MaxPool2d`` or ``nn.AvgPool2d`` into a filter behind it."""
     stride = pool.stride
     pool.plain_stride, pool.stride = stride, 1 if isinstance(stride, int) else (1, 1)
+    if type(pool) is nn.MaxPool2d:
+        pool.__class__ = MaxPool2d
     pool.add_module(OUTPUT, lowpass)
     pool.register_forward_hook(_filter_pool if _rounds_up(pool) else _filter_output)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from aa_detectron.layers.max_pool import MaxPool2d
+
 from ..bases import BasicBlock, BasicStem, BottleneckBlock, DeformBottleneckBlock
 from ..filter_names import FILTERS
 from ..resnet import (
@@ -67,7 +69,7 @@ def places_of_resnet(module: Any, name: str) -> Iterator[Plan]:
 
 def _filter_stem(stem: Any, lowpass: nn.Module) -> None:
     stem.__class__ = _STEMS[type(stem)]
-    stem.pool = nn.MaxPool2d(3, stride=1, padding=1)
+    stem.pool = MaxPool2d(3, stride=1, padding=1)
     stem.aa = lowpass
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from aa_detectron import antialias
 from aa_detectron.layers import BlurPool2d
+from aa_detectron.layers.max_pool import MaxPool2d
 
 IMAGE = torch.rand(1, 8, 21, 24, generator=torch.Generator().manual_seed(0)) - 0.5
 BLUR = BlurPool2d(8)
@@ -384,6 +385,13 @@ def test_sizes_of_pools(layer, kernel, stride, ceil_mode):
         for size in range(4, 17):
             x = torch.rand(1, 8, size, 20 - size if size < 16 else 7)
             assert network(x).shape == plain(x).shape, (padding, x.shape)
+
+
+def test_max_pool_of_stride_1_is_fast():
+    network = nn.Sequential(nn.MaxPool2d(3, 2, 1))
+    antialias(network, "blur", example=IMAGE)
+    assert type(network[0]) is MaxPool2d
+    assert torch.equal(network(IMAGE), BlurPool2d(8)(F.max_pool2d(IMAGE, 3, 1, 1)))
 
 
 def test_pool_with_dilation():
