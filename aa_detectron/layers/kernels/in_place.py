@@ -1,9 +1,9 @@
 """The filter and its gradients in PyTorch operators that work in place, for every device.
 
-Sums are in float32 (float64 if an argument is float64). The maps are cut into parts that stay in a
-CPU's cache while all taps of the filters read or write them, and only one part at a time is padded.
-Autograd over :func:`~aa_detectron.layers.kernels.reference.filter_plain` keeps a whole map for each
-tap.
+Sums are in float32 (float64 if an argument is float64). On a CPU, maps are cut into parts that stay
+in its cache while all taps of the filters read or write them, and only one part at a time is
+padded. Autograd over :func:`~aa_detectron.layers.kernels.reference.filter_plain` keeps a whole map
+for each tap.
 
 ``forward``, ``grad_x`` and ``grad_weights`` have the arguments of
 :func:`~aa_detectron.layers.kernels.op.filter_map`.
@@ -39,17 +39,13 @@ def grad_x(
 ) -> Tensor:
     side, dtype = kernel_side(weights.shape[2]), accumulation_dtype(x, weights)
     filters = fold_padding(normalize(weights, softmax), x.shape[2:], stride, padding_mode).to(dtype)
-    result, pad = empty_as(x), side // 2
+    result, height, width = empty_as(x), x.shape[2] + side - 1, x.shape[3] + side - 1
     for total, taps, outer in _parts(result, filters, grad):
-        height, width = x.shape[2] + side - 1, x.shape[3] + side - 1
         padded = empty_as(total, (*total.shape[:2], height, width), dtype).zero_()
         phases, outer = _phases(padded, stride), _grouped(outer.to(dtype), taps)
         for tap, window in enumerate(_windows(phases, taps)):
             window.addcmul_(outer, taps[:, :, tap].unsqueeze(2))
-        for start in range(min(stride, x.shape[3])):
-            phase, first = phases[(start + pad) % stride], (start + pad) // stride
-            columns = total[..., start::stride]
-            columns.copy_(phase[..., pad:, first:][..., : x.shape[2], : columns.shape[3]])
+        _merge(phases, total, side // 2)
     return result
 
 
@@ -70,14 +66,17 @@ def grad_weights(
 def _parts(x: Tensor, filters: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Cuts a map, (N, C, H, W), its filters, and a filtered map into parts.
 
-    A part has whole images, or groups of channels of one image unless these are interleaved.
+    A part has whole images, or groups of channels of one image where channels are not interleaved.
+    Other devices than a CPU get one part.
     """
+    if x.device.type != "cpu":
+        yield x, filters, y
+        return
     groups = filters.shape[1]
     channels = x.shape[1] // groups
     fitting = max(1, PART_BYTES // max(1, x[:1, :channels].nbytes))
-    images, groups_of_one = max(1, fitting // groups), min(fitting, groups)
-    if is_channels_last(x):
-        groups_of_one = groups
+    images = max(1, fitting // groups)
+    groups_of_one = groups if is_channels_last(x) else min(fitting, groups)
     for part in zip(x.split(images), filters.split(images), y.split(images), strict=True):
         sizes = (groups_of_one * channels, groups_of_one, groups_of_one * channels)
         split = (t.split(size, 1) for t, size in zip(part, sizes, strict=True))
@@ -87,11 +86,22 @@ def _parts(x: Tensor, filters: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tens
 def _phases(padded: Tensor, stride: int) -> list[Tensor]:
     """Returns every s-th column, from each of the first s: the polyphase components of the rows.
 
-    They are contiguous, so that the taps read and write whole rows; in channels-last format they
-    are views, since the channels are side by side anyway.
+    On a CPU they are contiguous, so that taps read and write whole rows. In channels-last format
+    they are views, since the channels are side by side anyway.
     """
     phases = [padded[..., start::stride] for start in range(stride)]
-    return phases if is_channels_last(padded) else [phase.contiguous() for phase in phases]
+    are_views = padded.device.type != "cpu" or is_channels_last(padded)
+    return phases if are_views else [phase.contiguous() for phase in phases]
+
+
+def _merge(phases: list[Tensor], x: Tensor, pad: int) -> None:
+    """Writes into a map what its phases, padded on all sides, have inside of the padding."""
+    stride, (height, width) = len(phases), x.shape[2:]
+    for start in range(min(stride, width)):
+        columns = x[..., start::stride]
+        first, phase = divmod(start + pad, stride)
+        last = first + columns.shape[3]
+        columns.copy_(phases[phase][..., pad : pad + height, first:last])
 
 
 def _windows(phases: list[Tensor], filters: Tensor) -> Iterator[Tensor]:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from aa_detectron.layers.kernels import filter_plain, in_place
+from aa_detectron.layers.padding import pad_same
 
 OPTIONS = (2, "reflect", "all")
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -29,6 +30,19 @@ def test_parts_of_any_size(groups_per_part, channels, layout, monkeypatch):
             in_place.grad_weights(grad, x, weights, *OPTIONS),
         )
     torch.testing.assert_close((out, *gradients), (expected, *expected_gradients))
+
+
+def test_only_a_cpu_gets_parts(monkeypatch):
+    """Elsewhere, more operators would take more time."""
+    calls = []
+    monkeypatch.setattr(in_place, "PART_BYTES", 1)
+    monkeypatch.setattr(
+        in_place, "pad_same", lambda x, *args: calls.append(x.device.type) or pad_same(x, *args)
+    )
+    for device in ("cpu", "meta"):
+        x, weights = torch.ones(2, 8, 6, 6, device=device), torch.ones(2, 4, 9, 3, 3, device=device)
+        in_place.forward(x, weights, *OPTIONS)
+    assert calls == ["cpu"] * 8 + ["meta"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
