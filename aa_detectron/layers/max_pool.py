@@ -6,14 +6,15 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
 from .kernels.choice import is_eager
+from .parts import in_parts
 
 
 class MaxPool2d(nn.MaxPool2d):
     """``nn.MaxPool2d`` that is fast with stride 1 on a CPU, where no gradient is needed.
 
     A frozen stem needs none in training either. The maxima are taken along rows, then along
-    columns, of the whole map at once. PyTorch visits all neighbors of one position after the other,
-    unless the map is in channels-last format. The values are identical.
+    columns, of many positions at once. PyTorch visits one position after the other, unless the map
+    is in channels-last format. The values are identical.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -30,9 +31,7 @@ class MaxPool2d(nn.MaxPool2d):
         sizes, paddings = _pair(self.kernel_size), _pair(self.padding)
         if not (is_dense and is_eager(x) and _is_slow(x) and _fits(x, sizes, paddings)):
             return super().forward(x)
-        for axis in (-1, -2):
-            x = _maxima_along(x, axis, sizes[axis], paddings[axis])
-        return x
+        return in_parts(_dense_max_pool2d, x, sizes, paddings)
 
 
 def _is_slow(x: Tensor) -> bool:
@@ -46,6 +45,12 @@ def _fits(x: Tensor, sizes: tuple[int, int], paddings: tuple[int, int]) -> bool:
     sides = zip(x.shape[-2:], sizes, paddings, strict=True)
     fit = all(2 * pad <= k <= side + 2 * pad for side, k, pad in sides)
     return fit and x.dim() in (3, 4) and x.numel() > 0
+
+
+def _dense_max_pool2d(x: Tensor, sizes: tuple[int, int], paddings: tuple[int, int]) -> Tensor:
+    for axis in (-1, -2):
+        x = _maxima_along(x, axis, sizes[axis], paddings[axis])
+    return x
 
 
 def _maxima_along(x: Tensor, axis: int, size: int, padding: int) -> Tensor:

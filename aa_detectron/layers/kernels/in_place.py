@@ -14,13 +14,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..maps import empty_as, is_channels_last, output_size
+from ..maps import PART_BYTES, empty_as, is_channels_last, output_size
 from ..padding import pad_same
 from ..precision import accumulation_dtype
 from .reference import fold_padding, kernel_side, normalize, softmax_backward
-
-PART_BYTES = 2**22
-"""Size of a part: two or three of them fit into the cache that the cores of a CPU share."""
 
 
 def forward(x: Tensor, weights: Tensor, stride: int, padding_mode: str, softmax: str) -> Tensor:
