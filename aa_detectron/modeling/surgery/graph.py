@@ -13,7 +13,10 @@ _ACTIVATIONS = {
     *("hardswish", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "softplus", "prelu"),
 }
 """Names of functions and methods of tensors."""
-_NOT_POINTWISE = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin)
+_NOT_POINTWISE = (
+    *(nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin),
+    nn.GLU,  # halves the number of channels
+)
 _PASSED = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
@@ -124,4 +127,6 @@ class _Tracer(fx.Tracer):
 def is_norm(module: nn.Module) -> bool:
     """Tells whether a module is a norm of feature maps; libraries share no base class for these."""
     is_named_so = "Norm" in type(module).__name__ and type(module) is not nn.LayerNorm
+    if isinstance(module, nn.Sequential):  # a chain of layers, such as a norm and an activation
+        return False
     return is_named_so and not any(isinstance(m, nn.Conv2d) for m in module.modules())

@@ -113,16 +113,15 @@ def _repair(ancestor: nn.Module, guarded: Guarded, host: nn.Module | None) -> No
 
 def _reject_fusions(module: nn.Module, filter_name: str) -> None:
     for name in _FUSIONS:
-        method = getattr(type(module), name, None)
-        if callable(method) and _needs_no_argument(method):
+        method = inspect.getattr_static(type(module), name, None)
+        if inspect.isfunction(method) and _needs_no_argument(method):
             setattr(module, name, functools.partial(_reject, name, filter_name))
 
 
 def _needs_no_argument(method: Any) -> bool:
     """Tells a fusion of layers from a method that merges the feature maps it is given."""
     _, *others = inspect.signature(method).parameters.values()
-    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return all(p.default is not p.empty or p.kind in open_ended for p in others)
+    return all(p.default is not p.empty or p.kind is p.VAR_KEYWORD for p in others)
 
 
 def _reject(method: str, filter_name: str, *args: Any, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
+from aa_detectron.errors import InputError
 from aa_detectron.layers.max_pool import MaxPool2d
 
 from ..filter_names import INPUT, OUTPUT
@@ -30,11 +31,14 @@ def filter_input(host: nn.Module, lowpass: nn.Module) -> None:
 
 
 def apply_hook(host: nn.Module, is_input: bool) -> None:
-    """Lets a module apply the filter that it has for its input or its output."""
+    """Lets a module apply the filter that it has for its input or its output.
+
+    Hooks that the module has already see the filtered output, of the size that they know.
+    """
     if is_input:
         host.register_forward_pre_hook(_filter_input, with_kwargs=True)
     else:
-        host.register_forward_hook(_filter_output)
+        host.register_forward_hook(_filter_output, prepend=True)
 
 
 def has_hook(host: nn.Module, is_input: bool) -> bool:
@@ -51,10 +55,16 @@ def filter_pool(pool: Any, lowpass: nn.Module) -> None:
     if type(pool) is nn.MaxPool2d:
         pool.__class__ = MaxPool2d
     pool.add_module(OUTPUT, lowpass)
-    pool.register_forward_hook(_filter_pool if _rounds_up(pool) else _filter_output)
+    pool.register_forward_hook(_filter_pool if _rounds_up(pool) else _filter_output, prepend=True)
 
 
 def _filter_output(host: Any, args: tuple[Tensor], output: Tensor) -> Tensor:
+    if isinstance(output, tuple | list | dict):
+        kind = type(host).__name__
+        raise InputError(
+            f"a layer {kind} with a filter returns a {type(output).__name__}, not one feature map; "
+            "leave it out with the argument places of antialias"
+        )
     return host.aa(output)
 
 

@@ -86,9 +86,7 @@ def _conv(
     if stride[0] != stride[1]:
         return _left_alone(name, conv, "a filter has one stride")
     is_point = max(kernel) == 1
-    if is_point and conv.padding in ((0, 0), "valid"):
-        end = End(conv, True, "before the conv")
-    elif not is_point and kernel[0] <= stride[0] and kernel[1] <= stride[1]:
+    if not is_point and kernel[0] <= stride[0] and kernel[1] <= stride[1]:
         if not choice.patch_embed:
             return _left_alone(name, conv, "patch embedding; patch_embed=True filters it")
         place = Place(
@@ -101,6 +99,8 @@ def _conv(
         return Plan(place, functools.partial(filter_input, conv))
     elif conv.in_channels <= _IMAGE_CHANNELS and not choice.stem:
         return _left_alone(name, conv, "reads the image; stem=True filters it")
+    elif is_point and conv.padding in ((0, 0), "valid"):
+        end = End(conv, True, "before the conv")
     else:
         end = graph.chain_end(conv)
     filter_name = _filter_name(names[end.host], end)

@@ -51,6 +51,9 @@ def places_of_resnet(module: Any, name: str) -> Iterator[Plan]:
         channels, layer = module.out_channels, "MaxPool2d 3x3, stride 2"
         place = Place(name, layer, "behind the pool at stride 1", residual, channels, 2)
         yield Plan(place, functools.partial(_filter_stem, module))
+        conv = f"{name}.conv1".removeprefix(".")
+        note = "left alone: reads the image; the filter of this stem is behind its pool"
+        yield Plan(Place(conv, describe(module.conv1), note))
         return
     for conv_name, conv in module.named_children():
         if not is_strided(conv) or conv_name == "conv2_offset":

@@ -10,6 +10,7 @@ from timm.layers import pool2d_same as same
 from torch import nn
 
 from aa_detectron import antialias
+from aa_detectron.errors import InputError
 from aa_detectron.layers import BlurPool2d
 from aa_detectron.layers.max_pool import MaxPool2d
 
@@ -493,3 +494,58 @@ class Silent(nn.Sequential):
 def test_example_that_fails_without_a_message():
     report = antialias(Silent(nn.Conv2d(5, 6, 3, 2), nn.MaxPool2d(2)), "blur")
     assert report.left_alone[0].note == "left alone: the example failed (AssertionError)"
+
+
+class NormAct(nn.Sequential):
+    """A chain whose name is that of a norm."""
+
+    def __init__(self):
+        super().__init__(nn.BatchNorm2d(8), nn.ReLU())
+
+
+def test_sequential_with_the_name_of_a_norm():
+    torch.manual_seed(0)
+    conv, point = nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 4, 1)
+    network = nn.Sequential(conv, NormAct(), point).eval()
+    dense = copy.deepcopy(conv)
+    dense.stride = (1, 1)
+    expected = point(BLUR(F.relu(network[1][0](dense(IMAGE)))))
+    report = antialias(network, "blur")
+    assert [place.filter_name for place in report.filtered] == ["1.1.aa"]
+    torch.testing.assert_close(network(IMAGE), expected)
+
+
+def test_activation_that_halves_the_channels():
+    network = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.InstanceNorm2d(16), nn.GLU(1))
+    plain = copy.deepcopy(network)
+    report = antialias(network, "adaptive")
+    assert [place.filter_name for place in report.filtered] == ["1.aa"]
+    assert network(IMAGE).shape == plain(IMAGE).shape
+
+
+class PartialConv2d(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x), torch.ones(1)
+
+
+def test_conv_that_returns_a_tuple():
+    network = nn.Sequential(PartialConv2d(8, 8, 3, 2, 1))
+    antialias(network, "blur")
+    message = "a layer PartialConv2d with a filter returns a tuple, not one feature map; leave it"
+    with pytest.raises(InputError, match=message):
+        network(IMAGE)
+
+
+@pytest.mark.parametrize("stem", [False, True])
+def test_strided_point_conv_that_reads_the_image(stem):
+    network = nn.Sequential(nn.Conv2d(3, 8, 1, 2), nn.Conv2d(8, 8, 1, 2))
+    report = antialias(network, "blur", stem=stem)
+    assert [place.name for place in report.filtered] == (["0", "1"] if stem else ["1"])
+
+
+def test_hook_of_the_user_sees_the_output_of_the_plain_size():
+    network, seen = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU()), []
+    network[1].register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    antialias(network, "blur")
+    assert seen == []
+    assert network(IMAGE).shape == seen[0]

@@ -172,8 +172,28 @@ class Merging(Fusing):
         return self.act(x) * factor
 
 
-def test_method_that_merges_maps():
-    model, _ = filtered(yolo(Merging))
+class MergingAny(Merging):
+    def fuse(self, *maps):
+        return self.act(sum(map(torch.as_tensor, maps)))
+
+
+class MergingStatically(Merging):
+    @staticmethod
+    def fuse(x, factor=1):
+        return x * factor
+
+    @staticmethod
+    def fuse_model():
+        return None
+
+    @classmethod
+    def reparameterize(cls):
+        return None
+
+
+@pytest.mark.parametrize("block", [Merging, MergingAny, MergingStatically])
+def test_method_that_merges_maps(block):
+    model, _ = filtered(yolo(block))
     assert model(IMAGE).shape == (1, 8, 5, 5)
 
 
