@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from aa_detectron.errors import InputError
@@ -97,12 +98,21 @@ def describe_filters(weights: Weights) -> dict[str, Any]:
     return found
 
 
-def config_of(resnet: dict[str, Any], filters: dict[str, Any]) -> dict[str, Any]:
+def adaptive_places(weights: Weights) -> tuple[bool, ...]:
+    """Tells of stem, res3, res4 and res5 whether each has a predictor of filters."""
+    return tuple(_predictor(place) in weights for place in _PLACES)
+
+
+def config_of(
+    resnet: dict[str, Any], filters: dict[str, Any], is_adaptive: Sequence[bool]
+) -> dict[str, Any]:
     """Turns a description into {config key: value}.
 
     Args:
         resnet: arguments that :func:`describe_resnet` has returned.
         filters: fields that :func:`describe_filters` has returned.
+        is_adaptive: what :func:`adaptive_places` has returned. The name of the filters is left out
+            where some places have none, since these may have filters without weights.
     """
     keys = {f"MODEL.RESNETS.{key.upper()}": value for key, value in resnet.items()}
     classes = keys.pop("MODEL.RESNETS.NUM_CLASSES")
@@ -111,7 +121,8 @@ def config_of(resnet: dict[str, Any], filters: dict[str, Any]) -> dict[str, Any]
     if classes is not None:
         keys["MODEL.CLASSIFIER.NUM_CLASSES"] = classes
     if filters["name"] != "none":
-        keys["MODEL.ANTIALIAS.NAME"] = filters["name"]
+        if len(set(is_adaptive)) == 1:
+            keys["MODEL.ANTIALIAS.NAME"] = filters["name"]
         for key in filters.keys() - {"name", "norm"}:
             keys[f"MODEL.ANTIALIAS.{key.upper()}"] = filters[key]
     return keys

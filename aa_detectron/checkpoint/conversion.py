@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,13 @@ from aa_detectron.errors import InputError
 from aa_detectron.layers import BlurPool2d, FilterOptions, binomial_kernel
 from aa_detectron.modeling.build import build_resnet
 
-from .architecture import config_of, describe_filters, describe_resnet, resnet_part
+from .architecture import (
+    adaptive_places,
+    config_of,
+    describe_filters,
+    describe_resnet,
+    resnet_part,
+)
 from .fit import EXACT, Weights, rule_of_parts
 from .namings import FAIR, MSRA, NAMINGS, RGB, Naming, matching_namings
 from .options import known_options
@@ -78,7 +84,8 @@ def _convert(checkpoint: dict, source: str) -> Converted:
         naming = FAIR
     origins = {name: origins[full] for name, full in full_names.items()}
     rule = EXACT if naming.complete else rule_of_parts(resnet)
-    misfits = rule.misfits(resnet, _expected(described, filters))
+    is_adaptive = adaptive_places(resnet)
+    misfits = rule.misfits(resnet, _expected(described, filters, is_adaptive))
     misfits.sort(key=lambda misfit: misfit.found is None)  # missing weights say less
     wrong = [misfit.in_words(origins.get(misfit.name)) for misfit in misfits]
     wrong = wrong or list(_odd_kernels(resnet, origins))
@@ -89,7 +96,7 @@ def _convert(checkpoint: dict, source: str) -> Converted:
         )
     weights = {name: weight for name, weight in weights.items() if not name.endswith(".filt")}
     notes = {"naming": naming.name, "source": source, **naming.inputs, **known_inputs(checkpoint)}
-    notes["config"] = {**config_of(described, filters), **naming.config}
+    notes["config"] = {**config_of(described, filters, is_adaptive), **naming.config}
     notes["config"] |= known_options(checkpoint)
     return Converted(naming, weights, notes)
 
@@ -105,10 +112,13 @@ def _recognize(weights: Weights) -> Naming:
     return found[0]
 
 
-def _expected(described: dict, filters: dict) -> Weights:
+def _expected(described: dict, filters: dict, is_adaptive: Sequence[bool]) -> Weights:
     """Returns all weights of the network, as tensors without data; fixed filters are "filt"."""
+    lowpass: Any = FilterOptions(**filters).lowpass
+    if any(is_adaptive):
+        lowpass = [lowpass if has_filter else None for has_filter in is_adaptive]
     with torch.device("meta"):
-        network = build_resnet(**described, lowpass=FilterOptions(**filters).lowpass)
+        network = build_resnet(**described, lowpass=lowpass)
     expected = network.state_dict()
     for name, module in network.named_modules():
         if isinstance(module, BlurPool2d):

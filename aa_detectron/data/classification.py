@@ -9,18 +9,25 @@ from torchvision.transforms import v2
 
 from .images import read_image
 
+_FLIPS = {
+    "horizontal": [v2.RandomHorizontalFlip()],
+    "vertical": [v2.RandomVerticalFlip()],
+    "none": [],
+}
+"""{value of INPUT.RANDOM_FLIP: transforms}."""
+
 
 def build_classification_augmentation(cfg: CfgNode, is_train: bool) -> v2.Transform:
     """The usual pipelines for ImageNet, on (3, H, W) uint8 tensors.
 
-    Training takes a crop of random area and aspect ratio, resizes it and flips it at random.
-    Testing resizes the shorter side and takes the center.
+    Training takes a crop of random area and aspect ratio, resizes it and flips it at random, as
+    ``INPUT.RANDOM_FLIP`` says. Testing resizes the shorter side and takes the center.
     """
     options = cfg.INPUT.CLASSIFIER
     if is_train:
         size = options.TRAIN_SIZE
         crop = v2.RandomResizedCrop((size, size), scale=options.TRAIN_AREA, antialias=True)
-        return v2.Compose([crop, v2.RandomHorizontalFlip()])
+        return v2.Compose([crop, *_FLIPS[cfg.INPUT.RANDOM_FLIP]])
     return build_center_crop(options.TEST_RESIZE, options.TEST_SIZE)
 
 

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.modules.utils import _pair
 
 from .kernels.choice import is_eager
@@ -36,7 +37,8 @@ class MaxPool2d(nn.MaxPool2d):
 
 def _is_slow(x: Tensor) -> bool:
     is_floats_of_cpu = x.device.type == "cpu" and x.is_floating_point()
-    needs_gradient = torch.is_grad_enabled() and x.requires_grad
+    has_tangent = forward_ad.unpack_dual(x).tangent is not None
+    needs_gradient = (torch.is_grad_enabled() and x.requires_grad) or has_tangent
     return is_floats_of_cpu and x.is_contiguous() and not needs_gradient
 
 

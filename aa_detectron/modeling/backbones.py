@@ -93,7 +93,7 @@ def build_antialiased_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone
     """Builds any registered backbone, and puts the filters of ``MODEL.ANTIALIAS`` into it.
 
     In a feature pyramid, the filters are in the network below it, as in
-    :func:`build_aa_resnet_fpn_backbone`.
+    :func:`build_aa_resnet_fpn_backbone`. Dilated stages have no filter.
 
     Args:
         cfg: config of a model; ``MODEL.ANTIALIAS.BACKBONE`` names the builder of the backbone.
@@ -108,6 +108,10 @@ def build_antialiased_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone
     if len(set(lowpass_names(cfg))) > 1:
         legal = "one name for build_antialiased_backbone"
         raise InvalidOption("MODEL.ANTIALIAS.NAME", antialiasing.NAME, legal)
+    for key, default in (("STEM_POOL_SIZE", 3), ("FREEZE", False)):
+        if antialiasing[key] != default:
+            legal = f"{default} for build_antialiased_backbone"
+            raise InvalidOption(f"MODEL.ANTIALIAS.{key}", antialiasing[key], legal)
     name = antialiasing.BACKBONE
     if name not in BACKBONE_REGISTRY or name == build_antialiased_backbone.__name__:
         legal = "the name of a registered builder, whose backbone gets the filters"

@@ -102,6 +102,25 @@ def test_network_of_antialias(make, tmp_path):
     torch.testing.assert_close(ours(x), network(x), rtol=1e-4, atol=1e-4)
 
 
+@torch.no_grad()
+def test_network_of_antialias_with_filters_in_some_places(tmp_path):
+    network = torchvision.models.resnet18(num_classes=3)
+    antialias(network, groups=4, places=["layer2.*", "layer4.*"])
+    randomise(network)
+    path, x = str(tmp_path / "trained.pth"), torch.randn(1, 3, 64, 64)
+    torch.save(network.state_dict(), path)
+    config = convert(read_checkpoint(path), path).notes["config"]
+    assert config["MODEL.ANTIALIAS.GROUPS"] == 4 and "MODEL.ANTIALIAS.NAME" not in config
+    names = "none,adaptive,none,adaptive"
+    model = build(config | {"MODEL.ANTIALIAS.NAME": names})
+    AACheckpointer(model, strict=True).load(path)
+    torch.testing.assert_close(model.backbone(x)["linear"], network(x), rtol=1e-4, atol=1e-4)
+    ours = aa_resnet(18, filter=names, groups=4, num_classes=3, weights=path).eval()
+    torch.testing.assert_close(ours(x), network(x), rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match="stem.aa.predictor.* is missing"):
+        aa_resnet(18, groups=4, num_classes=3, weights=path)
+
+
 @pytest.mark.parametrize("name", ["layer2.0.conv1.aa", "layer1.0.conv2.aa_input", "conv1.aa"])
 def test_filters_of_antialias_in_other_places(name):
     weights = torchvision.models.resnet18(num_classes=3).state_dict()

@@ -51,6 +51,22 @@ def test_format(record):
     assert torch.equal(bgr, rgb.flip(0)) and not torch.equal(bgr, rgb)
 
 
+@pytest.mark.parametrize(
+    ("flip", "signs"),
+    [("horizontal", {(1, 1), (1, -1)}), ("vertical", {(1, 1), (-1, 1)}), ("none", {(1, 1)})],
+)
+def test_flips(flip, signs, record):
+    """Rows and columns rise, or fall where the image is flipped."""
+    cfg, found = config(), set()
+    cfg.INPUT.RANDOM_FLIP = flip
+    mapper = ClassificationMapper(cfg, is_train=True)
+    for _ in range(20):
+        image = mapper(record)["image"].int()
+        down, across = image[0, -1, 24] - image[0, 0, 24], image[1, 24, -1] - image[1, 24, 0]
+        found.add((int(down.sign()), int(across.sign())))
+    assert found == signs
+
+
 def test_training_crops_and_flips(record):
     mapper = ClassificationMapper(config(), is_train=True)
     flips, areas = set(), []

@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.autograd import forward_ad
 
 from aa_detectron.layers import max_pool
 from aa_detectron.layers.max_pool import MaxPool2d
@@ -61,6 +62,16 @@ def test_gradient_is_torchs(calls):
     grad = torch.randn(2, 3, 8, 9)
     expected = torch.autograd.grad(F.max_pool2d(x, 3, 1, 1), x, grad)
     assert torch.equal(torch.autograd.grad(MaxPool2d(3, 1, 1)(x), x, grad)[0], expected[0])
+    assert not calls
+
+
+def test_forward_mode(calls):
+    x = torch.randn(1, 2, 6, 6)
+    for enabled in (False, True):
+        with torch.set_grad_enabled(enabled), forward_ad.dual_level():
+            dual = forward_ad.make_dual(x, torch.full_like(x, 3.0))
+            tangent = forward_ad.unpack_dual(MaxPool2d(3, 1, 1)(dual)).tangent
+        assert torch.equal(tangent, torch.full_like(x, 3.0))
     assert not calls
 
 

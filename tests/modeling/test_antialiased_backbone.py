@@ -123,6 +123,13 @@ def test_builder_must_be_named(name):
         build_backbone(antialiased(name))
 
 
+@pytest.mark.parametrize("option", [{"STEM_POOL_SIZE": 2}, {"FREEZE": True}], ids=str)
+def test_options_without_effect(option):
+    ((key, value),) = option.items()
+    with pytest.raises(InvalidOption, match=f"MODEL.ANTIALIAS.{key} is {value}, but must be"):
+        build_backbone(antialiased("build_resnet_backbone", **option))
+
+
 def test_network_without_a_place(register):
     cfg = antialiased(register(small_swin))
     with pytest.raises(InputError, match="^MODEL.ANTIALIAS.BACKBONE: small_swin: .* patch_embed"):
