@@ -39,6 +39,7 @@ def test_the_rules_are_about_keys_that_exist():
     "key, value",
     [
         ("SEED", "4294967296"),
+        ("TEST.AUG.ENABLED", "True"),
         ("SOLVER.MAX_ITER", "0"),
         ("SOLVER.BASE_LR", "-0.1"),
         ("SOLVER.MOMENTUM", "1.5"),
