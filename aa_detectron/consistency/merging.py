@@ -40,8 +40,8 @@ def merge(predictions: Sequence[dict]) -> dict:
     if "logits" in predictions[0]:
         merged["logits"] = np.mean([p["logits"] for p in predictions], axis=0)
     elif "class" in predictions[0]:
-        labels = np.array([p["class"] for p in predictions])
-        merged["class"] = int(np.bincount(labels).argmax())
+        labels, votes = np.unique([p["class"] for p in predictions], return_counts=True)
+        merged["class"] = int(labels[votes.argmax()])
     return merged
 
 
@@ -49,12 +49,14 @@ def merge_label_maps(maps: Sequence[np.ndarray]) -> np.ndarray:
     """Labels (height, width) from scores (C, height, width) or from labels (height, width)."""
     if maps[0].ndim == 3:
         return np.mean(maps, axis=0).argmax(axis=0)
-    votes = np.zeros((max(int(labels.max()) for labels in maps) + 1, *maps[0].shape), np.int64)
-    for labels in (labels.astype(np.int64) for labels in maps):  # bool labels are no indices
-        np.put_along_axis(
-            votes, labels[None], np.take_along_axis(votes, labels[None], axis=0) + 1, axis=0
-        )
-    return votes.argmax(axis=0)
+    # Equal labels are neighbors in sorted copies. Counts for every label up to the largest would not
+    # fit in memory for labels such as ids of segments.
+    ordered = np.sort([labels.astype(np.int64) for labels in maps], axis=0)
+    runs = np.ones_like(ordered)
+    for here in range(1, len(ordered)):
+        runs[here] += runs[here - 1] * (ordered[here] == ordered[here - 1])
+    longest = runs.argmax(axis=0)  # among equal runs the first, of the lowest label
+    return np.take_along_axis(ordered, longest[None], axis=0)[0]
 
 
 def merge_instances(predictions: Sequence[dict]) -> dict:

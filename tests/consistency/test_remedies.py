@@ -10,7 +10,7 @@ from aa_detectron.consistency import (
     evaluate_sweep,
     stride_aligned,
 )
-from aa_detectron.consistency.merging import merge
+from aa_detectron.consistency.merging import merge, merge_label_maps
 from aa_detectron.errors import InputError, InvalidOption
 
 
@@ -145,3 +145,21 @@ def test_binary_maps_vote():
     assert expected[0]["sem_seg"]["per_class"].keys() == {"0", "1"}
     for model in (bright, in_front):
         assert evaluate_consistency(average_shifts(model, 8), [squares()]).records == expected
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3, 6])
+def test_label_maps_vote(copies):
+    """The first label among the most common ones, counted at each pixel alone."""
+    maps = np.random.default_rng(copies).integers(0, 4, (copies, 13, 17), np.uint8)
+    expected = np.apply_along_axis(lambda labels: np.bincount(labels).argmax(), 0, maps)
+    found = merge_label_maps(list(maps))
+    assert found.dtype == np.int64 and np.array_equal(found, expected)
+
+
+def test_labels_that_are_large_ids():
+    """Counts of every number up to the label would need terabytes."""
+    maps = np.zeros((3, 4, 5), np.int64)
+    maps[:2, 1], maps[2, 2] = 2**40, 2**40
+    assert merge_label_maps(list(maps)).tolist() == maps[0].tolist()
+    assert merge([{"class": answer} for answer in (2**40, 7, 2**40)]) == {"class": 2**40}
+    assert merge([{"class": answer} for answer in (2**40, 7)]) == {"class": 7}
