@@ -49,8 +49,8 @@ def merge_label_maps(maps: Sequence[np.ndarray]) -> np.ndarray:
     """Labels (height, width) from scores (C, height, width) or from labels (height, width)."""
     if maps[0].ndim == 3:
         return np.mean(maps, axis=0).argmax(axis=0)
-    # Equal labels are neighbors in sorted copies. Counts for every label up to the largest would not
-    # fit in memory for labels such as ids of segments.
+    # Equal labels are neighbors in sorted copies. Counts for every number up to the largest label
+    # would not fit in memory for labels such as ids of segments.
     ordered = np.sort([labels.astype(np.int64) for labels in maps], axis=0)
     runs = np.ones_like(ordered)
     for here in range(1, len(ordered)):

@@ -16,16 +16,18 @@ import pycocotools.mask as mask_util
 from PIL import Image
 
 from aa_detectron.errors import InputError
-from aa_detectron.utils.coco_records import NUMBERS, is_numeric, short
+from aa_detectron.utils.coco_records import is_numeric, short
 from aa_detectron.utils.pillow import PILLOW_ERRORS, WIDE_MODES, unreadable
 
-from ..sources.coco import read_json, to_rle
+from ..sources.coco import CATEGORY, MAX_CATEGORY, is_category, read_json, to_rle
 from .manifest import Crop, Manifest
 
 Read = Callable[[int], tuple[Any, str]]
 """Function from the id of a crop to its prediction and the file's name for messages."""
 Predictions = Callable[[Manifest], Read]
 
+DIGITS = len(str(MAX_CATEGORY))
+"""Maximum number of digits of a class; Python does not convert thousands of digits."""
 NAMED = 5
 """Maximum number of crops that a message names."""
 
@@ -71,11 +73,10 @@ def _is_crop(value: object, crops: dict) -> bool:
 
 def _check_result(result: dict, has_masks: bool, name: str) -> None:
     score, category, box = result["score"], result["category_id"], result.get("bbox")
-    if type(score) not in NUMBERS or not math.isfinite(score):
+    if not is_numeric([score]):
         raise InputError(f"{name} has score {short(score)}, but must have a finite number")
-    if type(category) is not int or category < 0:
-        legal = "an integer from 0"
-        raise InputError(f"{name} has category_id {short(category)}, but must have {legal}")
+    if not is_category(category):
+        raise InputError(f"{name} has category_id {short(category)}, but must have {CATEGORY}")
     if has_masks and "segmentation" not in result:
         raise InputError(f"{name} has no segmentation, but other results have one")
     if box is None and not has_masks:
@@ -173,16 +174,17 @@ def _read_rows(path: str | os.PathLike) -> dict[str, dict]:
 
 
 def _class_of(row: dict, name: str) -> dict:
-    number, score = row["class"] or "", row.get("score")
-    if not number.strip().isdecimal():
-        raise InputError(f"{name} has class {short(number)}, but must have an integer from 0")
+    text, score = (row["class"] or "").strip(), row.get("score")
+    number = int(text) if text.isdecimal() and len(text) <= DIGITS else None
+    if not is_category(number):
+        raise InputError(f"{name} has class {short(text)}, but must have {CATEGORY}")
     try:
         value = float(score) if score else None
     except ValueError:
         value = math.nan
     if value is not None and not math.isfinite(value):
         raise InputError(f"{name} has score {short(score)}, but must have a finite number")
-    return {"class": int(number)} | ({} if value is None else {"score": value})
+    return {"class": number} | ({} if value is None else {"score": value})
 
 
 def _require_none(path: str | os.PathLike, problem: str, names: list[str]) -> None:

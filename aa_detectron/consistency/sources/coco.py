@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -19,6 +20,10 @@ from aa_detectron.utils.coco_records import (
 
 Size = tuple[int, int]
 AnyPath = str | os.PathLike
+MAX_CATEGORY = 2**63 - 1
+"""Maximum category id."""
+CATEGORY = f"an integer from 0 to {MAX_CATEGORY}"
+"""Legal category ids, for messages."""
 
 
 def read_json(path: str | os.PathLike) -> object:
@@ -109,24 +114,33 @@ def _truth(
         classes.append(_class(annotation["category_id"], category_ids, name))
         if annotation.get("segmentation"):
             masks.append(to_rle(annotation["segmentation"], size, name))
-    truth = {"boxes": np.array(boxes, np.float64).reshape(-1, 4), "classes": np.array(classes, int)}
+    truth = {
+        "boxes": np.array(boxes, np.float64).reshape(-1, 4),
+        "classes": np.array(classes, np.int64),
+    }
     return truth | ({"masks": masks} if len(masks) == len(boxes) else {})
 
 
 def _class(category: object, category_ids: list[int] | None, name: str) -> int:
     if category_ids is not None and category in category_ids:
         return category_ids.index(category)
-    if category_ids is not None or type(category) is not int or category < 0:
-        legal = "an integer from 0" if category_ids is None else f"one of {short(category_ids)}"
+    if category_ids is not None or not is_category(category):
+        legal = CATEGORY if category_ids is None else f"one of {short(category_ids)}"
         raise InputError(f"{name} has category_id {short(category)}, but must have {legal}")
     return category
+
+
+def is_category(value: object) -> TypeGuard[int]:
+    """Whether a category id of a JSON is :data:`CATEGORY`, so that an array can hold it."""
+    return type(value) is int and 0 <= value <= MAX_CATEGORY
 
 
 def to_rle(segmentation: list | dict, size: Size, name: str) -> dict:
     """Converts a mask to a COCO RLE.
 
     Args:
-        segmentation: polygons, or an RLE with runs as a list or as COCO's string.
+        segmentation: polygons, or an RLE with runs as a list or as COCO's string. A mask without
+            polygons is empty.
         size: size (height, width) of the image in pixels.
         name: name of the mask's owner, for the message.
 
@@ -136,6 +150,8 @@ def to_rle(segmentation: list | dict, size: Size, name: str) -> dict:
     problem = segmentation_problem(segmentation, size)
     if problem:
         raise InputError(f"{name}: segmentation {problem}")
+    if segmentation == []:
+        return mask_util.encode(np.zeros(size, np.uint8, order="F"))
     if isinstance(segmentation, list):
         return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
     if isinstance(segmentation["counts"], list):

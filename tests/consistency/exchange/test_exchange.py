@@ -190,6 +190,24 @@ def test_a_box_that_is_null_is_around_the_mask(predicted, tmp_path, monkeypatch)
     assert (tmp_path / "null.json").read_text() == (tmp_path / "given.json").read_text()
 
 
+def test_a_mask_without_polygons_is_empty(predicted, tmp_path, monkeypatch):
+    """As a mask of zeros in RLE, it does not count as a mask, but its box counts."""
+
+    def score(name, change):
+        path = change_results(predicted, tmp_path, lambda r: [r[0] | change, *r[1:]])
+        words = ["--instances", path, "--output", tmp_path / name]
+        run(monkeypatch, "score", predicted / "manifest.json", *words)
+        return read_report(tmp_path / name)["pairs"]
+
+    results = json.loads((predicted / "results.json").read_text())
+    size = results[0]["segmentation"]["size"]
+    zeros = {"size": size, "counts": [size[0] * size[1]]}
+    for box in ({}, {"bbox": None}):
+        found = score("polygons.json", {"segmentation": [], **box})
+        assert found == score("rle.json", {"segmentation": zeros, **box})
+        assert found != score("given.json", {})
+
+
 # -- What goes wrong -----------------------------------------------------------------------------
 
 
@@ -227,7 +245,9 @@ def test_truth_that_is_of_no_image(images, predicted, tmp_path, monkeypatch):
         (lambda r: [*r, r[0] | {"image_id": 99}], "1 prediction is of crops that the manifest l"),
         (lambda r: [r[0] | {"score": "high"}], "result 0 has score 'high'"),
         (lambda r: [r[0] | {"score": float("nan")}], "result 0 has score nan"),
+        (lambda r: [r[0] | {"score": 10**400}], "result 0 has score 10+.*, but must have a finite"),
         (lambda r: [r[0] | {"category_id": -1}], "result 0 has category_id -1"),
+        (lambda r: [r[0] | {"category_id": 2**63}], "category_id 9223372036854775808, but must"),
         (lambda r: [r[0] | {"bbox": [1, 2, 3]}], r"result 0 has bbox \[1, 2, 3\]"),
         (lambda r: [r[0] | {"segmentation": {"size": [1, 1], "counts": "1"}}], "segmentation has"),
         (
@@ -273,6 +293,8 @@ def test_label_maps_that_cannot_be_used(predicted, tmp_path, monkeypatch):
         (lambda rows: [*rows, rows[1]], "line 14 has 00000001.png again"),
         (lambda rows: [["name", "class"], *rows[1:]], "without file_name"),
         (lambda rows: [rows[0], [rows[1][0], "cat"]], "line 2 has class 'cat'"),
+        (lambda rows: [rows[0], [rows[1][0], "9" * 19]], "from 0 to 9223372036854775807"),
+        (lambda rows: [rows[0], [rows[1][0], "9" * 5000]], "from 0 to 9223372036854775807"),
         (lambda rows: [[*rows[0], "score"], [rows[1][0], "1", "nan"]], "line 2 has score 'nan'"),
         (lambda rows: [], "has columns [], without class"),
     ],

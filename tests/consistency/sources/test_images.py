@@ -97,6 +97,10 @@ def test_coco(folder):
             {"annotations": [{"image_id": 12, "category_id": -1, "bbox": [0, 0, 1, 2]}]},
             "category_id -1, but must have an integer from 0",
         ),
+        (
+            {"annotations": [{"image_id": 12, "category_id": 10**30, "bbox": [0, 0, 1, 2]}]},
+            "category_id 10+, but must have an integer from 0 to 9223372036854775807",
+        ),
     ],
 )
 def test_malformed_coco(folder, changes, message):
