@@ -37,7 +37,8 @@ def write_crops(
 ) -> Manifest:
     """Writes the crops of images and their manifest.
 
-    The folder appears when it is complete. Until then, a temporary folder beside it has the files.
+    The files appear when all are complete. Until then, a temporary folder has them, beside a new
+    folder or inside an empty one.
 
     Args:
         items: images.
@@ -71,20 +72,38 @@ def _write_crop(group: Group, offset: Position, folder: Path, manifest: Manifest
 
 @contextlib.contextmanager
 def _new_folder(output: Path) -> Iterator[Path]:
-    """Yields a temporary folder that replaces ``output`` if the block succeeds."""
-    folder = None
+    """Yields a temporary folder whose files ``output`` has if the block succeeds.
+
+    A folder that exists is filled, not replaced, since it may be a mount point.
+    """
+    target, folder = Path(os.path.realpath(output)), None
     try:
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        exists = os.path.lexists(target)
+        if exists and (not target.is_dir() or any(target.iterdir())):
             raise InputError(f"{output}: exists, but must be a new or empty folder")
-        if output.resolve() == Path.cwd():
+        if target == Path.cwd():
             raise InputError(f"{output}: is the current folder, but must be a new or another one")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        parent = target if exists else target.parent
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
         folder.chmod(0o755)  # only the owner can read mkdtemp's folders
         yield folder
-        folder.replace(output)
+        if exists:
+            _move_files(folder, target)
+        else:
+            folder.replace(target)
     except OSError as error:
         raise InputError(f"{output}: cannot be written ({error.strerror or error})") from error
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move_files(source: Path, output: Path) -> None:
+    """Moves the crops and their manifest, both or none."""
+    (source / FOLDER).replace(output / FOLDER)
+    try:
+        (source / NAME).replace(output / NAME)
+    except BaseException:
+        (output / FOLDER).replace(source / FOLDER)
+        raise
