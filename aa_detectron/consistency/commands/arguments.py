@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from aa_detectron.errors import InputError
+
 from ..results import ConsistencyResult
 from ..shift_kinds import SHIFT_KINDS
 from ..sweep.groups import DIRECTIONS
@@ -48,6 +50,32 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
 def given(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
     """Those of the options that are on the command line; the others have their defaults."""
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def require(args: argparse.Namespace, name: str, other: str, is_met: bool) -> None:
+    """Rejects an option that has no effect without another one.
+
+    Args:
+        args: parsed arguments; an option that is not on the command line is None.
+        name: attribute of the option.
+        other: the other option as the user writes it.
+        is_met: whether the other option is on the command line.
+
+    Raises:
+        InputError: only the first option is on the command line.
+    """
+    if not is_met and given(args, [name]):
+        raise InputError(f"--{name.replace('_', '-')} has no effect without {other}")
+
+
+def check_shifts(args: argparse.Namespace) -> None:
+    """Checks the options of the kind of shift.
+
+    Raises:
+        InputError: an option that has no effect on this kind.
+    """
+    is_fractional = args.shifts == "fractional"
+    require(args, "steps_per_pixel", "--shifts fractional", is_fractional)
 
 
 def rules_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ..predictors import check_options
 from ..sources.images import open_images
 from ..sources.progress import show_progress
 from ..sweep.groups import SweepGroups
-from .arguments import PAIRS, SWEEP, add_pairs, add_source, add_sweep, given
+from .arguments import PAIRS, SWEEP, add_pairs, add_source, add_sweep, check_shifts, given
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +35,9 @@ def make_groups(args: argparse.Namespace) -> PairGroups | SweepGroups:
     """Groups of pairs, or of a sweep with ``--sweep``.
 
     Raises:
-        InputError: an option of the other kind of groups.
+        InputError: an option of the other kind of groups or of shifts.
     """
+    check_shifts(args)
     names, others = (SWEEP, PAIRS) if args.sweep else (PAIRS, SWEEP)
     for name in given(args, sorted(set(others) - set(names))):
         option, how = name.replace("_", "-"), "with" if args.sweep else "without"

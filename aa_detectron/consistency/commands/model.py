@@ -18,8 +18,10 @@ from .arguments import (
     add_rules,
     add_source,
     add_sweep,
+    check_shifts,
     given,
     report,
+    require,
     rules_of,
 )
 
@@ -69,7 +71,13 @@ def sweep(args: argparse.Namespace) -> None:
 
 
 def _options_of(args: argparse.Namespace) -> dict:
-    """Options that pairs and sweeps have in common."""
+    """Options that pairs and sweeps have in common.
+
+    Raises:
+        InputError: an option that has no effect without another one.
+    """
+    check_shifts(args)
+    require(args, "category_ids", "--truth", args.truth)
     source = {name: getattr(args, name) for name in ("folder", "every", "truth", "category_ids")}
     return {"batch_size": args.batch_size, "strict": not args.skip, **rules_of(args), **source}
 

@@ -8,7 +8,7 @@ from aa_detectron.utils.files import check_can_be_written
 from ..exchange.prediction_files import class_file, instances_file, label_folder
 from ..exchange.scoring import score_predictions
 from ..sources.images import open_images
-from .arguments import RECORDS, add_rules, report, rules_of
+from .arguments import RECORDS, add_rules, report, require, rules_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    require(args, "truth", "--instances", args.instances is not None)
     output = args.output or Path(args.manifest).with_name(RECORDS)
     check_can_be_written(output)
     kinds = (args.instances, instances_file), (args.label_maps, label_folder)

@@ -58,7 +58,7 @@ def open_images(
         JSON, frame numbers for a video, and paths or positions from 0 for an iterable.
 
     Raises:
-        InputError: a source without images, or an option that is not for this kind of source.
+        InputError: a source without images, or an option without effect on it.
     """
     is_path = isinstance(images, str | os.PathLike)
     name = images if is_path else f"images of type {type(images).__name__}"
@@ -75,6 +75,8 @@ def open_images(
     if path.is_dir():
         return _folder_items(path)
     if is_coco:
+        if category_ids is not None and not truth:
+            raise InputError(f"{name}: category_ids has no effect without truth")
         return [
             ImageItem(image_id, partial(read_image, file, size), objects)
             for image_id, file, size, objects in read_coco(path, folder, truth, category_ids)

@@ -127,12 +127,32 @@ def test_a_sweep(images, tmp_path, monkeypatch):
         (["--sweep", "--seed", 0], "--seed has no effect with --sweep"),
         (["--sweep", "--pairs-per-image", 2], "--pairs-per-image has no effect with --sweep"),
         (["--stride", 4], "--stride has no effect without --sweep"),
+        (["--steps-per-pixel", 4], "--steps-per-pixel has no effect without --shifts fractional"),
     ],
 )
 def test_an_option_without_effect(images, tmp_path, monkeypatch, words, message):
     with pytest.raises(SystemExit, match=message):
         run(monkeypatch, "crops", images, "--output", tmp_path / "crops", *words)
     assert not (tmp_path / "crops").exists()
+
+
+@pytest.mark.parametrize("name", ["run", "sweep"])
+def test_an_option_of_a_model_without_effect(images, tmp_path, monkeypatch, name):
+    out = tmp_path / "out.json"
+    words = [name, images, "--model", "consistency.models:pixels", "--output", out]
+    said = fails(monkeypatch, *words, "--category-ids", 7)
+    assert said == "error: --category-ids has no effect without --truth"
+    for shifts in ([], ["--shifts", "circular"]):
+        said = fails(monkeypatch, *words, "--steps-per-pixel", 9, *shifts)
+        assert said == "error: --steps-per-pixel has no effect without --shifts fractional"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("kind", ["--label-maps", "--classes"])
+def test_objects_are_for_instances(predicted, tmp_path, monkeypatch, kind):
+    words = [kind, predicted / KINDS[kind][0], "--truth", tmp_path / "truth.json"]
+    said = fails(monkeypatch, "score", predicted / "manifest.json", *words)
+    assert said == "error: --truth has no effect without --instances"
 
 
 @pytest.mark.parametrize("name", ["run", "sweep"])
@@ -329,7 +349,7 @@ def test_classes_of_a_program_on_windows(predicted, tmp_path, monkeypatch):
 @pytest.mark.parametrize("shifts", ["circular", "fractional"])
 def test_other_kinds_of_shift(images, tmp_path, monkeypatch, shifts):
     folder = tmp_path / "crops"
-    kind = ["--shifts", shifts, "--steps-per-pixel", 2]
+    kind = ["--shifts", shifts, *(["--steps-per-pixel", 2] if shifts == "fractional" else [])]
     run(monkeypatch, "crops", images, "--output", folder, *kind)
     (folder / "labels").mkdir()
     for path in (folder / "crops").iterdir():

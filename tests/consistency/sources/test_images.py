@@ -137,6 +137,8 @@ def test_a_size_that_is_not_the_files(folder):
 def test_category_ids_that_lack_one(folder):
     with pytest.raises(InputError, match=r"category_id 7, but must have one of \[3\]"):
         open_images(coco(folder), folder, truth=True, category_ids=[3])
+    with pytest.raises(InputError, match="json: category_ids has no effect without truth"):
+        open_images(coco(folder), folder, category_ids=[3, 7])
 
 
 def test_video(tmp_path):
