@@ -104,7 +104,8 @@ def read_image(file_name: str | os.PathLike, size: tuple[int, int] | None = None
     try:
         with Image.open(name) as image:
             image.load()
-            pixels = np.array(ImageOps.exif_transpose(to_8_bits(image, name)).convert("RGB"))
+            ImageOps.exif_transpose(image, in_place=True)  # first, since to_8_bits drops EXIF
+            pixels = np.array(to_8_bits(image, name).convert("RGB"))
     except PILLOW_ERRORS as error:
         raise unreadable(name, "an image", error) from None
     if size is not None and pixels.shape[:2] != tuple(size):

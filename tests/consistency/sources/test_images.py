@@ -190,3 +190,5 @@ def test_modes_of_images(tmp_path):
     exif[0x0112] = 6
     Image.fromarray(noise(0, SIZE)).save(tmp_path / "turned.png", exif=exif)
     assert np.array_equal(read_image(tmp_path / "turned.png"), np.rot90(noise(0, SIZE), -1))
+    Image.fromarray(grey.astype(np.uint16) * 256).save(tmp_path / "wide.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "wide.png"), np.rot90(np.stack([grey] * 3, -1), -1))
