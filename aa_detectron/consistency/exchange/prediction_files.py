@@ -130,7 +130,7 @@ def label_folder(path: str | os.PathLike) -> Predictions:
 def _read_labels(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            if image.mode not in ("L", "P", "I", *WIDE_MODES):
+            if image.mode not in ("1", "L", "P", "I", *WIDE_MODES):
                 raise InputError(f"{path}: is of mode {image.mode}, but must have one channel")
             return np.array(image).astype(np.int64)
     except PILLOW_ERRORS as error:

@@ -308,6 +308,21 @@ def test_label_maps_that_cannot_be_used(predicted, tmp_path, monkeypatch):
     assert not out.exists()
 
 
+def test_label_maps_of_1_bit(predicted, tmp_path, monkeypatch):
+    """Black is label 0 and white is label 1."""
+    for path in (predicted / "labels").iterdir():
+        binary = np.asarray(Image.open(path)) > 0
+        for name, image in (("bits", binary), ("bytes", binary.astype(np.uint8))):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(image).save(tmp_path / name / path.name)
+    assert Image.open(tmp_path / "bits" / "00000001.png").mode == "1"
+    for name in ("bits", "bytes"):
+        words = ["--label-maps", tmp_path / name, "--output", tmp_path / f"{name}.json"]
+        run(monkeypatch, "score", predicted / "manifest.json", *words)
+    bits, labels = (read_report(tmp_path / f"{name}.json")["pairs"] for name in ("bits", "bytes"))
+    assert bits == labels and labels[0]["sem_seg"]["per_class"].keys() == {"0", "1"}
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
