@@ -10,6 +10,7 @@ from typing import Any
 
 from aa_detectron.errors import InputError
 
+from .class_names import ClassNames, list_names
 from .correct import add_objects
 from .intervals import percent, score_by_shift, score_fractions
 from .jitter import score_jitter
@@ -74,7 +75,7 @@ def _check_masks(predictions: Sequence[Prediction]) -> None:
 
 
 def score_pairs(
-    records: list[dict], task: str, class_names: Sequence[str] | None = None
+    records: list[dict], task: str, class_names: ClassNames | None = None
 ) -> dict[str, float]:
     """Computes all scores of a task from the records, in percent (NaN if no pair counts).
 
@@ -93,7 +94,8 @@ def score_pairs(
     Args:
         records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
         task: "segm" or "bbox".
-        class_names: names of the categories; None for no scores per class.
+        class_names: names of the categories, see
+            :func:`~aa_detectron.consistency.class_names.list_names`; None for no scores per class.
     """
     shape = {"segm": "mask", "bbox": "box"}[task]
     fractions = {name: METRICS[f"{shape} {name}"].fraction for name in THRESHOLDS}
@@ -107,7 +109,7 @@ def score_pairs(
     scores["symmetric"] = percent(map(METRICS[f"{shape} mAISC symmetric"].fraction, records))
     for size, (low, high) in SIZES.items():
         scores[f"mAISC{size}"] = mean_of(partial(_has_area, low, high))
-    for category, name in enumerate(class_names or []):
+    for category, name in enumerate(list_names(class_names) or []):
         scores[f"mAISC-{name}"] = mean_of(partial(_has_category, category))
     scores |= score_jitter(records, task)
     if any("objects" in record[task] for record in records):

@@ -4,12 +4,12 @@ The section "sem_seg" of a record, see :mod:`~aa_detectron.consistency.records`.
 """
 
 import itertools
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from .class_names import ClassNames, list_names
 from .intervals import percent, score_by_shift, score_fractions
 from .records import METRICS, start_record
 from .shifts import Offset, overlap_in_crops
@@ -107,7 +107,7 @@ def _number(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def score_label_pairs(
-    records: list[dict], class_names: Sequence[str] | None = None
+    records: list[dict], class_names: ClassNames | None = None
 ) -> dict[str, float]:
     """Computes all scores from the records, in percent (NaN if no pair counts).
 
@@ -120,11 +120,12 @@ def score_label_pairs(
 
     Args:
         records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
-        class_names: names of the labels; None for no scores per class.
+        class_names: names of the labels, see
+            :func:`~aa_detectron.consistency.class_names.list_names`; None for no scores per class.
     """
     fraction = METRICS["mASSC"].fraction
     scores = score_fractions("mASSC", records, fraction)
-    for label, name in enumerate(class_names or []):
+    for label, name in enumerate(list_names(class_names) or []):
         scores[f"mASSC-{name}"] = percent(map(partial(_class_fraction, label=label), records))
     if any("boundary" in record["sem_seg"] for record in records):
         scores |= _score_boundary(records)

@@ -1,11 +1,11 @@
 """A metric with the interface of torchmetrics, which is updated pair by pair."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from aa_detectron.errors import InputError, InvalidOption
 
 from .adapters.predictions import read_prediction
+from .class_names import ClassNames, list_names
 from .compare import Rules, compare
 from .predictors import in_order
 from .results import ConsistencyResult
@@ -19,7 +19,11 @@ class ConsistencyMetric:
     Args:
         score_thresh: minimum score of an instance that counts.
         match_class: whether only instances of the same class can match.
-        class_names: names of the classes, for scores per class.
+        class_names: names of the classes, for scores per class: a list, or a dict from class
+            indices to names; see :func:`~aa_detectron.consistency.class_names.list_names`.
+
+    Raises:
+        InvalidOption: an option with an illegal value.
     """
 
     def __init__(
@@ -27,10 +31,10 @@ class ConsistencyMetric:
         *,
         score_thresh: float = 0.5,
         match_class: bool = True,
-        class_names: Sequence[str] | None = None,
+        class_names: ClassNames | None = None,
     ):
         self.rules = Rules(score_thresh, match_class)
-        self.class_names = class_names
+        self.class_names = list_names(class_names)
         self.reset()
 
     def reset(self) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from aa_detectron.errors import check_choice, check_from_1
 
+from .class_names import ClassNames, list_names
 from .compare import Rules
 from .crops import PairGroups, Predict, compare_groups, make_groups
 from .results import ConsistencyResult
@@ -27,7 +28,7 @@ def evaluate_consistency(
     score_thresh: float = 0.5,
     match_class: bool = True,
     batch_size: int = 1,
-    class_names: list[str] | None = None,
+    class_names: ClassNames | None = None,
     strict: bool = True,
     progress: bool = True,
     **source: Any,
@@ -53,7 +54,8 @@ def evaluate_consistency(
         score_thresh: minimum score of an instance that counts.
         match_class: whether only instances of the same class can match.
         batch_size: maximum number of crops in a call of ``predict``.
-        class_names: names of the classes, for scores per class.
+        class_names: names of the classes, for scores per class: a list, or a dict from class
+            indices to names; see :func:`~aa_detectron.consistency.class_names.list_names`.
         strict: whether an unusable image raises; otherwise it is left out with a warning.
         progress: whether a progress bar is shown.
         source: options ``folder``, ``truth``, ``category_ids`` and ``every`` of
@@ -68,12 +70,12 @@ def evaluate_consistency(
     """
     options = PairGroups(max_shift, pairs_per_image, seed, shifts, steps_per_pixel)
     check_options(options._asdict())
-    rules = Rules(score_thresh, match_class)
+    rules, names = Rules(score_thresh, match_class), list_names(class_names)
     items = show_progress(open_images(images, **source), progress)
     groups = make_groups(items, options.__call__, strict=strict)
     records = [found.record for found in compare_groups(predict, groups, rules, batch_size)]
     settings = {"kind": "pairs", **options._asdict(), **vars(rules)}
-    return ConsistencyResult(in_order(records), settings, class_names)
+    return ConsistencyResult(in_order(records), settings, names)
 
 
 def check_options(options: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Results of a measurement: records, their scores, and the file with both."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import write_json
 
+from .class_names import ClassNames, list_names
 from .records import METRICS, shift_length
 from .scores import fill_tasks, format_metrics, score_records
 from .sweep.scores import phase_gap, sweep_curve
@@ -21,15 +21,20 @@ class ConsistencyResult:
     Attributes:
         records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
         settings: settings of the measurement.
-        class_names: names of the classes, for scores per class.
+        class_names: names of the classes, for scores per class; see
+            :func:`~aa_detectron.consistency.class_names.list_names`.
+
+    Raises:
+        InvalidOption: names in another form.
     """
 
     records: list[dict]
     settings: dict[str, Any] = field(default_factory=dict)
-    class_names: Sequence[str] | None = None
+    class_names: ClassNames | None = None
 
     def __post_init__(self) -> None:
         fill_tasks(self.records)
+        self.class_names = list_names(self.class_names)
 
     @property
     def scored(self) -> list[dict]:
@@ -48,10 +53,9 @@ class ConsistencyResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Content of the file from :meth:`save`; may hold NaN, which JSON lacks."""
-        names = list(self.class_names) if self.class_names is not None else None
         return {
             **self.settings,
-            "class_names": names,
+            "class_names": list_names(self.class_names),
             "results": self.scores,
             "pairs": self.records,
         }

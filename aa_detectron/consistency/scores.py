@@ -1,8 +1,8 @@
 """All scores of records by section, and the table of the scores."""
 
 import itertools
-from collections.abc import Sequence
 
+from .class_names import ClassNames
 from .classes import score_class_pairs
 from .instances import score_pairs
 from .intervals import score_fractions
@@ -33,7 +33,7 @@ def fill_tasks(records: list[dict]) -> list[str]:
 
 
 def score_records(
-    records: list[dict], class_names: Sequence[str] | None = None
+    records: list[dict], class_names: ClassNames | None = None
 ) -> dict[str, dict[str, float]]:
     """Computes {"consistency_<section>": {metric: number}} for every section of the records.
 
@@ -41,7 +41,8 @@ def score_records(
 
     Args:
         records: records of pairs, see :mod:`~aa_detectron.consistency.records`.
-        class_names: names of the classes, for scores per class.
+        class_names: names of the classes, for scores per class; see
+            :func:`~aa_detectron.consistency.class_names.list_names`.
     """
     tasks = fill_tasks(records)
     found = {section: [r for r in records if section in r] for section in MAIN_METRICS}

@@ -4,6 +4,7 @@ from typing import Any
 
 from aa_detectron.errors import check_choice
 
+from ..class_names import ClassNames, list_names
 from ..compare import Rules
 from ..crops import Predict, compare_groups, make_groups
 from ..predictors import check_options
@@ -26,7 +27,7 @@ def evaluate_sweep(
     score_thresh: float = 0.5,
     match_class: bool = True,
     batch_size: int = 1,
-    class_names: list[str] | None = None,
+    class_names: ClassNames | None = None,
     strict: bool = True,
     progress: bool = True,
     **source: Any,
@@ -53,9 +54,9 @@ def evaluate_sweep(
     check_choice("direction", direction, DIRECTIONS)
     options = SweepGroups(max_shift, stride, direction, shifts, steps_per_pixel)
     check_options(options._asdict())
-    rules = Rules(score_thresh, match_class)
+    rules, names = Rules(score_thresh, match_class), list_names(class_names)
     items = show_progress(open_images(images, **source), progress)
     groups = make_groups(items, options.__call__, strict=strict)
     records = add_every_shift(compare_groups(predict, groups, rules, batch_size))
     settings = {"kind": "sweep", **options._asdict(), **vars(rules)}
-    return SweepResult(list(records), settings, class_names, stride)
+    return SweepResult(list(records), settings, names, stride)
