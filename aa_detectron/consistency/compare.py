@@ -9,6 +9,7 @@ from aa_detectron.errors import InputError, InvalidOption
 from .classes import class_pair_record
 from .instances import pair_record
 from .label_maps import label_pair_record
+from .records import plain
 from .shifts import Offset, overlap_in_crops
 from .truth import counted_pixels
 
@@ -32,6 +33,8 @@ class Rules:
     match_class: bool = True
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():  # they are saved with the records
+            object.__setattr__(self, name, plain(value))
         if math.isnan(self.score_thresh):
             raise InvalidOption("score_thresh", self.score_thresh, "a number")
 

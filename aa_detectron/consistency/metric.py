@@ -5,6 +5,7 @@ from typing import Any
 from aa_detectron.errors import InputError, InvalidOption
 
 from .adapters.predictions import read_prediction
+from .adapters.values import to_integers
 from .class_names import ClassNames, list_names
 from .compare import Rules, compare
 from .predictors import in_order
@@ -70,18 +71,20 @@ class ConsistencyMetric:
             record of the pair.
 
         Raises:
-            InputError: an output or ground truth that cannot be used, crops that do not overlap, or
-                a pair that was added before.
+            InputError: an output or ground truth that cannot be used, an offset or size that is not
+                whole, crops that do not overlap, or a pair that was added before.
             InvalidOption: the size is required but missing.
         """
         image_id = len(self._records) if image_id is None else image_id
-        size = size or _size(first) or _size(second)
+        frames = to_integers(offsets, (2, 2), "offsets", "((y, x), (y, x))")
+        size = _size(first) or _size(second) if size is None else size
         if size is None:
             legal = "(height, width) of the crops, where neither masks nor label maps tell it"
             raise InvalidOption("size", size, legal)
-        check_truth(truth, reach(offsets, size), image_id, exact=False)
+        size = to_integers(size, (2,), "size", "(height, width)")
+        check_truth(truth, reach(frames, size), image_id, exact=False)
         one, two = (read_prediction(o, size, self.rules.score_thresh) for o in (first, second))
-        record = compare(image_id, pair, offsets, size, one, two, self.rules, truth)
+        record = compare(image_id, pair, frames, size, one, two, self.rules, truth)
         self._add(record)
         return record
 

@@ -7,6 +7,7 @@ from aa_detectron.errors import check_choice, check_from_1
 from .class_names import ClassNames, list_names
 from .compare import Rules
 from .crops import PairGroups, Predict, compare_groups, make_groups
+from .records import plain
 from .results import ConsistencyResult
 from .shift_kinds import SHIFT_KINDS
 from .sources.images import open_images
@@ -68,7 +69,8 @@ def evaluate_consistency(
         InputError: unusable images or predictions.
         InvalidOption: an option with an illegal value.
     """
-    options = PairGroups(max_shift, pairs_per_image, seed, shifts, steps_per_pixel)
+    values = max_shift, pairs_per_image, seed, shifts, steps_per_pixel
+    options = PairGroups(*map(plain, values))
     check_options(options._asdict())
     rules, names = Rules(score_thresh, match_class), list_names(class_names)
     items = show_progress(open_images(images, **source), progress)

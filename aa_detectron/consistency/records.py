@@ -84,9 +84,9 @@ def start_record(
     """
     return {
         "image_id": plain(image_id),
-        "pair": number,
-        "offsets": [list(offset) for offset in offsets],
-        "size": list(size),
+        "pair": plain(number),
+        "offsets": [list(map(plain, offset)) for offset in offsets],
+        "size": list(map(plain, size)),
     }
 
 

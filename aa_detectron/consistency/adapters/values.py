@@ -11,6 +11,9 @@ from aa_detectron.errors import InputError
 SHOWN = 12
 """Maximum number of keys or attributes that an error names."""
 
+LARGEST = 2**31
+"""Limit of positions and sizes in pixels."""
+
 
 def to_array(value: Any, name: str) -> np.ndarray:
     """Converts a tensor or nested list to an array of numbers on the CPU.
@@ -33,6 +36,29 @@ def to_array(value: Any, name: str) -> np.ndarray:
     if array is None or array.dtype.kind not in "biuf":
         raise InputError(f"{name}: found {describe(value)}, but must be an array of numbers")
     return array
+
+
+def to_integers(value: Any, shape: tuple[int, ...], name: str, legal: str) -> Any:
+    """Converts whole numbers of any type to nested tuples of Python integers.
+
+    Args:
+        value: numbers, such as a NumPy array, or tuples of whole floats.
+        shape: shape that the numbers must have.
+        name: name of the value, for the message.
+        legal: form of the value, for the message.
+
+    Raises:
+        InputError: another shape, or a number that is not whole.
+    """
+    numbers = to_array(value, name)
+    is_whole = numbers.shape == shape and (np.rint(numbers) == numbers).all()
+    if not is_whole or np.abs(numbers).max() >= LARGEST:
+        raise InputError(f"{name}: found {describe(value)}, but must be {legal} in whole pixels")
+    return _to_tuple(numbers.astype(np.int64).tolist())
+
+
+def _to_tuple(value: Any) -> Any:
+    return tuple(map(_to_tuple, value)) if isinstance(value, list) else value
 
 
 def describe(value: Any) -> str:

@@ -8,6 +8,7 @@ from ..class_names import ClassNames, list_names
 from ..compare import Rules
 from ..crops import Predict, compare_groups, make_groups
 from ..predictors import check_options
+from ..records import plain
 from ..results import SweepResult
 from ..sources.images import open_images
 from ..sources.progress import show_progress
@@ -52,11 +53,12 @@ def evaluate_sweep(
         InvalidOption: an option with an illegal value.
     """
     check_choice("direction", direction, DIRECTIONS)
-    options = SweepGroups(max_shift, stride, direction, shifts, steps_per_pixel)
+    values = max_shift, stride, direction, shifts, steps_per_pixel
+    options = SweepGroups(*map(plain, values))
     check_options(options._asdict())
     rules, names = Rules(score_thresh, match_class), list_names(class_names)
     items = show_progress(open_images(images, **source), progress)
     groups = make_groups(items, options.__call__, strict=strict)
     records = add_every_shift(compare_groups(predict, groups, rules, batch_size))
     settings = {"kind": "sweep", **options._asdict(), **vars(rules)}
-    return SweepResult(list(records), settings, names, stride)
+    return SweepResult(list(records), settings, names, options.stride)
