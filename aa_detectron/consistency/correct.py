@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pycocotools.mask as mask_util
 
+from aa_detectron.utils.coco_rle import compressed
+
 from .matching import match_instances
 from .overlap import Inside, Shapes, box_areas, clip_boxes, cut_masks, mask_areas
 from .shifts import Box, overlap_in_crops
@@ -60,7 +62,7 @@ def _visible(parts: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _whole_areas(masks: np.ndarray | Sequence[dict]) -> np.ndarray:
     if isinstance(masks, np.ndarray):
         return np.count_nonzero(masks, axis=(1, 2)).astype(np.float64)
-    return mask_areas(list(masks))
+    return mask_areas(list(map(compressed, masks)))
 
 
 def _objects(

@@ -82,6 +82,18 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
+def compressed(rle: Mapping) -> dict:
+    """Encodes the runs of a mask as a string, the only form that most of pycocotools reads.
+
+    Args:
+        rle: mask that has no :func:`rle_problem`.
+    """
+    if not isinstance(rle["counts"], list):
+        return dict(rle)
+    height, width = map(int, rle["size"])
+    return mask_util.frPyObjects({"size": [height, width], "counts": rle["counts"]}, height, width)
+
+
 def cut_rle(rle: Mapping, rows: slice, columns: slice) -> dict:
     """Cuts a mask without decoding its pixels.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from aa_detectron.errors import InputError
-from aa_detectron.utils.coco_rle import rle_problem
+from aa_detectron.utils.coco_rle import compressed, rle_problem
 
 from ..overlap import Prediction, counting
 from .values import describe, to_array
@@ -119,7 +119,7 @@ def _rles(masks: Sequence[Mapping], size: tuple[int, int], kept: np.ndarray) -> 
         problem = rle_problem(mask, *size)
         if problem:
             raise InputError(f"mask {number} {problem}")
-    return [dict(masks[i]) for i in kept]
+    return [compressed(masks[i]) for i in kept]
 
 
 def make_segments(

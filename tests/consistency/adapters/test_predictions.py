@@ -12,6 +12,7 @@ from detectron2.structures import BitMasks, Boxes, Instances, RotatedBoxes
 from aa_detectron.consistency.adapters.labels import class_scores
 from aa_detectron.consistency.adapters.predictions import read_prediction
 from aa_detectron.errors import InputError
+from aa_detectron.utils.coco_rle import decode_runs
 
 SIZE = (160, 200)
 PLAIN = bright_things([squares()])[0]
@@ -95,6 +96,15 @@ def rle_output():
     return PLAIN | {"masks": masks}
 
 
+def runs(rle):
+    """The same mask with a list of runs, which COCO calls uncompressed."""
+    return {"size": tuple(rle["size"]), "counts": decode_runs(rle["counts"]).tolist()}
+
+
+def uncompressed_rle_output():
+    return PLAIN | {"masks": list(map(runs, rle_output()["masks"]))}
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -110,6 +120,7 @@ def rle_output():
         onnx_output,
         lambda: {k: v.tolist() for k, v in PLAIN.items() if k != "masks"},
         rle_output,
+        uncompressed_rle_output,
     ],
 )
 @pytest.mark.parametrize("thresh", [0, 0.6])
