@@ -97,10 +97,12 @@ def _masks(
         raise InputError(f"masks are {len(masks)}, but must be {number}, as many as scores")
     if isinstance(masks, Sequence) and all(isinstance(mask, Mapping) for mask in masks):
         return _rles(masks, size, kept)
-    # Masks of instances below the threshold are not copied from the device.
-    is_array, is_all = hasattr(masks, "shape"), len(kept) == number
-    chosen = to_array(masks[kept.tolist()] if is_array and not is_all else masks, "masks")
-    chosen = chosen if is_array or is_all else chosen[kept]
+    if len(kept) == number:
+        chosen = to_array(masks, "masks")
+    elif hasattr(masks, "detach"):  # PyTorch: the other masks are not copied from the device
+        chosen = to_array(masks[kept.tolist()], "masks")
+    else:
+        chosen = to_array(masks, "masks")[kept]
     chosen = chosen[:, 0] if chosen.ndim == 4 and chosen.shape[1] == 1 else chosen
     if chosen.ndim != 3:
         raise InputError(f"masks are {describe(masks)}, but must be (N, height, width)")

@@ -96,6 +96,29 @@ def rle_output():
     return PLAIN | {"masks": masks}
 
 
+class OfJax:
+    """An array like JAX's: NumPy converts it, and a list is no index."""
+
+    def __init__(self, array):
+        self.array = np.asarray(array)
+        self.shape, self.dtype, self.ndim = self.array.shape, self.array.dtype, self.array.ndim
+
+    def __len__(self):
+        return len(self.array)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.array, dtype)
+
+    def __getitem__(self, place):
+        if isinstance(place, list):
+            raise TypeError("Using a non-tuple sequence for multidimensional indexing")
+        return OfJax(self.array[place])
+
+
+def jax_output():
+    return {key: OfJax(value) for key, value in PLAIN.items()}
+
+
 def runs(rle):
     """The same mask with a list of runs, which COCO calls uncompressed."""
     return {"size": tuple(rle["size"]), "counts": decode_runs(rle["counts"]).tolist()}
@@ -120,6 +143,7 @@ def uncompressed_rle_output():
         onnx_output,
         lambda: {k: v.tolist() for k, v in PLAIN.items() if k != "masks"},
         rle_output,
+        jax_output,
         uncompressed_rle_output,
     ],
 )
