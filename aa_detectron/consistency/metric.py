@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from aa_detectron.errors import InputError, InvalidOption
 
 from .adapters.predictions import read_prediction
@@ -60,7 +62,8 @@ class ConsistencyMetric:
                 :mod:`~aa_detectron.consistency.adapters.predictions`.
             offsets: offsets ((y, x), (y, x)) of the two crops in the image.
             size: size (height, width) of both crops in pixels. It is required for boxes and
-                classes, and known from masks and label maps.
+                classes, and known from masks and label maps. Where nothing is found, the masks may
+                lack it.
             image_id: id of the image; None for the number of updates so far, which requires a
                 single process and one pair per image.
             pair: number of the pair within the image.
@@ -133,9 +136,10 @@ def _size(output: Any) -> tuple[int, int] | None:
     if image_size is not None:
         return tuple(image_size)
     for key in ("sem_seg", "out", "masks", "segmentation"):
-        value = output.get(key) if hasattr(output, "get") else None
-        if value is not None and hasattr(value, "shape"):
-            return tuple(value.shape[-2:])
+        value: Any = output.get(key) if hasattr(output, "get") else None
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            return tuple(value[0]["size"])
+            size = value[0].get("size")
+            return None if size is None else tuple(np.ravel(size))
+        if hasattr(value, "shape") and len(value.shape) >= 2:
+            return tuple(value.shape[-2:])  # an array of no masks may have a single axis
     return None

@@ -104,6 +104,7 @@ def _masks(
     else:
         chosen = to_array(masks, "masks")[kept]
     chosen = chosen[:, 0] if chosen.ndim == 4 and chosen.shape[1] == 1 else chosen
+    chosen = chosen.reshape(0, *size) if number == 0 and chosen.ndim == 1 else chosen
     if chosen.ndim != 3:
         raise InputError(f"masks are {describe(masks)}, but must be (N, height, width)")
     if len(chosen) and chosen.shape[1:] != tuple(size):

@@ -18,6 +18,9 @@ SIZE = (160, 200)
 PLAIN = bright_things([squares()])[0]
 
 
+NOTHING = {key: np.array([]) for key in ("boxes", "scores", "classes", "masks")}
+
+
 def tensors():
     return {key: torch.as_tensor(value) for key, value in PLAIN.items()}
 
@@ -190,6 +193,10 @@ def test_a_model_that_finds_nothing():
     for output in (
         {"boxes": [], "scores": [], "classes": []},
         {"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=int)},
+        NOTHING,
+        NOTHING | {"masks": []},
+        NOTHING | {"masks": np.zeros((0, 1, 28, 28), np.float32)},
+        NOTHING | {"masks": torch.zeros(0)},
         {"segmentation": torch.full(SIZE, -1), "segments_info": []},
         SimpleNamespace(
             xyxy=np.zeros((0, 4)), mask=None, confidence=np.zeros(0), class_id=np.zeros(0, int)
@@ -197,6 +204,8 @@ def test_a_model_that_finds_nothing():
     ):
         found = read_prediction(output, SIZE)
         assert found["boxes"].shape == (0, 4) and len(found["scores"]) == 0
+        masks = found.get("masks", ())
+        assert isinstance(masks, list | tuple) or (masks.shape[0], masks.ndim) == (0, 3)
 
 
 def test_instances_and_label_maps_at_once():
@@ -225,6 +234,7 @@ def test_instances_and_label_maps_at_once():
         (PLAIN | {"classes": PLAIN["classes"] + 0.5}, "class 0 is 0.5"),
         (PLAIN | {"classes": ["cat"] * 3}, "classes: found list of 'cat'.*array of numbers"),
         (PLAIN | {"masks": PLAIN["masks"][:1]}, "masks are 1, but must be 3"),
+        (PLAIN | {"masks": np.ones(3)}, r"masks are ndarray of shape \(3,\).* \(N, height, width"),
         (PLAIN | {"masks": PLAIN["masks"][:, 1:]}, "masks are of 159x200 pixels.*160x200"),
         (PLAIN | {"masks": [{"size": [1, 1], "counts": [1]}] * 3}, "mask 0 has size"),
         ({"instances": 3}, "instances are 3, but must have pred_boxes"),
