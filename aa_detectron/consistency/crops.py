@@ -1,5 +1,6 @@
 """Crops of images, their predictions and their records, with one crop in memory at a time."""
 
+import contextlib
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,6 +51,28 @@ class Compared(NamedTuple):
     group: Group
     frames: tuple[Offset, Offset]
     """Offsets of the two frames, see :class:`~aa_detectron.consistency.shift_kinds.ShiftKind`."""
+
+
+class CropError(InputError):
+    """A prediction that a wrapper around a predictor cannot use.
+
+    Args:
+        message: one line that says what was found and what is legal.
+        crop: the prediction's crop, the same array that the wrapper has received.
+    """
+
+    def __init__(self, message: str, crop: np.ndarray | None = None):
+        super().__init__(message)
+        self.crop = crop
+
+
+@contextlib.contextmanager
+def of_crop(crop: np.ndarray) -> Iterator[None]:
+    """Raises an InputError of the block as a :class:`CropError` of this crop."""
+    try:
+        yield
+    except InputError as error:
+        raise CropError(str(error), crop) from None
 
 
 def needs_offsets(predict: Predict) -> bool:
@@ -181,8 +204,7 @@ def compare_groups(
     reference: dict = {}
     batches = iter(lambda: list(itertools.islice(crops, batch_size)), [])
     for batch in returning_memory(batches):
-        inputs = [cut(group, offset) for group, _, offset in batch]
-        outputs = predict_crops(predict, inputs, [offset for _, _, offset in batch])
+        outputs = _predict_batch(predict, [(group, offset) for group, _, offset in batch])
         for (group, number, offset), output in zip(batch, outputs, strict=True):
             try:
                 prediction = place(group, offset, output, rules)
@@ -191,9 +213,24 @@ def compare_groups(
                     continue
                 found = compare_in(group, number, reference, prediction, rules)
             except InputError as error:
-                name = f"image {group.item.image_id!r}, crop at {offset}"
-                raise InputError(f"{name}: {error}") from None
+                raise _named(error, group, offset) from None
             yield found
+
+
+def _predict_batch(predict: Predict, places: list[tuple[Group, Position]]) -> Sequence[Any]:
+    """Predicts the crops of groups at offsets."""
+    inputs = [cut(*place) for place in places]
+    try:
+        return predict_crops(predict, inputs, [offset for _, offset in places])
+    except CropError as error:
+        found = [p for p, crop in zip(places, inputs, strict=True) if crop is error.crop] or places
+        if len(found) > 1:  # a wrapper of a wrapper has copied the crops
+            raise
+        raise _named(error, *found[0]) from None
+
+
+def _named(error: InputError, group: Group, offset: Position) -> InputError:
+    return InputError(f"image {group.item.image_id!r}, crop at {offset}: {error}")
 
 
 def predict_crops(

@@ -14,7 +14,7 @@ from aa_detectron.errors import InvalidOption, check_from_1
 from .adapters.geometry import cut_prediction
 from .adapters.labels import class_scores
 from .adapters.predictions import read_prediction
-from .crops import Predict, needs_offsets, predict_crops
+from .crops import Predict, needs_offsets, of_crop, predict_crops
 from .merging import merge
 from .shifts import Box, Offset, Position
 
@@ -42,10 +42,7 @@ class StrideAligned:
             for crop, step in zip(crops, steps, strict=True)
         ]
         outputs = predict_crops(self.predict, padded)
-        return [
-            cut_output(output, crop.shape[:2], step, image.shape[:2])
-            for output, crop, step, image in zip(outputs, crops, steps, padded, strict=True)
-        ]
+        return cut_outputs(outputs, crops, steps, padded)
 
 
 def stride_aligned(predict: Predict, stride: int) -> StrideAligned:
@@ -88,16 +85,17 @@ class AverageShifts:
 
     def __call__(self, crops: Sequence[np.ndarray]) -> list[dict]:
         found = [self._predict_at(step, crops) for step in self.steps]
-        return [merge(predictions) for predictions in zip(*found, strict=True)]
+        merged = []
+        for crop, *predictions in zip(crops, *found, strict=True):
+            with of_crop(crop):
+                merged.append(merge(predictions))
+        return merged
 
     def _predict_at(self, step: Offset, crops: Sequence[np.ndarray]) -> list[dict]:
         most = (max(y for y, _ in self.steps), max(x for _, x in self.steps))
         copies = [pad(crop, step, most) for crop in crops]
         outputs = predict_crops(self.predict, copies)
-        return [
-            cut_output(output, crop.shape[:2], step, copy.shape[:2], scores=True)
-            for output, crop, copy in zip(outputs, crops, copies, strict=True)
-        ]
+        return cut_outputs(outputs, crops, [step] * len(crops), copies, scores=True)
 
 
 def average_shifts(predict: Predict, stride: int, count: int = 4) -> AverageShifts:
@@ -140,6 +138,34 @@ def pad(crop: np.ndarray, step: Offset, most: tuple[int, int]) -> np.ndarray:
     """
     sides = [(here, total - here) for here, total in zip(step, most, strict=True)]
     return np.pad(crop, [*sides, (0, 0)], mode="edge")
+
+
+def cut_outputs(
+    outputs: Sequence[Any],
+    crops: Sequence[np.ndarray],
+    steps: Sequence[Offset],
+    padded: Sequence[np.ndarray],
+    *,
+    scores: bool = False,
+) -> list[dict]:
+    """Cuts a model's outputs for padded crops back to the crops, see :func:`cut_output`.
+
+    Args:
+        outputs: outputs for the padded crops.
+        crops: crops (H, W, C).
+        steps: positions (y, x) of the crops in the padded crops.
+        padded: padded crops.
+        scores: see :func:`cut_output`.
+
+    Raises:
+        CropError: an output that cannot be used.
+    """
+    found = []
+    for output, crop, step, image in zip(outputs, crops, steps, padded, strict=True):
+        with of_crop(crop):
+            sizes = crop.shape[:2], image.shape[:2]
+            found.append(cut_output(output, sizes[0], step, sizes[1], scores=scores))
+    return found
 
 
 def cut_output(

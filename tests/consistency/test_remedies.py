@@ -1,5 +1,7 @@
 """Wrappers around models whose errors the remedies remove, wholly or in part."""
 
+import re
+
 import numpy as np
 import pytest
 from consistency.models import answers, bright_things, labels, noise, pixels, squares
@@ -11,6 +13,7 @@ from aa_detectron.consistency import (
     stride_aligned,
 )
 from aa_detectron.consistency.merging import merge, merge_label_maps
+from aa_detectron.consistency.shifts import draw_offsets
 from aa_detectron.errors import InputError, InvalidOption
 
 
@@ -132,6 +135,40 @@ def test_options():
 def test_predictors_that_return_too_few(wrap):
     with pytest.raises(InputError, match="0 long, but must return a list of 1"):
         evaluate_consistency(wrap(lambda crops: []), [squares()])
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda f: f,
+        lambda f: stride_aligned(f, 8),
+        lambda f: average_shifts(f, 8),
+        lambda f: lambda crops: [stride_aligned(f, 8)([crop], [(0, 0)])[0] for crop in crops],
+    ],
+)
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_errors_name_the_image_and_the_crop(wrap, batch_size):
+    """The second crop of image 1 is the only one with a bright corner."""
+
+    def model(crops):
+        return [
+            {} if crop[0, 0, 0] > 99 else found
+            for crop, found in zip(crops, pixels(crops), strict=True)
+        ]
+
+    dark = np.zeros((32, 32, 3), np.uint8)
+    offsets = draw_offsets(32, 32, 32, seed=0, image_id=1, pair=0)
+    image = dark.copy()
+    image[offsets[1]] = 200
+    assert image[offsets[0]].max() == 0
+    name = re.escape(f"image 1, crop at {offsets[1]}: a prediction is dict with keys none")
+    with pytest.raises(InputError, match=f"^{name}"):
+        evaluate_consistency(wrap(model), [dark, image, dark], batch_size=batch_size)
+    twice = stride_aligned(average_shifts(model, 8), 8)
+    with pytest.raises(InputError, match=f"^{name}"):
+        evaluate_consistency(twice, [dark, image])
+    with pytest.raises(InputError, match="^a prediction is dict with keys none"):
+        evaluate_consistency(twice, [dark, image], batch_size=4)
 
 
 def test_binary_maps_vote():
