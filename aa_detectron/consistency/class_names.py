@@ -11,9 +11,12 @@ from aa_detectron.errors import InvalidOption
 ClassNames = Sequence[str] | Mapping[int, str] | np.ndarray
 """Names in the order of the classes, or the name of each class index."""
 
-LEGAL = "a list of names in the order of the classes, or a dict from class indices to names"
 MOST = 1_000_000
 """Limit of a dict's class indices, since all indices below them get a name as well."""
+LEGAL = (
+    "a list of names in the order of the classes, or a dict from class indices to names, with "
+    f"indices from 0 to {MOST - 1}"
+)
 
 
 def list_names(names: ClassNames | None) -> list[str] | None:

@@ -208,6 +208,11 @@ def test_a_model_that_finds_nothing():
         assert isinstance(masks, list | tuple) or (masks.shape[0], masks.ndim) == (0, 3)
 
 
+def test_masks_without_axes_are_an_error_where_all_instances_are_below_the_threshold():
+    with pytest.raises(InputError, match=r"masks are ndarray of shape \(3,\)"):
+        read_prediction(PLAIN | {"masks": np.ones(3)}, SIZE, 2.0)
+
+
 def test_instances_and_label_maps_at_once():
     output = detectron2_output() | {"sem_seg": torch.zeros(3, *SIZE)}
     assert {"boxes", "masks", "sem_seg"} <= read_prediction(output, SIZE).keys()
