@@ -73,6 +73,8 @@ def merge_instances(predictions: Sequence[dict]) -> dict:
         merged["masks"] = np.array(
             [2 * found["masks"][group].sum(axis=0) >= len(group) for group in groups], bool
         ).reshape(len(groups), *found["masks"].shape[1:])
+    elif any("masks" in prediction for prediction in predictions):
+        merged["masks"] = []  # an instance segmentation that finds nothing
     return merged
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from detectron2.evaluation import DatasetEvaluator
 
+from aa_detectron.consistency.class_names import ClassNames, list_names
 from aa_detectron.consistency.compare import Rules, compare
 from aa_detectron.consistency.curves import drop_curve
 from aa_detectron.consistency.scores import score_records
@@ -33,7 +34,8 @@ class PairEvaluator(DatasetEvaluator):
 
     Args:
         name: name of the dataset or folder, for the name of the file and the log.
-        class_names: names of the classes, for scores per class.
+        class_names: names of the classes, for scores per class; see
+            :func:`~aa_detectron.consistency.class_names.list_names`.
         output_dir: folder of :func:`records_path`, with the record of every pair; None for no file.
         pair_settings: settings of the pairs, such as their maximum shift, for the file.
         distributed: whether to gather the records of all processes.
@@ -47,7 +49,7 @@ class PairEvaluator(DatasetEvaluator):
     def __init__(
         self,
         name: str,
-        class_names: list[str] | None = None,
+        class_names: ClassNames | None = None,
         *,
         output_dir: str | None = None,
         pair_settings: Mapping[str, Any] | None = None,
@@ -55,7 +57,7 @@ class PairEvaluator(DatasetEvaluator):
     ):
         self.name = name
         self.pair_settings = dict(pair_settings or {})
-        self.class_names = class_names
+        self.class_names = list_names(class_names)
         self.output_dir = output_dir
         self.distributed = distributed
         self.rules = Rules()
@@ -175,7 +177,7 @@ class InstanceConsistencyEvaluator(PairEvaluator):
     def __init__(
         self,
         name: str,
-        class_names: list[str] | None = None,
+        class_names: ClassNames | None = None,
         *,
         score_thresh: float = 0.5,
         match_class: bool = True,
@@ -214,7 +216,7 @@ class SemSegConsistencyEvaluator(PairEvaluator):
     def __init__(
         self,
         name: str,
-        class_names: list[str] | None = None,
+        class_names: ClassNames | None = None,
         *,
         ignore_label: int | None = None,
         **kwargs: Any,

@@ -118,6 +118,13 @@ def test_masks_are_merged_by_majority():
     assert merge([empty, instances(box, [0.5], [0], mask[0])])["masks"].tolist() == mask[0].tolist()
 
 
+def test_instance_segmentation_that_finds_nothing():
+    nothing = {"boxes": [], "scores": [], "classes": [], "masks": []}
+    predict = average_shifts(lambda crops: [nothing] * len(crops), ((0, 0), (1, 1)))
+    found = evaluate_consistency(predict, [noise()], progress=False)
+    assert {"consistency_bbox", "consistency_segm"} <= found.scores.keys()
+
+
 def test_options():
     with pytest.raises(InvalidOption, match="stride is 0"):
         stride_aligned(pixels, 0)
