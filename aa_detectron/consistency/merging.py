@@ -64,7 +64,7 @@ def merge_instances(predictions: Sequence[dict]) -> dict:
     found = _pool(predictions)
     groups = _group(found)
     number = len(predictions)
-    merged = {
+    merged: dict = {
         "boxes": np.array([found["boxes"][group].mean(axis=0) for group in groups]).reshape(-1, 4),
         "scores": np.array([found["scores"][group].sum() / number for group in groups]),
         "classes": np.array([found["classes"][group[0]] for group in groups], np.int64),

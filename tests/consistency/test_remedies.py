@@ -120,7 +120,7 @@ def test_masks_are_merged_by_majority():
 
 def test_instance_segmentation_that_finds_nothing():
     nothing = {"boxes": [], "scores": [], "classes": [], "masks": []}
-    predict = average_shifts(lambda crops: [nothing] * len(crops), ((0, 0), (1, 1)))
+    predict = average_shifts(lambda crops: [nothing] * len(crops), 2, 2)
     found = evaluate_consistency(predict, [noise()], progress=False)
     assert {"consistency_bbox", "consistency_segm"} <= found.scores.keys()
 
