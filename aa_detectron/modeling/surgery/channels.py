@@ -1,9 +1,7 @@
 """Feature maps that pooling layers return, which tell their number of channels."""
 
-import contextlib
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from aa_detectron.layers.build import Lowpass
 from aa_detectron.utils.keyed_random import own_random
 
 from .report import Plan
+from .untouched import untouched
 
 _IMAGE_SIDE = 224
 Shapes = dict[str, list[torch.Size]]
@@ -80,29 +79,12 @@ def _run(model: nn.Module, example: Any, pools: list[str], found: Shapes) -> Non
         if isinstance(output, Tensor) and output.dim() == 4:
             found[name].append(output.shape)
 
-    handles = [
-        model.get_submodule(name).register_forward_hook(
-            lambda module, args, output, name=name: record(name, output)
-        )
-        for name in pools
-    ]
-    try:
-        with torch.no_grad(), _eval_mode(model):
-            model(*example) if isinstance(example, tuple) else model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextlib.contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, was_training in training.items():
-            module.training = was_training
+    with torch.no_grad(), untouched(model, training=False):
+        for name in pools:
+            model.get_submodule(name).register_forward_hook(
+                lambda module, args, output, name=name: record(name, output)
+            )
+        model(*example) if isinstance(example, tuple) else model(example)
 
 
 def _image(model: nn.Module) -> Tensor:

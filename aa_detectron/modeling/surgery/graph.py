@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import fx, nn
 
 from .report import is_lowpass
-from .untouched import untouched
+from .untouched import switch_off_hooks, untouched
 
 _ACTIVATIONS = {
     *("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish"),
@@ -44,7 +44,8 @@ class Graph:
         self.functions: list[tuple[str, fx.Node]] = []
         """Calls of functions and methods, each with the name of the module that calls it."""
         self._modules: dict[fx.Node, nn.Module] = {}
-        with untouched(model):
+        with untouched(model, model.training):
+            switch_off_hooks(model)
             self._trace(model, "")
 
     def chain_end(self, conv: nn.Module) -> End:
