@@ -31,37 +31,42 @@ class End(NamedTuple):
 
 
 class Graph:
-    """The traced parts of a model.
+    """The traced parts of a model in one mode.
 
     A model that cannot be traced as a whole is traced in the largest submodules that can be.
 
     Args:
         model: any model; it is not changed.
+        training: mode of the model.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, training: bool):
         self.calls: dict[nn.Module, list[fx.Node]] = defaultdict(list)
         self.functions: list[tuple[str, fx.Node]] = []
         """Calls of functions and methods, each with the name of the module that calls it."""
         self._modules: dict[fx.Node, nn.Module] = {}
-        with untouched(model, model.training):
+        self._uncalled: set[nn.Module] = set()
+        """Modules that the model surely does not call in this mode."""
+        with untouched(model, training):
             switch_off_hooks(model)
             self._trace(model, "")
 
-    def chain_end(self, conv: nn.Module) -> End:
-        """Finds the last module of a conv-norm-activation chain.
+    def knows(self, conv: nn.Module) -> bool:
+        """Tells whether it is known how often the model calls a conv."""
+        return bool(self.calls[conv]) or conv in self._uncalled
 
-        Only ends where a filter sees every use of the feature map are considered: a module that is
-        called once, or the only module that reads the map.
+    def ends(self, conv: nn.Module) -> list[End]:
+        """Lists the points of a conv-norm-activation chain that can be filtered, in its order.
+
+        A filter there sees every use of the feature map: of a module that is called once, or of the
+        only module that reads the map.
 
         Args:
             conv: conv of the model.
         """
-        end = End(conv, False, "behind the conv")
-        if not self.calls[conv]:
-            return end._replace(place="behind the conv, since its model cannot be traced")
-        if len(self.calls[conv]) > 1:
-            return end
+        ends = [End(conv, False, "behind the conv")]
+        if len(self.calls[conv]) != 1:
+            return ends
         (node,) = self.calls[conv]
         while len(node.users) == 1:
             (node,) = node.users
@@ -69,11 +74,17 @@ class Graph:
             if isinstance(module, _PASSED):
                 continue
             kind = _kind(node, module)
-            if kind:
-                end = self._end_at(node, f"behind the {kind}") or end
+            if kind and (end := self._end_at(node, f"behind the {kind}")):
+                ends.append(end)
             if kind != "norm":
                 break
-        return end
+        return ends
+
+    def allows(self, conv: nn.Module, end: End) -> bool:
+        """Tells whether a filter at a point changes nothing but a conv's chain."""
+        if conv in self._uncalled:
+            return end.host is conv or not self.calls[end.host]
+        return end in self.ends(conv)
 
     def _end_at(self, node: fx.Node, place: str) -> End | None:
         module = self._modules.get(node)
@@ -97,14 +108,20 @@ class Graph:
             for child_name, child in module.named_children():
                 self._trace(child, f"{name}.{child_name}".removeprefix("."))
             return
+        self._add(graph, module, name)
+
+    def _add(self, graph: fx.Graph, part: nn.Module, name: str) -> None:
         for node in graph.nodes:
             if node.op == "call_module":
-                called = module.get_submodule(str(node.target))
+                called = part.get_submodule(str(node.target))
                 self._modules[node] = called
                 self.calls[called].append(node)
             elif node.op in ("call_function", "call_method"):
                 stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
                 self.functions.append((f"{name}.{stack[-1] if stack else ''}".strip("."), node))
+        if not name:  # the whole model
+            called_or_inside = {inner for called in self.calls for inner in called.modules()}
+            self._uncalled = set(part.modules()) - called_or_inside
 
 
 def _kind(node: fx.Node, module: nn.Module | None) -> str:

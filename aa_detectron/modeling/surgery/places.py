@@ -7,11 +7,12 @@ from torch import nn
 from torch.nn.modules.utils import _pair
 
 from ..filter_names import INPUT, OUTPUT
-from .graph import End, Graph
+from .chains import Chains
+from .graph import End
 from .hooks import filter_input, filter_output, filter_pool
 from .report import Place, Plan, describe, is_lowpass, is_strided
 from .resnets import is_of_resnet, places_of_resnet
-from .without_rule import function_without_rule, layer_without_rule
+from .without_rule import layer_without_rule
 
 _IMAGE_CHANNELS = 4
 """Maximum number of channels of a map that counts as an image."""
@@ -44,7 +45,7 @@ def find_places(model: nn.Module, choice: Choice) -> list[Plan]:
         plans, in the order of the model's modules. Pooling layers have ``channels`` 0, since they
         have no weights that tell their number of channels.
     """
-    graph = Graph(model)
+    chains = Chains(model)
     names = {module: name for name, module in model.named_modules()}
     unknown = _beside_unknown_layers(model)
     plans: list[Plan] = []
@@ -63,13 +64,13 @@ def find_places(model: nn.Module, choice: Choice) -> list[Plan]:
             plans.append(_pool(name, module))
         elif isinstance(module, nn.Conv2d) and is_strided(module):
             taken = {plan.place.filter_name for plan in plans}
-            plans.append(_conv(name, module, choice, graph, names, taken))
+            plans.append(_conv(name, module, choice, chains, names, taken))
         elif layer := layer_without_rule(module):
             plans.append(Plan(Place(name or "model", layer, f"left alone: {_NO_RULE}")))
     functions = [
         Plan(Place(name or "model", function, "left alone: not a module"))
-        for name, node in graph.functions
-        if not f"{name}.".startswith(whole) and (function := function_without_rule(node))
+        for name, function in chains.functions_without_rule()
+        if not f"{name}.".startswith(whole)
     ]
     return plans + functions
 
@@ -78,7 +79,7 @@ def _conv(
     name: str,
     conv: nn.Conv2d,
     choice: Choice,
-    graph: Graph,
+    chains: Chains,
     names: dict[nn.Module, str],
     taken: set[str],
 ) -> Plan:
@@ -102,7 +103,7 @@ def _conv(
     elif is_point and conv.padding in ((0, 0), "valid"):
         end = End(conv, True, "before the conv")
     else:
-        end = graph.chain_end(conv)
+        end = chains.end(conv)
     filter_name = _filter_name(names[end.host], end)
     if filter_name in taken or hasattr(end.host, filter_name.rpartition(".")[2]):
         end = End(conv, False, "behind the conv")
