@@ -18,6 +18,15 @@ class Chains:
     def __init__(self, model: nn.Module):
         self._graphs = [Graph(model, training) for training in (False, True)]
 
+    def calls(self, conv: nn.Module) -> bool:
+        """Tells whether the model may call a conv as a module wherever it uses its weight.
+
+        Args:
+            conv: conv of the model.
+        """
+        is_unused = all(graph.omits(conv) for graph in self._graphs)
+        return not is_unused and not any(graph.bypasses(conv) for graph in self._graphs)
+
     def end(self, conv: nn.Module) -> End:
         """Finds the last module of a conv's chain that can be filtered in both modes.
 

@@ -47,13 +47,23 @@ class Graph:
         self._modules: dict[fx.Node, nn.Module] = {}
         self._uncalled: set[nn.Module] = set()
         """Modules that the model surely does not call in this mode."""
+        self._read: set[nn.Module] = set()
+        """Modules whose parameters are read by the code of other modules."""
         with untouched(model, training):
             switch_off_hooks(model)
             self._trace(model, "")
 
     def knows(self, conv: nn.Module) -> bool:
         """Tells whether it is known how often the model calls a conv."""
-        return bool(self.calls[conv]) or conv in self._uncalled
+        return bool(self.calls[conv]) or self.omits(conv)
+
+    def omits(self, conv: nn.Module) -> bool:
+        """Tells whether the model surely does not call a conv in this mode."""
+        return conv in self._uncalled
+
+    def bypasses(self, conv: nn.Module) -> bool:
+        """Tells whether a conv's weight is used without a call, which is what runs the hooks."""
+        return not self.calls[conv] and conv in self._read
 
     def ends(self, conv: nn.Module) -> list[End]:
         """Lists the points of a conv-norm-activation chain that can be filtered, in its order.
@@ -82,7 +92,7 @@ class Graph:
 
     def allows(self, conv: nn.Module, end: End) -> bool:
         """Tells whether a filter at a point changes nothing but a conv's chain."""
-        if conv in self._uncalled:
+        if self.omits(conv):
             return end.host is conv or not self.calls[end.host]
         return end in self.ends(conv)
 
@@ -116,6 +126,8 @@ class Graph:
                 called = part.get_submodule(str(node.target))
                 self._modules[node] = called
                 self.calls[called].append(node)
+            elif node.op == "get_attr":
+                self._read.add(part.get_submodule(str(node.target).rpartition(".")[0]))
             elif node.op in ("call_function", "call_method"):
                 stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
                 self.functions.append((f"{name}.{stack[-1] if stack else ''}".strip("."), node))

@@ -86,6 +86,8 @@ def _conv(
     kernel, stride = conv.kernel_size, conv.stride
     if stride[0] != stride[1]:
         return _left_alone(name, conv, "a filter has one stride")
+    if not chains.calls(conv):
+        return _left_alone(name, conv, "not called as a module")
     is_point = max(kernel) == 1
     if not is_point and kernel[0] <= stride[0] and kernel[1] <= stride[1]:
         if not choice.patch_embed:

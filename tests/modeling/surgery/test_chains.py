@@ -137,3 +137,71 @@ def test_functions_in_both_modes():
     left_alone = antialias(Functions(), "blur").left_alone
     functions = [place.layer for place in left_alone if place.note == "left alone: not a module"]
     assert functions == ["max_pool2d(...)", "avg_pool2d(...)", *["max_pool2d(...)"] * 2]
+
+
+USES = {
+    "_conv_forward": lambda conv, x: conv._conv_forward(x, conv.weight * 1, conv.bias),  # loralib
+    "forward": lambda conv, x: conv.forward(x),
+    "conv2d": lambda conv, x: F.conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding),
+}
+
+
+class Bypass(Net):
+    """Uses a conv without a call, which would run no hook, in one mode or in both."""
+
+    def __init__(self, use, modes, kernel_size):
+        super().__init__()
+        self.use, self.modes, self.aux.stride = use, modes, (2, 2)
+        self.conv = nn.Conv2d(8, 8, kernel_size, 2, kernel_size // 2)
+
+    def forward(self, x):
+        x = self.use(self.conv, x) if self.training in self.modes else self.conv(x)
+        return self.aux(x)
+
+
+class NotTraced(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) if x.sum() > -1e9 else x
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("modes", [(False, True), (False,), (True,)])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("parent", [nn.Sequential, NotTraced])
+def test_conv_that_is_not_called(use, modes, kernel_size, parent):
+    network = parent(Bypass(USES[use], modes, kernel_size))
+    plain = network(IMAGE).shape
+    report = antialias(network, "blur")
+    assert filters(report) == {"0.aux": "0.aux.aa"}
+    (note,) = {place.note for place in report.left_alone if place.name == "0.conv"}
+    assert note == "left alone: not called as a module"
+    assert [network.train(mode)(IMAGE).shape for mode in (True, False)] == [plain] * 2
+
+
+class Unused(Net):
+    def __init__(self):
+        super().__init__()
+        self.aux.stride = (2, 2)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+@pytest.mark.parametrize("parent, note", [
+    (nn.Sequential, "left alone: not called as a module"),
+    (NotTraced, "behind the conv, since its model cannot be traced"),
+])  # fmt: skip
+def test_conv_without_a_use(parent, note):
+    """Code that cannot be traced may call it."""
+    report = antialias(parent(Unused()), "blur")
+    assert {place.note for place in report.places if place.name == "0.aux"} == {note}
+
+
+def test_weight_that_is_read_beside_a_call():
+    """As for the dtype of an input."""
+
+    class Reads(Net):
+        def forward(self, x):
+            return self.act(self.norm(self.conv(x.to(self.conv.weight.dtype))))
+
+    assert filters(antialias(Reads(), "blur")) == {"conv": "act.aa"}
