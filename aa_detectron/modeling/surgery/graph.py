@@ -1,6 +1,7 @@
 """The parts of a model whose data flow can be traced, and what follows a conv there."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import fx, nn
@@ -49,9 +50,14 @@ class Graph:
         """Modules that the model surely does not call in this mode."""
         self._read: set[nn.Module] = set()
         """Modules whose parameters are read by the code of other modules."""
+        self._shared: set[nn.Module] = set()
+        """Modules in traced parts that code outside of their part may call as well."""
         with untouched(model, training):
             switch_off_hooks(model)
-            self._trace(model, "")
+            for name, part, graph in _traced_parts(model, ""):
+                self._add(graph, part, name)
+                outside = {module for _, module in model.named_modules(memo={part})}
+                self._shared |= outside.intersection(part.modules())
 
     def knows(self, conv: nn.Module) -> bool:
         """Tells whether it is known how often the model calls a conv."""
@@ -75,7 +81,7 @@ class Graph:
             conv: conv of the model.
         """
         ends = [End(conv, False, "behind the conv")]
-        if len(self.calls[conv]) != 1:
+        if not self._is_called_once(conv):
             return ends
         (node,) = self.calls[conv]
         while len(node.users) == 1:
@@ -96,29 +102,20 @@ class Graph:
             return end.host is conv or not self.calls[end.host]
         return end in self.ends(conv)
 
+    def _is_called_once(self, module: nn.Module) -> bool:
+        return len(self.calls[module]) == 1 and module not in self._shared
+
     def _end_at(self, node: fx.Node, place: str) -> End | None:
         module = self._modules.get(node)
-        if module is not None and len(self.calls[module]) == 1:
+        if module is not None and self._is_called_once(module):
             return End(module, False, place)
         if len(node.users) != 1:
             return None
         (user,) = node.users
         reader = self._modules.get(user)
-        if reader is not None and len(self.calls[reader]) == 1 and user.args == (node,):
+        if reader is not None and self._is_called_once(reader) and user.args == (node,):
             return End(reader, True, place)
         return None
-
-    def _trace(self, module: nn.Module, name: str) -> None:
-        tracer = _Tracer()
-        if tracer.is_leaf_module(module, name):  # a leaf would be traced through its own code
-            return
-        try:
-            graph = tracer.trace(module)
-        except Exception:  # whatever the model's code raises for a value that is not known yet
-            for child_name, child in module.named_children():
-                self._trace(child, f"{name}.{child_name}".removeprefix("."))
-            return
-        self._add(graph, module, name)
 
     def _add(self, graph: fx.Graph, part: nn.Module, name: str) -> None:
         for node in graph.nodes:
@@ -134,6 +131,19 @@ class Graph:
         if not name:  # the whole model
             called_or_inside = {inner for called in self.calls for inner in called.modules()}
             self._uncalled = set(part.modules()) - called_or_inside
+
+
+def _traced_parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module, fx.Graph]]:
+    tracer = _Tracer()
+    if tracer.is_leaf_module(module, name):  # a leaf would be traced through its own code
+        return
+    try:
+        graph = tracer.trace(module)
+    except Exception:  # whatever the model's code raises for a value that is not known yet
+        for child_name, child in module.named_children():
+            yield from _traced_parts(child, f"{name}.{child_name}".removeprefix("."))
+    else:
+        yield name, module, graph
 
 
 def _kind(node: fx.Node, module: nn.Module | None) -> str:

@@ -205,3 +205,40 @@ def test_weight_that_is_read_beside_a_call():
             return self.act(self.norm(self.conv(x.to(self.conv.weight.dtype))))
 
     assert filters(antialias(Reads(), "blur")) == {"conv": "act.aa"}
+
+
+class Block(Net):
+    def forward(self, x):
+        return self.head(self.act(self.norm(self.conv(x))))
+
+
+class Sharing(nn.Module):
+    """Cannot be traced, and calls modules of its block by itself."""
+
+    def __init__(self, names):
+        super().__init__()
+        self.block = Block()
+        self.shared = nn.ModuleList(getattr(self.block, name) for name in names)
+
+    def forward(self, x):
+        assert x.shape[-1] % 2 == 0
+        for layer in self.shared:
+            x = layer(x)
+        return self.block(x)
+
+
+@pytest.mark.parametrize("names, place", [
+    ([], "act.aa"), (["act"], "head.aa_input"), (["act", "head"], "norm.aa"), (["norm"], "act.aa"),
+    (["conv"], "conv.aa"), (["norm", "act", "head"], "conv.aa"),
+])  # fmt: skip
+def test_modules_that_are_shared_with_code_that_is_not_traced(names, place):
+    network = Sharing(names)
+    by_hand = convs_without_stride(network)
+    assert filters(antialias(network, "blur"))["block.conv"] == f"block.{place}"
+    name, _, kind = place.partition(".")
+    host = getattr(by_hand.block, name)
+    if kind == "aa":
+        host.register_forward_hook(lambda module, args, output: BLUR(output))
+    else:
+        host.register_forward_pre_hook(lambda module, args: BLUR(*args))
+    torch.testing.assert_close(network(IMAGE), by_hand(IMAGE))
