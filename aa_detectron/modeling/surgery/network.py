@@ -47,6 +47,7 @@ def antialias(
       filter of stride 1 before it.
     * A pool that returns a single pixel is left alone, and so is a pool on maps of several numbers
       of channels if the filter depends on this number.
+    * A conv whose weight is used without a call of the conv, or not at all, is left alone.
 
     A conv and its filter may be in different modules. Convert, fuse and reparameterize norms and
     convs before the call. The network raises an error if the filter of a conv is lost afterwards.
