@@ -65,7 +65,17 @@ def require(args: argparse.Namespace, name: str, other: str, is_met: bool) -> No
         InputError: only the first option is on the command line.
     """
     if not is_met and given(args, [name]):
-        raise InputError(f"--{name.replace('_', '-')} has no effect without {other}")
+        raise no_effect(name, f"without {other}")
+
+
+def no_effect(name: str, how: str) -> InputError:
+    """Makes the error for an option without effect.
+
+    Args:
+        name: attribute of the option.
+        how: which other option is missing or given, such as "without --sweep".
+    """
+    return InputError(f"--{name.replace('_', '-')} has no effect {how}")
 
 
 def check_shifts(args: argparse.Namespace) -> None:

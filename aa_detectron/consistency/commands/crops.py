@@ -3,15 +3,22 @@
 import argparse
 from pathlib import Path
 
-from aa_detectron.errors import InputError
-
 from ..crops import PairGroups
 from ..exchange.crop_files import write_crops
 from ..predictors import check_options
 from ..sources.images import open_images
 from ..sources.progress import show_progress
 from ..sweep.groups import SweepGroups
-from .arguments import PAIRS, SWEEP, add_pairs, add_source, add_sweep, check_shifts, given
+from .arguments import (
+    PAIRS,
+    SWEEP,
+    add_pairs,
+    add_source,
+    add_sweep,
+    check_shifts,
+    given,
+    no_effect,
+)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +47,5 @@ def make_groups(args: argparse.Namespace) -> PairGroups | SweepGroups:
     check_shifts(args)
     names, others = (SWEEP, PAIRS) if args.sweep else (PAIRS, SWEEP)
     for name in given(args, sorted(set(others) - set(names))):
-        option, how = name.replace("_", "-"), "with" if args.sweep else "without"
-        raise InputError(f"--{option} has no effect {how} --sweep")
+        raise no_effect(name, f"{'with' if args.sweep else 'without'} --sweep")
     return SweepGroups(**given(args, names)) if args.sweep else PairGroups(**given(args, names))

@@ -17,6 +17,7 @@ from aa_detectron.utils.coco_records import (
     segmentation_problem,
     short,
 )
+from aa_detectron.utils.coco_rle import compressed
 
 Size = tuple[int, int]
 AnyPath = str | os.PathLike
@@ -154,6 +155,4 @@ def to_rle(segmentation: list | dict, size: Size, name: str) -> dict:
         return mask_util.encode(np.zeros(size, np.uint8, order="F"))
     if isinstance(segmentation, list):
         return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
-    if isinstance(segmentation["counts"], list):
-        return mask_util.frPyObjects(segmentation, *size)
-    return segmentation
+    return compressed(segmentation)
