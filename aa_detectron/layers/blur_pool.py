@@ -12,7 +12,6 @@ from aa_detectron.errors import InvalidOption, check_choice
 
 from .constants import ModuleWithConstants, constant_like
 from .padding import PADDING_MODES, pad_same
-from .parts import in_parts
 
 # torch.fx records a call of these, since it cannot trace them.
 torch.fx.wrap("blur_pool2d")
@@ -48,14 +47,6 @@ def blur_pool2d(
     Returns:
         Filtered map, (N, C, ceil(H / s), ceil(W / s)), in the dtype of ``x``.
     """
-    # TorchScript compiles the first branch only.
-    if torch.jit.is_scripting():
-        return _blur_pool2d(x, kernel, stride, padding_mode)
-    else:
-        return in_parts(_blur_pool2d, x, kernel, stride, padding_mode)
-
-
-def _blur_pool2d(x: Tensor, kernel: Tensor, stride: int, padding_mode: str) -> Tensor:
     channels, side = int(x.shape[1]), kernel.shape[-1]  # in a trace, shapes are tensors
     weight = kernel.to(x.dtype).expand(channels, 1, -1, -1)
     if padding_mode == "zeros" and side % 2 == 1:

@@ -5,9 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-PART_BYTES = 2**23
-"""Size of the parts into which maps are cut on a CPU: a few of them fit into a shared cache."""
-
 
 def output_size(x: Tensor, stride: int) -> tuple[int, int]:
     """Returns height and width of a filtered map: (ceil(H / s), ceil(W / s))."""

@@ -159,22 +159,20 @@ def test_busy(tmp_path):
 def test_pieces_are_left_out(load):
     pieces = load("pieces")
     layer, x = AdaptiveBlurPool2d(8, groups=2), torch.randn(1, 8, 8, 8, requires_grad=True)
-    nodes, saves, parts, pools = {}, {}, {}, {}
+    nodes, saves, pools = {}, {}, {}
     for name, without in pieces.WITHOUT.items():
         with without():
             nodes[name] = type(layer(x).grad_fn).__name__
             saves[name] = pieces.padded_conv._saves_memory(x, layer.predictor.weight)
-            parts[name] = pieces.parts.PART_BYTES, pieces.in_place.PART_BYTES
             pools[name] = pieces.max_pool._is_slow(x.detach())
     assert [name for name, node in nodes.items() if "Filter" not in node] == ["autograd"]
     assert [name for name in saves if not saves[name]] == ["padded copies"]
-    assert [name for name in parts if min(parts[name]) > 2**23] == ["whole maps"]
     assert [name for name in pools if not pools[name]] == ["PyTorch's pool"]
 
 
 def test_pieces(tmp_path):
     report = run(tmp_path, "pieces.py", "--image", "64", "64")
     rows = [row for row in report["rows"] if row["task"] == "training step"]
-    pieces = ["complete", "autograd", "padded copies", "whole maps", "PyTorch's pool"]
+    pieces = ["complete", "autograd", "padded copies", "PyTorch's pool"]
     assert [row[""] for row in rows] == pieces
     assert rows[0]["/ complete"] == 1

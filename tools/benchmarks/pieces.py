@@ -4,34 +4,22 @@
 import argparse
 import contextlib
 import functools
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from unittest import mock
 
 import backbone
 import train_step
 from measuring import compare, parse_arguments, write
 
-from aa_detectron.layers import max_pool, padded_conv, parts
-from aa_detectron.layers.kernels import filter_plain, in_place, op
+from aa_detectron.layers import max_pool, padded_conv
+from aa_detectron.layers.kernels import filter_plain, op
 
 NOTES = (
     "Milliseconds (median, quartiles; the rows took turns) and peak MiB beyond the network and the "
     "input. 'autograd': the filter in plain operators and their autograd, in place of the operator "
     "with its own gradient. 'padded copies': the predictors' convolutions save a padded copy of "
-    "the map for the gradient. 'whole maps': maps are not cut into parts that fit into the cache. "
-    "'PyTorch's pool': max pooling of stride 1 by PyTorch."
+    "the map for the gradient. 'PyTorch's pool': max pooling of stride 1 by PyTorch."
 )
-
-
-@contextlib.contextmanager
-def whole_maps() -> Iterator[None]:
-    with (
-        mock.patch.object(in_place, "PART_BYTES", sys.maxsize),
-        mock.patch.object(parts, "PART_BYTES", sys.maxsize),
-    ):
-        yield
-
 
 WITHOUT: dict[str, Callable] = {
     "complete": contextlib.nullcontext,
@@ -39,14 +27,13 @@ WITHOUT: dict[str, Callable] = {
     "padded copies": functools.partial(
         mock.patch.object, padded_conv, "_saves_memory", lambda *args: False
     ),
-    "whole maps": whole_maps,
     "PyTorch's pool": functools.partial(
         mock.patch.object, max_pool, "_is_slow", lambda *args: False
     ),
 }
 """{name of the row: a context manager that removes one piece}."""
 TASKS = {
-    "inference": ("complete", "autograd", "whole maps", "PyTorch's pool"),
+    "inference": ("complete", "autograd", "PyTorch's pool"),
     "training step": tuple(WITHOUT),
 }
 
