@@ -163,8 +163,10 @@ def _git(*arguments: str) -> str:
 
 def describe_machine(device: str) -> dict:
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    name = cpu[1] if cpu else platform.processor()
+    vectors = torch.backends.cpu.get_cpu_capability()
     machine = {
-        "CPU": f"{cpu[1] if cpu else platform.processor()} ({os.cpu_count()} cores seen)",
+        "CPU": f"{name} ({os.cpu_count()} cores seen, {vectors})",
         "threads": torch.get_num_threads(),
         "GPU": torch.cuda.get_device_name() if device == "cuda" else "none",
         "Python": platform.python_version(),

@@ -43,8 +43,10 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--score-thresh", type=float, default=0.5)
-    parser.add_argument("--any-class", action="store_true", help="match across classes")
+    parser.add_argument("--score-thresh", type=float, metavar="T", help="default: 0.5")
+    parser.add_argument(
+        "--any-class", action="store_true", default=None, help="match across classes"
+    )
 
 
 def given(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
@@ -89,8 +91,8 @@ def check_shifts(args: argparse.Namespace) -> None:
 
 
 def rules_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Rules for the comparison of instances."""
-    return {"score_thresh": args.score_thresh, "match_class": not args.any_class}
+    """Those of :class:`~aa_detectron.consistency.compare.Rules` that are on the command line."""
+    return given(args, ["score_thresh"]) | {"match_class": not args.any_class}
 
 
 def report(result: ConsistencyResult, path: str | os.PathLike) -> None:

@@ -24,7 +24,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    require(args, "truth", "--instances", args.instances is not None)
+    for name in ("truth", "score_thresh", "any_class"):
+        require(args, name, "--instances", args.instances is not None)
     output = args.output or Path(args.manifest).with_name(RECORDS)
     check_can_be_written(output)
     kinds = (args.instances, instances_file), (args.label_maps, label_folder)
