@@ -11,7 +11,7 @@ from typing import Any
 
 from . import compat
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = ["add_aa_config", "antialias", "is_antialiased"]
 _SURGERY = ("antialias", "is_antialiased")  # imported when used, since they need torch
