@@ -1,7 +1,5 @@
 """Max pooling of stride 1, before a filter with the stride (Zhang, ICML 2019, section 3)."""
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,10 +49,19 @@ def _fits(x: Tensor, sizes: tuple[int, int], paddings: tuple[int, int]) -> bool:
 
 
 def _dense_max_pool2d(x: Tensor, sizes: tuple[int, int], paddings: tuple[int, int]) -> Tensor:
-    rows, columns = paddings
-    x = F.pad(x, (columns, columns, rows, rows), value=-torch.inf)
     for axis in (-1, -2):
-        outputs = x.shape[axis] - sizes[axis] + 1
-        windows = (x.narrow(axis, start, outputs) for start in range(sizes[axis]))
-        x = functools.reduce(torch.maximum, windows)
+        x = _maxima_along(x, axis, sizes[axis], paddings[axis])
     return x
+
+
+def _maxima_along(x: Tensor, axis: int, size: int, padding: int) -> Tensor:
+    """Returns the maxima of all windows of ``size`` pixels along an axis, without a padded copy."""
+    shape, length = list(x.shape), x.shape[axis]
+    shape[axis] = outputs = length + 2 * padding - size + 1
+    out = x.new_full(shape, -torch.inf)
+    for offset in range(-padding, size - padding):
+        first, last = max(0, -offset), min(outputs, length - offset)
+        if first < last:
+            window = out.narrow(axis, first, last - first)
+            torch.maximum(window, x.narrow(axis, first + offset, last - first), out=window)
+    return out
