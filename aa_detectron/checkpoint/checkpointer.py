@@ -17,7 +17,7 @@ from aa_detectron.errors import InputError, first_line
 from aa_detectron.utils.files import replacing
 
 from .conversion import INPUTS, known_inputs
-from .fit import EXACT, Rule, Weights, rule_of_start, says_nothing, without_folded_statistics
+from .fit import EXACT, Rule, Weights, rule_of_start, says_nothing, without_statistics
 from .options import differing, filter_options, known_options
 from .reading import read_checkpoint
 from .state import optimizer_problems, state_problems
@@ -233,14 +233,15 @@ class AACheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint: dict) -> Any:
         expected = self.model.state_dict()
+        is_of_caffe2 = checkpoint.get("__author__") == "Caffe2"
         if checkpoint.pop("matching_heuristics", False):
-            checkpoint["model"] = align_and_update_state_dicts(
-                expected, checkpoint["model"], checkpoint.get("__author__") == "Caffe2"
-            )
+            weights = checkpoint["model"]
+            checkpoint["model"] = align_and_update_state_dicts(expected, weights, is_of_caffe2)
         weights = checkpoint["model"]
         for name in [n for n in weights if n not in expected and says_nothing(n)]:
             del weights[name]  # or Detectron2 would list them
-        wrong = self._rule(expected).misfits(weights, without_folded_statistics(weights, expected))
+        needed = without_statistics(expected) if is_of_caffe2 else expected
+        wrong = self._rule(expected).misfits(weights, needed)
         if wrong:
             raise InputError(
                 f"{self._path}: {len(wrong)} weights do not fit the model, "

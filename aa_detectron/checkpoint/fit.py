@@ -192,16 +192,14 @@ def _kind(weight: Tensor) -> tuple[bool, bool]:
     return weight.is_floating_point(), weight.is_complex()
 
 
-def without_folded_statistics(weights: Weights, state: Weights) -> Weights:
-    """Returns a model's state, without running statistics if the file has none at all.
+def without_statistics(state: Weights) -> Weights:
+    """Returns a model's state without the running statistics of norms.
 
-    Norms are folded in files of Caffe2. Detectron2's FrozenBN then uses mean 0 and variance 1.
+    Files of Caffe2 have none, since their norms are folded into scale and bias. Detectron2's
+    FrozenBN then uses mean 0 and variance 1.
 
     Args:
-        weights: weights of the file.
         state: state of the model.
     """
     statistics = (".running_mean", ".running_var")
-    if any(name.endswith(statistics) for name in weights) or hasattr(weights, "_metadata"):
-        return state
     return {name: value for name, value in state.items() if not name.endswith(statistics)}

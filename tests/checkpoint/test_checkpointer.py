@@ -4,6 +4,7 @@ import pickle
 import re
 
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 from detectron2.config import get_cfg
@@ -170,6 +171,20 @@ def test_other_architecture(kept, depth, message, tmp_path):
     model = Detector(config(depth=depth))
     with pytest.raises(InputError, match=f"model.pth: .*do not fit the model.*{message}"):
         AACheckpointer(model).load(path)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("write", [torch.save, safetensors.torch.save_file])
+@pytest.mark.parametrize("norm", ["FrozenBN", "BN"])
+def test_other_norms(norm, write, strict, tmp_path):
+    """GroupNorm has no running statistics, like the folded norms of Caffe2, but is none."""
+    resnet = torchvision.models.resnet18(norm_layer=lambda channels: nn.GroupNorm(32, channels))
+    path = str(tmp_path / f"gn.{'pth' if write is torch.save else 'safetensors'}")
+    write(resnet.state_dict(), path)
+    cfg = config("none", depth=18)
+    cfg.MODEL.RESNETS.NORM = norm
+    with pytest.raises(InputError, match="norm.running_mean is missing"):
+        AACheckpointer(Detector(cfg), strict=strict).load(path)
 
 
 def test_new_heads_are_fine_unless_strict(resnet50, tmp_path):
