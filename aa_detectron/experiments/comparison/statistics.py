@@ -5,9 +5,11 @@ predictions on resampled images. All runs have the same resamples (:func:`image_
 differences are paired by image.
 
 A mean over seeds depends on the tested images and on the drawn seeds. The two variances add up. The
-variance over images comes from the bootstrap. The variance over seeds comes from the standard
-deviation of the scores over seeds, a poor estimate with few seeds. Each part therefore has its own
-quantile of Student's t: the half width is the root of (t_images s_images)^2 + (t_seeds s_seeds)^2.
+variance over images comes from the bootstrap, times n / (n - 1) for n images that count: resamples
+vary around the mean of the images at hand, not the true one. The variance over seeds comes from the
+standard deviation of the scores over seeds, a poor estimate with few seeds. Each part therefore has
+its own quantile of Student's t: the half width is the root of (t_images s_images)^2 +
+(t_seeds s_seeds)^2.
 This is exact if one part is zero, and never too narrow: with three seeds the interval covers the
 truth in 95 to 98 of 100 cases. A common quantile with Satterthwaite's degrees of freedom gives
 intervals that are up to a quarter narrower, but cover the truth in only 92 of 100 cases if seeds
@@ -154,7 +156,7 @@ def mean_interval(
 def _variances(scores: np.ndarray, images: int, spread: Spread | None) -> tuple[Spread, ...]:
     """Variances of the mean over seeds; NaN where a variance is unknown."""
     seeds = len(scores)
-    over_images = float(_known_variance(scores[:, 1:].mean(axis=0)))
+    over_images = float(_image_variance(scores[:, 1:].mean(axis=0), images))
     parts: tuple[Spread, ...] = ()
     if seeds > 1:
         spread = spread or Spread(float(scores[:, 0].var(ddof=1)), seeds - 1)
@@ -162,17 +164,17 @@ def _variances(scores: np.ndarray, images: int, spread: Spread | None) -> tuple[
         parts = (Spread(over_seeds, spread.freedom),)
         # Both variances contain the interaction of images and seeds; the estimated variance over
         # seeds may contain less of it.
-        of_each = float(_known_variance(scores[:, 1:]).mean())
+        of_each = float(_image_variance(scores[:, 1:], images).mean())
         over_images -= min(max(0.0, of_each - over_images) / (seeds - 1), over_seeds)
     # Unlike max, np.maximum keeps NaN.
     return (Spread(float(np.maximum(0.0, over_images)), images - 1), *parts)
 
 
-def _known_variance(resampled: np.ndarray) -> np.ndarray:
-    """Variance (...) of scores (..., R), over the resamples that have a score."""
+def _image_variance(resampled: np.ndarray, images: int) -> np.ndarray:
+    """Unbiased variance over images (...) of scores (..., R), from the resamples with a score."""
     with warnings.catch_warnings():  # NumPy warns of scores that are all NaN
         warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanvar(resampled, axis=-1)
+        return np.nanvar(resampled, axis=-1) * images / (images - 1)
 
 
 def half_width(parts: Sequence[Spread], level: float) -> float:

@@ -102,13 +102,14 @@ def test_seeds_alone_are_students_t():
     assert found.value == pytest.approx(scores.mean()) and found.seeds == 4
 
 
-def test_images_alone_are_the_bootstraps_normal_interval():
-    fractions = np.random.default_rng(0).random(IMAGES)
-    scores = (fractions @ (image_weights(IMAGES, 4000) / IMAGES).T)[None]
-    found = mean_interval(scores, IMAGES)
-    half = 1.980 * fractions.std() / math.sqrt(IMAGES)  # t of 119 degrees of freedom
+@pytest.mark.parametrize("images", [5, 10, IMAGES])
+def test_images_alone_are_students_t(images):
+    fractions = np.random.default_rng(0).random(images)
+    scores = (fractions @ (image_weights(images, 20000) / images).T)[None]
+    found = mean_interval(scores, images)
+    expected = ttest_1samp(fractions, 0).confidence_interval(0.95)
     assert found.value == pytest.approx(fractions.mean())
-    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.03)
+    assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.02)
 
 
 def test_pairing_removes_what_both_share():
@@ -131,11 +132,12 @@ def test_one_seed_and_one_image_have_no_interval():
 
 def formula(scores, images):
     """The interval of the module's docstring, for images that all count."""
-    seeds, resampled = len(scores), scores[:, 1:]
-    over_images, over_seeds = resampled.mean(axis=0).var(), 0.0
+    seeds, resampled, unbiased = len(scores), scores[:, 1:], images / (images - 1)
+    over_images, over_seeds = unbiased * resampled.mean(axis=0).var(), 0.0
     if seeds > 1:
         over_seeds = scores[:, 0].var(ddof=1) / seeds
-        interaction = max(0.0, resampled.var(axis=1).mean() - over_images) / (seeds - 1)
+        of_each = unbiased * resampled.var(axis=1).mean()
+        interaction = max(0.0, of_each - over_images) / (seeds - 1)
         over_images -= min(interaction, over_seeds)
     square = t.ppf(0.975, images - 1) ** 2 * max(0.0, over_images)
     square += t.ppf(0.975, seeds - 1) ** 2 * over_seeds if seeds > 1 else 0
@@ -170,7 +172,8 @@ def test_few_images_that_count_widen_the_interval():
     found, all_counted = mean_interval(scores, 3), mean_interval(scores, 50)
     assert found.parts[0].freedom == 2
     ratio = (found.high - found.low) / (all_counted.high - all_counted.low)
-    assert ratio == pytest.approx(t.ppf(0.975, 2) / t.ppf(0.975, 49))
+    unbiased = math.sqrt((3 / 2) / (50 / 49))
+    assert ratio == pytest.approx(unbiased * t.ppf(0.975, 2) / t.ppf(0.975, 49))
 
 
 @pytest.mark.filterwarnings("error")
