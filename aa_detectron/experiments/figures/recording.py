@@ -129,5 +129,11 @@ def over_image(grid: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> 
 
 
 def _stride(length: int, cells: int) -> int:
-    """Stride, a power of two. A map may be longer than length / stride: every stage rounds up."""
-    return 2 ** math.ceil(math.log2(length / cells))
+    """Stride, a power of two.
+
+    A map may be longer than length / stride, since every stage rounds up, and a max pooling of size
+    2 in the stem makes it shorter: the nearest power is right. Two or three cells are too few for
+    that; they are taken as rounded up.
+    """
+    ratio = math.log2(length / cells)
+    return 2 ** (round(ratio) if cells > 3 else math.ceil(ratio))

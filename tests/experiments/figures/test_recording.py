@@ -57,6 +57,17 @@ def test_location_p_is_at_pixel_stride_times_p(stride, padded, size):
     assert torch.allclose(fine, expected[:, None].expand(size), atol=1e-4)
 
 
+@pytest.mark.parametrize("pool_size", [3, 2])
+def test_stride_of_every_stage_for_all_sides(pool_size):
+    for side in range(32, 601):
+        cells = -(-side // 2) - (3 - pool_size)  # the stem's map after the max pooling
+        for stride in (4, 8, 16, 32):
+            cells = -(-cells // 2)
+            if cells > (1 if pool_size == 3 else 3):
+                fine = over_image(torch.arange(cells).float()[:, None], (side, 1), (side, 1))
+                assert fine[stride, 0] == pytest.approx(1, abs=1e-3), (side, stride)
+
+
 def test_one_filter_for_the_image_is_everywhere():
     assert torch.equal(
         over_image(torch.full((1, 1), 3.0), (64, 32), (60, 30)), torch.full((60, 30), 3.0)
