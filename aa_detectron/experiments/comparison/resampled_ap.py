@@ -120,7 +120,11 @@ def _accumulate(
     weights: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Mean precision at :data:`RECALLS`: fills ``out``, (resamples, thresholds)."""
+    """Mean precision at :data:`RECALLS`: fills ``out``, (resamples, thresholds).
+
+    Copies of a detection count together, while COCOeval has the copies of an image one after the
+    other: the two differ on resamples if detections of one image and category have equal scores.
+    """
     recall, precision = np.empty(len(image)), np.empty(len(image))
     for resample in range(weights.shape[0]):
         weight = weights[resample]
