@@ -8,11 +8,10 @@ from pathlib import Path
 
 from aa_detectron.engine import own_parts
 from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.experiments import require_extra
 
 from .execution import train_missing
 from .plan import Plan, plan_of_runs, read_plan
-from .report import check_requirements, write_report
-from .results import as_markdown, collect, provenance, write_tables
 
 TRAIN = [sys.executable, "-m", "aa_detectron.engine.cli"]
 """Command that trains a run: ``aa-train``."""
@@ -64,6 +63,18 @@ def make_plan(args: argparse.Namespace) -> Plan:
     return read_plan(args.comparison[0], args.output)
 
 
+def check_requirements() -> None:
+    """Checks that the libraries of the results are installed, before any training starts.
+
+    Raises:
+        InputError: a library is missing.
+    """
+    try:
+        require_extra("jinja2", "matplotlib", "numba", "skimage")
+    except ImportError as error:
+        raise InputError(str(error)) from error
+
+
 def main() -> None:
     """The command ``aa-compare``, and tools/compare.py."""
     with exit_on_bad_input():
@@ -73,8 +84,12 @@ def main() -> None:
 def compare(args: argparse.Namespace) -> None:
     if args.jobs < 1 or args.num_gpus < 0:
         raise InputError("--jobs: must be at least 1, --num-gpus 0 or more")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     check_requirements()
+    # Both import the extra.
+    from .report import write_report
+    from .results import as_markdown, collect, provenance, write_tables
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     own_parts.register(args)
     plan = make_plan(args)
     own = own_parts.as_arguments(args)

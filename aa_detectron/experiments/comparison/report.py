@@ -9,8 +9,6 @@ from pathlib import Path
 import yaml
 from detectron2.config import CfgNode
 
-from aa_detectron.errors import InputError
-from aa_detectron.experiments import require_extra
 from aa_detectron.utils.files import replacing
 
 from .cells import format_difference
@@ -37,18 +35,6 @@ HEADLINES = (
 PAIR_LINES = 6
 """Largest number of pairs of variants for which the page has a line for each pair."""
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pycocotools", "fvcore", "matplotlib")
-
-
-def check_requirements() -> None:
-    """Checks that the libraries of the report are installed, before any training starts.
-
-    Raises:
-        InputError: a library is missing.
-    """
-    try:
-        require_extra("jinja2", "matplotlib")
-    except ImportError as error:
-        raise InputError(str(error)) from error
 
 
 def write_report(plan: Plan, results: dict) -> tuple[Path, list[Path]]:
@@ -101,7 +87,7 @@ def render(
         pictures: pictures under the keys "pairs" and "filters".
         evaluation: name of the evaluation of the pairs.
     """
-    import jinja2  # an extra, see check_requirements
+    import jinja2  # an extra, see cli.check_requirements
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("aa_detectron.experiments.comparison", "."),

@@ -265,15 +265,6 @@ def test_names_are_drawn_as_they_are(collected, name):
     plots.draw_metric(json.loads(text), "mask AP").draw_without_rendering()
 
 
-def test_a_missing_library_is_one_line(monkeypatch):
-    def missing(*_):
-        raise ImportError("aa_detectron.experiments needs jinja2")
-
-    monkeypatch.setattr(report, "require_extra", missing)
-    with pytest.raises(InputError, match="needs jinja2"):
-        report.check_requirements()
-
-
 def test_training_curves_of_seeds_of_different_length(plan):
     for length, run in zip((50, 40, 50), plan.variants["plain"], strict=True):
         run.folder.mkdir(parents=True)
