@@ -11,7 +11,7 @@ from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures.filter_variance import plot_variance
 from aa_detectron.experiments.figures.images import find_images
 from aa_detectron.experiments.figures.pairs import draw_pairs
-from aa_detectron.experiments.figures.recording import backbone_filters
+from aa_detectron.experiments.figures.recording import backbone_filters, check_shared_places
 
 from .configs import config_of
 from .plan import Plan
@@ -90,9 +90,12 @@ def worst_pairs(variants: list[dict[tuple, dict]], count: int = PAIRS) -> list[t
 
 
 def draw_filters(models: dict[str, LoadedModel], folder: Path) -> list[Picture]:
-    """Draws the variance of the adaptive variants' filters on a test image and a photograph."""
+    """Draws the variance of the adaptive variants' filters on a test image and a photograph.
+
+    There is no picture if these variants have no place of filters in common.
+    """
     adaptive = {name: trained for name, trained in models.items() if _is_adaptive(trained)}
-    if not adaptive:
+    if not adaptive or not _share_places(adaptive):
         return []
     cfg = next(iter(adaptive.values())).cfg
     first = get_image_dicts(cfg.DATASETS.TEST[0])[0]["file_name"]
@@ -109,6 +112,14 @@ def draw_filters(models: dict[str, LoadedModel], folder: Path) -> list[Picture]:
 def _is_adaptive(trained: LoadedModel) -> bool:
     try:
         backbone_filters(trained.model)
+    except InputError:
+        return False
+    return True
+
+
+def _share_places(adaptive: dict[str, LoadedModel]) -> bool:
+    try:
+        check_shared_places(adaptive)
     except InputError:
         return False
     return True

@@ -19,7 +19,7 @@ from aa_detectron.engine.launch import LoadedModel
 
 from .images import model_input
 from .output import FigureFiles
-from .recording import backbone_filters, check_filters, record_image, shared_places
+from .recording import backbone_filters, check_shared_places, record_image, shared_places
 from .style import add_bar, literal
 
 ROUNDING = 1e-12
@@ -38,10 +38,10 @@ def plot_groups(models: dict[str, LoadedModel], files: dict[str, str], folder: s
         the paths of the files.
 
     Raises:
-        InputError: a model has no adaptive filters, a file cannot be read as an image, or the
-            folder cannot be written.
+        InputError: a model has no adaptive filters, the models share no place, a file cannot be
+            read as an image, or the folder cannot be written.
     """
-    check_filters(models)
+    check_shared_places(models)
     out = FigureFiles(folder, "groups")
     found: dict[str, dict[str, tuple[np.ndarray, dict]]] = {}
     for name, (cfg, model) in models.items():

@@ -17,7 +17,13 @@ from aa_detectron.layers.blur_pool import binomial_kernel
 
 from .images import input_as_rgb, model_input
 from .output import FigureFiles
-from .recording import backbone_filters, check_filters, over_image, record_image, shared_places
+from .recording import (
+    backbone_filters,
+    check_shared_places,
+    over_image,
+    record_image,
+    shared_places,
+)
 from .style import add_bar, literal
 
 
@@ -33,10 +39,10 @@ def plot_variance(models: dict[str, LoadedModel], files: dict[str, str], folder:
         the paths of the files.
 
     Raises:
-        InputError: a model has no adaptive filters, a file cannot be read as an image, or the
-            folder cannot be written.
+        InputError: a model has no adaptive filters, the models share no place, a file cannot be
+            read as an image, or the folder cannot be written.
     """
-    check_filters(models)
+    check_shared_places(models)
     out, numbers = FigureFiles(folder, "variance"), {}
     for stem, path in files.items():
         items = {name: model_input(cfg, path) for name, (cfg, _) in models.items()}

@@ -55,6 +55,22 @@ def check_filters(models: dict[str, LoadedModel]) -> None:
             raise InputError(f"{name}: {error}") from None
 
 
+def check_shared_places(models: dict[str, LoadedModel]) -> None:
+    """Checks that all models have adaptive filters, and that they share a place of a figure.
+
+    Raises:
+        InputError: a model has none, or there is no such place; the message names the models.
+    """
+    check_filters(models)
+    filters = {name: backbone_filters(model) for name, (_, model) in models.items()}
+    if not shared_places(filters):
+        found = "; ".join(f"{name}: {', '.join(places)}" for name, places in filters.items())
+        raise InputError(
+            f"adaptive filters are at {found}; but a figure needs a place that all models have "
+            "and that is no shortcut"
+        )
+
+
 def place_name(name: str) -> str:
     """ "stem", "res3" or "res3 shortcut" for "bottom_up.res3.0.aa_shortcut"."""
     found = re.search(r"\b(stem|res\d)(?:\.0)?\.aa(_shortcut)?$", name)

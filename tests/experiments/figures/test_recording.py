@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from aa_detectron.engine.launch import LoadedModel
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures.recording import (
     adaptive_filters,
+    check_shared_places,
     over_image,
     place_name,
     record_image,
@@ -45,6 +47,16 @@ def test_inputs_are_what_the_filters_get_and_no_hook_stays():
 def test_without_adaptive_filters():
     with pytest.raises(InputError, match="no adaptive filters"):
         adaptive_filters(nn.Conv2d(3, 3, 1))
+
+
+def test_places_that_models_do_not_share():
+    def model(*places):
+        blocks = {p: nn.ModuleDict({"aa": AdaptiveBlurPool2d(4, groups=2)}) for p in places}
+        return LoadedModel(None, nn.ModuleDict({"backbone": nn.ModuleDict(blocks)}))
+
+    check_shared_places({"a": model("stem", "res3"), "b": model("res3")})
+    with pytest.raises(InputError, match="filters are at a: stem; b: res3, res4; but a figure"):
+        check_shared_places({"a": model("stem"), "b": model("res3", "res4")})
 
 
 @pytest.mark.parametrize("stride, padded, size", [(4, (64, 32), (61, 32)), (4, (65, 33), (65, 33))])
