@@ -54,6 +54,9 @@ def test_filter_of_the_users_own():
         return nn.AvgPool2d(stride, ceil_mode=True)
 
     assert isinstance(aa_resnet_backbone(18, average).stem.aa, nn.AvgPool2d)
+    for option, value in {"kernel_size": 5, "groups": 4, "filter_norm": "BN"}.items():
+        with pytest.raises(InvalidOption, match=f"^{option} is {value!r}, but must be left out"):
+            aa_resnet_backbone(18, average, **{option: value})
 
 
 @pytest.mark.parametrize(
