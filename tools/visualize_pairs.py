@@ -7,7 +7,7 @@ import os
 from aa_detectron.consistency.exchange.record_files import read_report
 from aa_detectron.engine import own_parts
 from aa_detectron.engine.launch import load_model
-from aa_detectron.errors import InputError, exit_on_bad_input
+from aa_detectron.errors import InputError, check_from_1, exit_on_bad_input
 from aa_detectron.experiments.figures.pairs import check_pairs, choose_records, draw_pairs
 
 
@@ -30,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
+    check_from_1("--num", args.num)
     own_parts.register(args)
     report = read_report(args.records)
     name = report.get("name")
