@@ -52,10 +52,14 @@ def read_primary(paths: Sequence[str | Path]) -> list[Difference]:
         paths: paths of ``results.json`` files.
 
     Raises:
-        InputError: a file cannot be read, or has no primary differences.
+        InputError: a file cannot be read, has no primary differences, or is given twice.
     """
+    given: set[Path] = set()
     found: list[Difference] = []
     for path in paths:
+        if Path(path).resolve() in given:
+            raise InputError(f"{path}: is given twice, but every difference must count once")
+        given.add(Path(path).resolve())
         try:
             results = json.loads(Path(path).read_text(encoding="utf-8"))
             chosen = [

@@ -136,6 +136,12 @@ def test_command(tmp_path):
     assert [row[-1] for row in rows] == ["shown", "shown", "open", "open"]
 
 
+def test_a_path_given_twice_is_refused(tmp_path):
+    path = written(tmp_path, "first", 30)
+    with pytest.raises(InputError, match="given twice"):
+        read_primary([path, tmp_path / "." / ".." / tmp_path.name / "first.json"])
+
+
 @pytest.mark.parametrize(
     "changes, reason",
     [
