@@ -26,8 +26,8 @@ def parse_arguments() -> argparse.Namespace:
         "comparison",
         nargs="+",
         metavar="FILE or NAME=FOLDER[,FOLDER...]",
-        help="YAML file of a comparison, see configs/comparisons/; or finished runs, one folder "
-        "for each seed",
+        help="YAML file of a comparison, or its name, such as comparisons/nuclei.yaml; or finished "
+        "runs, one folder for each seed",
     )
     parser.add_argument(
         "--output", metavar="DIR", help="output folder, replaces the file's; required for runs"

@@ -21,9 +21,10 @@
     front: [mask AP, "mask mAISC, to 8 px"]  # optional: the axes of a figure of all variants
     pool_seeds: true                   # optional: one spread between seeds for all variants
 
-Paths of configs are relative to the file that names them; all other paths are relative to the
-current folder. As in Detectron2's configs, ``_BASE_`` names a file whose keys are inherited.
-Inherited paths of configs are relative to the file that has ``_BASE_``.
+Paths of configs are relative to the file of the comparison; a config that is not there is found by
+its name in ``configs/``. All other paths are relative to the current folder. As in Detectron2's
+configs, ``_BASE_`` names a file whose keys are inherited. Inherited paths of configs are relative
+to the file that has ``_BASE_``.
 """
 
 import os
@@ -33,6 +34,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from aa_detectron.errors import InputError
+from aa_detectron.model_zoo import find_config
 
 from . import schema
 from .runs import MAIN, Options, Run, file_name
@@ -95,12 +97,13 @@ def read_plan(path: str, output: str | None = None) -> Plan:
     """Reads a comparison's file.
 
     Args:
-        path: path of the file.
+        path: path of the file, or its name in ``configs/``.
         output: folder that replaces the file's ``output``.
 
     Raises:
         InputError: a file cannot be read, or a key is missing, unknown or illegal.
     """
+    path = find_config(path)
     content = schema.load(path)
     if output is not None:
         content = content | {"output": output}
@@ -264,9 +267,12 @@ class _Reader:
 
     def _config(self, key: str, config: str) -> str:
         path = os.path.normpath(Path(self.path).parent / config)
-        if not os.path.isfile(path):
+        if os.path.isfile(path):
+            return path
+        named = find_config(config)
+        if named == config:
             raise InputError(f"{self.path}: {key}.config: {path} is no file")
-        return path
+        return named
 
 
 def _is_reserved(folder: str) -> bool:

@@ -49,6 +49,22 @@ def test_committed_comparisons(path):
     assert names <= {"none"} or path.stem.endswith("own_start")
 
 
+def test_files_and_configs_by_name(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(read_plan("comparisons/nuclei.yaml").variants) > 1
+    name = "Shapes-InstanceSegmentation/demo_plain.yaml"
+    plan = read_plan(write(LEGAL.replace("b: {config: a.yaml}", f"b: {{config: {name}}}")))
+    assert Path(plan.variants["b"][0].config_file) == CONFIGS / name
+    assert plan.variants["a"][0].config_file == str(tmp_path / "a.yaml")
+
+
+def test_inherited_configs_are_relative_to_the_inheriting_file(write, tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "base.yaml").write_text(LEGAL)
+    plan = read_plan(write("_BASE_: below/base.yaml\n"))
+    assert plan.variants["a"][0].config_file == str(tmp_path / "a.yaml")
+
+
 def test_runs_and_contrasts(write):
     text = LEGAL + "opts: {A: 1}\nevaluations: {near by: {B: 2}}\nbaselines: [a, b]\n"
     plan = read_plan(
