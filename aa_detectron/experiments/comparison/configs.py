@@ -18,6 +18,7 @@ from aa_detectron.config import add_aa_config
 from aa_detectron.engine.launch import load_config
 from aa_detectron.errors import InputError
 from aa_detectron.utils.files import replacing
+from aa_detectron.utils.safe_yaml import read_mapping
 
 from .provenance import STEP
 from .runs import MAIN, Options, Run, Step
@@ -51,6 +52,20 @@ def load_run_config(run: Run, evaluation: str = MAIN, *, eval_only: bool = False
     """
     config_file, opts = config_of(Step(run, evaluation))
     return load_config(config_file, opts, eval_only=eval_only or run.config_file is None)
+
+
+def finished_seed(run: Run) -> int | None:
+    """The seed of a finished run, from its config.yaml; None where it is not known.
+
+    Raises:
+        InputError: config.yaml cannot be read.
+    """
+    path = run.folder / "config.yaml"
+    if not os.path.isfile(path):
+        return None
+    seed = read_mapping(path).get("SEED")
+    # A negative SEED is a random one in Detectron2.
+    return seed if type(seed) is int and seed >= 0 else None
 
 
 def tested_datasets(run: Run, evaluation: str = MAIN) -> tuple[str, str]:

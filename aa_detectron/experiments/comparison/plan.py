@@ -27,7 +27,10 @@ configs, ``_BASE_`` names a file whose keys are inherited. Inherited paths of co
 to the file that has ``_BASE_``.
 """
 
+import itertools
+import logging
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +40,10 @@ from aa_detectron.errors import InputError
 from aa_detectron.model_zoo import find_config
 
 from . import schema
+from .configs import finished_seed
 from .runs import MAIN, Options, Run, file_name
+
+logger = logging.getLogger(__name__)
 
 RESERVED = ("inference", "figures", "last_checkpoint")
 """Names of folders and files that evaluations, reports and trainings write."""
@@ -119,7 +125,8 @@ def plan_of_runs(arguments: Sequence[str], output: str, baselines: list[str] | N
         baselines: names of the baselines; None stands for the first variant.
 
     Raises:
-        InputError: an argument has another form, or the numbers of folders differ.
+        InputError: an argument has another form, the numbers of folders differ, a folder is in two
+            variants, or the variants have the same seeds in different orders.
     """
     variants: dict[str, dict] = {}
     for argument in arguments:
@@ -164,6 +171,8 @@ class _Reader:
             else self._finished(name, variant, variant.runs)
             for name, variant in content.variants.items()
         }
+        _check_folders(variants)
+        self._check_seeds(variants)
         baselines = self._baselines(list(variants))
         if content.pool_seeds and min(len(content.seeds), len(variants)) < 2:
             legal = "false unless there are two or more seeds and variants"
@@ -183,6 +192,39 @@ class _Reader:
             front=tuple(content.front or ()),
             pool_seeds=content.pool_seeds,
         )
+
+    def _check_seeds(self, variants: dict[str, tuple[Run, ...]]) -> None:
+        """Rejects finished runs in another order of their seeds; warns of seeds that differ."""
+        own = self.content.variants
+        # Variants with a config first: their seeds have the order that the file asks for.
+        seeds: dict[str, list[int | None]] = {
+            name: list(map(finished_seed, variants[name]))
+            if own[name].runs
+            else list(self.content.seeds)
+            for name in sorted(variants, key=lambda name: own[name].runs is not None)
+        }
+        for (first, known), (name, found) in itertools.combinations(seeds.items(), 2):
+            is_known = None not in (*known, *found)
+            if is_known and found != known and Counter(found) == Counter(known):
+                raise InputError(
+                    f"{self.path}: variants.{name}.runs has the seeds {found}, but must have them "
+                    f"in the order of {first}, {known}"
+                )
+        places = [
+            {variants[name][at].folder: found[at] for name, found in seeds.items()}
+            for at in range(len(self.content.seeds))
+        ]
+        if differing := [place for place in places if len({*place.values()} - {None}) > 1]:
+            logger.warning(
+                "%s: compares runs whose SEED differs as if it were the same: %s",
+                self.path,
+                "; ".join(
+                    ", ".join(
+                        f"{run} has {seed}" for run, seed in place.items() if seed is not None
+                    )
+                    for place in differing
+                ),
+            )
 
     def _check_primary(self, variants: list[str]) -> None:
         primary = self.content.primary
@@ -273,6 +315,18 @@ class _Reader:
         if named == config:
             raise InputError(f"{self.path}: {key}.config: {path} is no file")
         return named
+
+
+def _check_folders(variants: dict[str, tuple[Run, ...]]) -> None:
+    """Raises InputError for a folder that is a run of two variants."""
+    owners: dict[str, str] = {}
+    for name, runs in variants.items():
+        for run in runs:
+            owner = owners.setdefault(os.path.realpath(run.folder), name)
+            if owner != name:
+                raise InputError(
+                    f"{run.folder}: is a run of {owner} and of {name}, but must be of one variant"
+                )
 
 
 def _is_reserved(folder: str) -> bool:

@@ -225,3 +225,54 @@ def test_finished_runs_rejected(arguments, named):
     with pytest.raises(InputError, match=".") as rejected:
         plan_of_runs(arguments, "out")
     assert named in str(rejected.value)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """Makes the folder of a finished run with a SEED; returns its path."""
+
+    def make(name, seed):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.yaml").write_text(f"SEED: {seed}\n")
+        return str(folder)
+
+    return make
+
+
+def test_finished_runs_are_paired_by_their_seeds(finished, caplog):
+    a, b, c = ([finished(f"{v}{seed}", seed) for seed in (5, 6)] for v in "abc")
+    plan_of_runs([f"a={a[0]},{a[1]}", f"b={b[0]},{b[1]}", "old=without,config"], "out")
+    assert not caplog.records
+    with pytest.raises(InputError) as rejected:
+        plan_of_runs([f"a={a[0]},{a[1]}", f"b={b[0]},{b[1]}", f"c={c[1]},{c[0]}"], "out")
+    assert str(rejected.value) == (
+        "command line: variants.c.runs has the seeds [6, 5], but must have them in the order of "
+        "a, [5, 6]"
+    )
+
+
+def test_finished_runs_have_the_order_of_the_seeds_of_the_file(write, finished):
+    runs = [finished(f"x{seed}", seed) for seed in (2, 1)]
+    text = LEGAL.replace("a: {config: a.yaml}", f"a: {{runs: {runs}}}")
+    with pytest.raises(
+        InputError, match=r"variants.a.runs has the seeds \[2, 1\].* of b, \[1, 2\]"
+    ):
+        read_plan(write(text))
+    read_plan(write(text.replace(str(runs), str(runs[::-1]))))
+
+
+def test_seeds_that_differ_are_named_in_one_warning(finished, caplog):
+    first, second = finished("first", 1), finished("second", 2)
+    other, unknown = finished("other", 3), finished("unknown", -1)
+    plan_of_runs([f"a={first},{second}", f"b={other},{unknown}", "c=old,older"], "out")
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert line.endswith(f"as if it were the same: {first} has 1, {other} has 3")
+    assert "\n" not in line and record.levelname == "WARNING"
+
+
+def test_a_folder_is_a_run_of_one_variant(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    with pytest.raises(InputError, match="link: is a run of a and of b, but must be of one"):
+        plan_of_runs([f"a={tmp_path}/x", f"b={tmp_path}/link"], "out")
