@@ -35,8 +35,8 @@ def collect(plan: Plan) -> dict:
         "scores" also if the seeds are pooled.
 
     Raises:
-        InputError: results are missing, runs were not tested on the same images and pairs, or the
-            plan names a metric that was not measured.
+        InputError: results are missing, runs were not tested on the same dataset, images and pairs,
+            or the plan names a metric that was not measured.
     """
     with tqdm(plan.runs, desc="scores", unit="run") as runs:
         scores = {run: read_scores(run) for run in runs}
@@ -101,9 +101,10 @@ def _common_metrics(scores: dict[Run, dict[str, Score]]) -> tuple[list[str], lis
     """The metrics of all runs, in the order of the first run, and the metrics of some runs only.
 
     Raises:
-        InputError: two runs were not tested on the same images and pairs, or have no metric in
-            common.
+        InputError: two runs were not tested on the same dataset, images and pairs, or have no
+            metric in common.
     """
+    _check_datasets(scores)
     (first, known), *others = scores.items()
     for run, other in others:
         for metric in known.keys() & other.keys():
@@ -122,6 +123,19 @@ def _common_metrics(scores: dict[Run, dict[str, Score]]) -> tuple[list[str], lis
         raise InputError(f"{others[0][0].folder}: has no score in common with {first.folder}")
     every = dict.fromkeys(metric for found in scores.values() for metric in found)
     return metrics, [metric for metric in every if metric not in metrics]
+
+
+def _check_datasets(scores: dict[Run, dict[str, Score]]) -> None:
+    """Raises InputError if a metric of two runs is of datasets with different names."""
+    known: dict[str, tuple[Run, str]] = {}
+    for run, found in scores.items():
+        for metric, dataset in ((m, s.dataset) for m, s in found.items() if s.dataset is not None):
+            first, expected = known.setdefault(metric, (run, dataset))
+            if dataset != expected:
+                raise InputError(
+                    f"{run.folder}: its {metric} is of the dataset {dataset!r}, but must be of "
+                    f"{expected!r}, as the {metric} of {first.folder}"
+                )
 
 
 def _gather(scores: list[Score]) -> np.ndarray:

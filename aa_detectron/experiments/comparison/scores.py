@@ -57,6 +57,8 @@ class Score(NamedTuple):
     counted: int | None = None
     """Number of images that count, such as those with an object or with a pair that has something
     to compare; None if all of them do."""
+    dataset: str | None = None
+    """Name of the tested dataset; None if the run's files do not have it."""
 
 
 def read_scores(run: Run) -> dict[str, Score]:
@@ -97,7 +99,7 @@ def read_accuracy(folder: Path, name: str) -> dict[str, Score]:
     scores: dict[str, Score] = {}
     for path, read in readers.items():
         if path.exists():
-            scores |= read(path, name)
+            scores |= {metric: s._replace(dataset=name) for metric, s in read(path, name).items()}
     return scores
 
 
@@ -204,7 +206,8 @@ def read_consistency(folder: Path, data: str) -> dict[str, Score]:
                 counted = sum(f is not None for f in fractions)
                 if name in OPTIONAL and not counted:
                     continue
-                scores[name] = _over_pairs(records, fractions, counted)._replace(tested=tested)
+                score = _over_pairs(records, fractions, counted)
+                scores[name] = score._replace(tested=tested, dataset=report.get("name"))
     return scores
 
 

@@ -176,6 +176,25 @@ def test_other_images_are_rejected(plan, monkeypatch):
         results.collect(plan)
 
 
+def test_other_datasets_are_rejected(plan, monkeypatch):
+    """Files without a name, from before reports had one, are compared with all others."""
+    names = {"plain/seed_1": None, "better/seed_2": "b_val"}
+
+    def other_dataset(run):
+        score = made_up_scores(run)["mask mAISC"]
+        return {"mask mAISC": score._replace(dataset=names.get(run.name, "a_val"))}
+
+    monkeypatch.setattr(results, "read_scores", other_dataset)
+    with pytest.raises(InputError) as rejected:
+        results.collect(plan)
+    assert str(rejected.value).endswith(
+        "better/seed_2: its mask mAISC is of the dataset 'b_val', but must be of 'a_val', as the "
+        f"mask mAISC of {plan.variants['same'][0].folder}"
+    )
+    del names["better/seed_2"]
+    assert results.collect(plan)["differences"]
+
+
 def test_other_pairs_are_rejected(plan, monkeypatch):
     def other_pairs(run):
         scores = made_up_scores(run)

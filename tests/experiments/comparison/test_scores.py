@@ -107,6 +107,11 @@ def test_accuracy_and_pairs(data, tmp_path):
     assert scores["mASSC"].resampled[0] == pytest.approx(expected["mASSC"])
     assert scores["mASSC boundary"].resampled[0] == pytest.approx(expected["boundary"])
     assert scores["top-1"].pairs is None and scores["mASSC"].pairs == 4
+    assert scores["top-1"].dataset == name and scores["mASSC"].dataset is None
+    (run.inference() / f"consistency_sem_seg_{name}.json").write_text(
+        json.dumps({"name": name, "pairs": records})
+    )
+    assert read_scores(run)["mASSC"].dataset == name
 
 
 def test_consistency_of_instances_is_that_of_the_evaluator(data, tmp_path):
