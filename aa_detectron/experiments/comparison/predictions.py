@@ -142,22 +142,42 @@ def read_losses(path: Path) -> dict[int, float]:
     Raises:
         InputError: a line cannot be read.
     """
-    if not path.exists():
-        return {}
     losses: dict[int, float] = {}
+    for number, values in enumerate(_read_metrics(path), 1):
+        loss = values.get("total_loss")
+        if "total_loss" in values and not _is_finite(loss):
+            found = f"line {number} has the total_loss {reprlib.repr(loss)}"
+            raise InputError(f"{path}: cannot be read ({found})")
+        if loss is not None:
+            losses[values["iteration"]] = float(loss)
+    return dict(sorted(losses.items()))
+
+
+def read_latest(path: Path) -> dict[str, float]:
+    """The latest values in a metrics.json, without those that are no finite number.
+
+    Returns:
+        {"bbox/AP": percent, ...}; empty without the file.
+
+    Raises:
+        InputError: a line cannot be read.
+    """
+    latest = {name: value for values in _read_metrics(path) for name, value in values.items()}
+    return {name: float(value) for name, value in latest.items() if _is_finite(value)}
+
+
+def _read_metrics(path: Path) -> list[dict]:
+    """The lines of a metrics.json, each with an iteration; empty without the file."""
+    if not path.exists():
+        return []
     try:
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            values = json.loads(line)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for number, values in enumerate(lines, 1):
             if not isinstance(values, dict) or type(values.get("iteration")) is not int:
                 raise ValueError(f"line {number} is no object with an iteration")
-            loss = values.get("total_loss")
-            if "total_loss" in values and not _is_finite(loss):
-                raise ValueError(f"line {number} has the total_loss {reprlib.repr(loss)}")
-            if loss is not None:
-                losses[values["iteration"]] = float(loss)
     except (OSError, RecursionError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
-    return dict(sorted(losses.items()))
+    return lines
 
 
 def _read_objects(path: Path) -> list[dict]:

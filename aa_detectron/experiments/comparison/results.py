@@ -17,7 +17,7 @@ from .front import find_front, front_markdown
 from .plan import Plan
 from .provenance import environment, finished_steps
 from .runs import Run
-from .scores import RESAMPLES, Score, read_scores
+from .scores import RESAMPLES, Score, read_scores, warn_of_other_annotations
 from .statistics import Interval, deviation, mean_interval, paired_difference, pooled_spread
 
 
@@ -40,6 +40,8 @@ def collect(plan: Plan) -> dict:
     """
     with tqdm(plan.runs, desc="scores", unit="run") as runs:
         scores = {run: read_scores(run) for run in runs}
+    for run in plan.runs:  # not within the bar, which the warnings would break
+        warn_of_other_annotations(run, scores[run])
     metrics, left_out = _common_metrics(scores)
     gathered = {
         variant: {metric: _gather([scores[run][metric] for run in runs]) for metric in metrics}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +19,20 @@ from aa_detectron.evaluation.accuracy import accuracy_path
 from aa_detectron.evaluation.pair_evaluator import records_path
 
 from .configs import tested_datasets
-from .predictions import LabelPredictions, read_detections, read_top1
+from .predictions import LabelPredictions, read_detections, read_latest, read_top1
 from .resampled_ap import ap_of_resamples, compare_detections, count_annotated
 from .runs import MAIN, Run
 from .statistics import image_weights, weighted_mean
 
+logger = logging.getLogger(__name__)
+
 RESAMPLES = 1000
 READ_ERRORS = (AssertionError, AttributeError, LookupError, OSError, TypeError, ValueError)
 """Errors for annotations that are broken or do not fit the predictions."""
+OF_TRAINING = {"box AP": "bbox/AP", "mask AP": "segm/AP", "mIoU": "sem_seg/mIoU"}
+"""Names in metrics.json of the scores that depend on the annotations."""
+ROUNDING = 1e-3
+"""Difference of two scores of the same predictions, in points, that rounding may make."""
 CONSISTENCY = {
     "instances": (
         "mask mAISC",
@@ -87,6 +94,32 @@ def read_scores(run: Run) -> dict[str, Score]:
     if not scores:
         raise InputError(f"{run.folder}: has no results to compare in {run.inference()}")
     return scores
+
+
+def warn_of_other_annotations(run: Run, scores: dict[str, Score]) -> None:
+    """Warns of scores that differ from those that the run's own test has written.
+
+    It is no error: a later test in the same folder replaces the predictions, but not metrics.json,
+    and Detectron2 counts an annotation whose id is 0 as missed.
+
+    Args:
+        run: run with or without metrics.json.
+        scores: return value of :func:`read_scores`.
+    """
+    written = read_latest(run.folder / "metrics.json")
+    for metric, name in OF_TRAINING.items():
+        if metric in scores and name in written:
+            score, expected = float(scores[metric].resampled[0]), written[name]
+            if abs(score - expected) > ROUNDING:
+                logger.warning(
+                    "%s: its %s is %.3f with the annotations of %s, but metrics.json has %.3f; "
+                    "are they the annotations that it was tested with?",
+                    run.folder,
+                    metric,
+                    score,
+                    scores[metric].dataset,
+                    expected,
+                )
 
 
 def read_accuracy(folder: Path, name: str) -> dict[str, Score]:

@@ -176,6 +176,17 @@ def test_other_images_are_rejected(plan, monkeypatch):
         results.collect(plan)
 
 
+def test_runs_whose_own_test_had_another_score_are_named(plan, monkeypatch, caplog):
+    monkeypatch.setattr(results, "read_scores", made_up_scores)
+    for run, shift in zip(plan.variants["better"], (0, 1e-5, 0.01), strict=True):
+        run.folder.mkdir(parents=True)
+        line = {"iteration": 9, "segm/AP": made_up_scores(run)["mask AP"].resampled[0] + shift}
+        (run.folder / "metrics.json").write_text(json.dumps(line))
+    assert results.collect(plan)["differences"]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{plan.variants['better'][2].folder}: its mask AP is ")
+
+
 def test_other_datasets_are_rejected(plan, monkeypatch):
     """Files without a name, from before reports had one, are compared with all others."""
     names = {"plain/seed_1": None, "better/seed_2": "b_val"}

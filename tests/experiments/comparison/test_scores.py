@@ -17,7 +17,13 @@ from aa_detectron.engine import Trainer
 from aa_detectron.errors import InputError
 from aa_detectron.evaluation import ClassificationEvaluator, InstanceConsistencyEvaluator
 from aa_detectron.experiments.comparison.plan import plan_of_runs
-from aa_detectron.experiments.comparison.scores import RESAMPLES, miou, read_accuracy, read_scores
+from aa_detectron.experiments.comparison.scores import (
+    RESAMPLES,
+    miou,
+    read_accuracy,
+    read_scores,
+    warn_of_other_annotations,
+)
 
 
 @pytest.fixture
@@ -78,6 +84,34 @@ def test_miou_is_that_of_detectron2(data, tmp_path):
     items[1]["file_name"] = str(tmp_path / "other" / "0.png")
     with pytest.raises(InputError, match="two images named 0.png"):
         read_scores(run)
+
+
+def test_annotations_that_have_changed_since_the_test_are_named(data, tmp_path, caplog):
+    name, items = data
+    cfg, run = make_run(tmp_path / "run", name)
+    evaluator = Trainer.build_evaluator(cfg, name)
+    evaluator.reset()
+    evaluator.process(items, [{"sem_seg": torch.rand(3, 8, 9)} for _ in items])
+    written = evaluator.evaluate()["sem_seg"]["mIoU"]
+    for older in ([], [{"iteration": 3, "sem_seg/mIoU": 1.0}]):  # of a test during the training
+        lines = [*older, {"iteration": 9, "total_loss": 1.0, "sem_seg/mIoU": written}]
+        warn_of_other_annotations(run, read_scores(run))
+        (run.folder / "metrics.json").write_text("\n".join(map(json.dumps, lines)))
+        warn_of_other_annotations(run, read_scores(run))
+    assert not caplog.records
+    Image.new("L", (9, 8), 1).save(items[2]["sem_seg_file_name"])
+    scores = read_scores(run)
+    warn_of_other_annotations(run, scores)
+    (record,) = caplog.records
+    found = scores["mIoU"].resampled[0]
+    assert record.getMessage().startswith(
+        f"{run.folder}: its mIoU is {found:.3f} with the annotations of {name}, but metrics.json "
+        f"has {written:.3f}"
+    )
+    lines[-1]["sem_seg/mIoU"] = float("nan")  # nothing was detected, for example
+    (run.folder / "metrics.json").write_text("\n".join(map(json.dumps, lines)))
+    warn_of_other_annotations(run, scores)
+    assert len(caplog.records) == 1
 
 
 def test_miou_leaves_out_classes_that_are_not_annotated():
