@@ -58,12 +58,15 @@ def finished_seed(run: Run) -> int | None:
     """The seed of a finished run, from its config.yaml; None where it is not known.
 
     Raises:
-        InputError: config.yaml cannot be read.
+        InputError: config.yaml cannot be read, or is that of a LazyConfig.
     """
     path = run.folder / "config.yaml"
     if not os.path.isfile(path):
         return None
-    seed = read_mapping(path).get("SEED")
+    content = read_mapping(path)
+    if {"model", "dataloader"} <= content.keys():  # keys of a YAML config are in capitals
+        raise InputError(f"{path}: is of a LazyConfig, but only runs of YAML configs are compared")
+    seed = content.get("SEED")
     # A negative SEED is a random one in Detectron2.
     return seed if type(seed) is int and seed >= 0 else None
 

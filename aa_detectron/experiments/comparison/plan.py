@@ -126,7 +126,7 @@ def plan_of_runs(arguments: Sequence[str], output: str, baselines: list[str] | N
 
     Raises:
         InputError: an argument has another form, the numbers of folders differ, a folder is in two
-            variants, or the variants have the same seeds in different orders.
+            variants or of a LazyConfig, or the variants have the same seeds in different orders.
     """
     variants: dict[str, dict] = {}
     for argument in arguments:

@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+from detectron2.config import LazyConfig
 from helpers import CONFIGS
 
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.comparison.configs import load_run_config
 from aa_detectron.experiments.comparison.plan import plan_of_runs, read_plan
+from aa_detectron.model_zoo import get_config
 
 COMPARISONS = sorted(CONFIGS.glob("comparisons/[!B]*.yaml"))  # without the bases
 VARIANT = "variants: {a: {config: a.yaml}, b: {config: a.yaml}}"
@@ -276,3 +278,14 @@ def test_a_folder_is_a_run_of_one_variant(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "x")
     with pytest.raises(InputError, match="link: is a run of a and of b, but must be of one"):
         plan_of_runs([f"a={tmp_path}/x", f"b={tmp_path}/link"], "out")
+
+
+def test_runs_of_lazy_configs_are_refused(finished, tmp_path):
+    run = finished("run", 1)
+    (tmp_path / "lazy").mkdir()
+    config = tmp_path / "lazy/config.yaml"
+    LazyConfig.save(get_config("Shapes-InstanceSegmentation/demo_adaptive.py"), str(config))
+    with pytest.raises(InputError) as rejected:
+        plan_of_runs([f"a={tmp_path}/lazy", f"b={run}"], "out")
+    legal = "only runs of YAML configs are compared"
+    assert str(rejected.value) == f"{config}: is of a LazyConfig, but {legal}"
