@@ -108,14 +108,21 @@ class Interval(NamedTuple):
         return self._replace(low=self.value - half, high=self.value + half)
 
 
-def pooled_spread(scores: np.ndarray) -> Spread:
+def pooled_spread(scores: np.ndarray) -> Spread | None:
     """The spread of a difference between two variants, from all variants (two-way layout).
 
     Args:
         scores: scores of V variants and S seeds, (V, S), two or more of each. All variants must
-            have the same spread; a column holds the runs of one seed.
+            have the same spread; a column holds the runs of one seed. Variants with NaN are left
+            out.
+
+    Returns:
+        the spread; None if fewer than two variants are left.
     """
+    scores = scores[~np.isnan(scores).any(axis=1)]
     variants, seeds = scores.shape
+    if variants < 2:
+        return None
     residuals = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
     freedom = (variants - 1) * (seeds - 1)
     return Spread(2 * float((residuals**2).sum()) / freedom, freedom)

@@ -194,6 +194,15 @@ def test_two_pooled_variants_have_the_spread_of_their_difference():
     assert spread.freedom == 3 and spread.variance == pytest.approx((first - second).var(ddof=1))
 
 
+def test_a_variant_without_a_value_is_left_out_of_the_pooled_spread():
+    scores = np.random.default_rng(0).normal(50, 1, (4, 3))
+    expected = pooled_spread(scores[[0, 1, 3]])
+    scores[2, 1] = np.nan
+    assert pooled_spread(scores) == expected and expected.variance > 0
+    scores[:2, 0] = np.nan
+    assert pooled_spread(scores) is None
+
+
 def test_pooled_with_quieter_variants_no_interval_is_narrower_than_of_images_alone():
     """Two variants differ more between seeds and images than the eight others say."""
     for trial in range(50):
