@@ -21,6 +21,7 @@ from .fit import EXACT, Rule, Weights, rule_of_start, says_nothing, without_stat
 from .options import differing, filter_options, known_options
 from .reading import read_checkpoint
 from .state import optimizer_problems, state_problems
+from .strides import STRIDE_IN_1X1, is_foreign, known_stride, stride_option
 from .translation import translated
 from .writing import replacing_checkpoint
 
@@ -48,7 +49,8 @@ class AACheckpointer(DetectionCheckpointer):
       another depth or width than the model's. Only filters, offsets of deformable convs and the
       classifier may be missing in its ResNet.
     * A warning says if a file comes from a network with other filters, or with images of another
-      format or normalization, as far as this is known of the file and the model.
+      format or normalization, or with the stride in another conv of its bottleneck blocks, as far
+      as this is known of the file and the model.
     * A training is resumed only from a file that fits in all parts: weights, options of the
       filters, and the state of the training.
     * All files, including ``last_checkpoint``, are written under another name and then renamed. A
@@ -184,6 +186,10 @@ class AACheckpointer(DetectionCheckpointer):
         """Returns what a checkpoint says about the model besides its weights."""
         return self._inputs() | ({"config": self.filters} if self.filters else {})
 
+    def _options(self) -> dict[str, Any]:
+        """Returns the options that leave no trace in the weights, as far as they are known."""
+        return self.filters | stride_option(self.model)
+
     def _inputs(self) -> dict[str, Any]:
         """Returns format and normalization of the model's images, as far as they are known."""
         known: dict[str, Any] = {}
@@ -206,17 +212,20 @@ class AACheckpointer(DetectionCheckpointer):
                 raise InputError(f"{self._path}: cannot be resumed from, {problems[0]}")
 
     def _compare_notes(self, loaded: dict) -> None:
-        """Warns of other inputs and other filters; a strict load rejects other filters."""
+        """Warns of other inputs, filters and strides; a strict load rejects other filters.
+
+        It rejects other strides only in our own files, since names alone are no certain sign.
+        """
         theirs, ours = known_inputs(loaded), self._inputs()
         inputs = [key for key in ours if key in theirs and not _is_same(theirs[key], ours[key])]
         if inputs:
             names = {key: name for name, key in INPUTS.items() if name in inputs}
             self.logger.warning(self._unlike(names, theirs, ours))
-        theirs = known_options(loaded)
-        filters = differing(theirs, self.filters)
-        if filters:
-            line = self._unlike({key: key for key in filters}, theirs, self.filters)
-            if self.strict:
+        theirs, ours = known_options(loaded) | known_stride(loaded), self._options()
+        other = differing(theirs, ours)
+        if other:
+            line = self._unlike({key: key for key in other}, theirs, ours)
+            if self.strict and not (other == [STRIDE_IN_1X1] and is_foreign(loaded)):
                 raise InputError(line)
             self.logger.warning(line)
 

@@ -20,7 +20,7 @@ from .architecture import (
     resnet_part,
 )
 from .fit import EXACT, Weights, rule_of_parts
-from .namings import FAIR, MSRA, NAMINGS, RGB, Naming, matching_namings
+from .namings import FAIR, FAIR_GN, MSRA, NAMINGS, RGB, Naming, matching_namings
 from .options import known_options
 from .wrappers import unwrapped
 from .writing import replacing_checkpoint
@@ -80,8 +80,8 @@ def _convert(checkpoint: dict, source: str) -> Converted:
 
     resnet = {name: weights[full] for name, full in full_names.items()}
     described, filters = describe_resnet(resnet), describe_filters(resnet)
-    if naming is MSRA and described.get("num_groups", 1) > 1:
-        naming = FAIR
+    if naming is MSRA:
+        naming = _caffe2_naming(described)
     origins = {name: origins[full] for name, full in full_names.items()}
     rule = EXACT if naming.complete else rule_of_parts(resnet)
     is_adaptive = adaptive_places(resnet)
@@ -110,6 +110,13 @@ def _recognize(weights: Weights) -> Naming:
         known = ", ".join(naming.name for naming in NAMINGS)
         raise InputError(f"its names ({some}, ...) match no ResNet of {known}")
     return found[0]
+
+
+def _caffe2_naming(described: dict) -> Naming:
+    """Tells the networks apart that all have the names of MSRA's."""
+    if described.get("num_groups", 1) > 1:
+        return FAIR
+    return FAIR_GN if described["norm"] == "GN" else MSRA
 
 
 def _expected(described: dict, filters: dict, is_adaptive: Sequence[bool]) -> Weights:

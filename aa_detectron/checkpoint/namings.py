@@ -193,6 +193,8 @@ FAIR = dataclasses.replace(
     config={"MODEL.RESNETS.STRIDE_IN_1X1": False},
 )
 """ResNeXts, with the same names as the ResNets of MSRA."""
+FAIR_GN = dataclasses.replace(FAIR, inputs=MSRA_BGR)
+"""ResNets with group norms, such as R-50-GN, with names like those of MSRA."""
 TORCHVISION = Naming(
     "torchvision or timm",
     ("layer2.0.downsample.0.weight",),

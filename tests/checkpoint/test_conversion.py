@@ -217,6 +217,16 @@ def test_caffe2_notes(name, std, stride_in_1x1):
     assert notes["config"]["MODEL.RESNETS.STRIDE_IN_1X1"] == stride_in_1x1
 
 
+def test_caffe2_notes_with_group_norm():
+    """Detectron2's config for R-50-GN has MSRA's images, but the stride in the 3x3 conv."""
+    with torch.device("meta"):
+        weights = msra(torchvision.models.resnet50())
+    notes = notes_of({name.replace("_bn_", "_gn_"): weight for name, weight in weights.items()})
+    assert (notes["input_format"], notes["pixel_std"]) == ("BGR", [1, 1, 1])
+    assert notes["config"]["MODEL.RESNETS.NORM"] == "GN"
+    assert notes["config"]["MODEL.RESNETS.STRIDE_IN_1X1"] is False
+
+
 # -- What is refused -----------------------------------------------------------------------------
 
 
