@@ -14,8 +14,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from aa_detectron.checkpoint import convert, read_checkpoint
+from aa_detectron.checkpoint.conversion import INPUTS, differing_inputs
 from aa_detectron.checkpoint.fit import rule_of_plain
+from aa_detectron.checkpoint.namings import RGB
 from aa_detectron.checkpoint.options import differing, without_alias
+from aa_detectron.checkpoint.strides import stride_option
 from aa_detectron.errors import InputError, check_choice
 from aa_detectron.layers import FilterOptions
 from aa_detectron.layers.build import KINDS
@@ -89,7 +92,8 @@ def aa_resnet(
         num_classes: number of classes; None for the feature map of res5 instead of logits.
         weights: path of a checkpoint of a ResNet of this shape, with names of any library that
             ``tools/convert_weights.py`` knows; only adaptive filters may be missing, and without
-            ``num_classes`` the classifier is left out. None for random weights.
+            ``num_classes`` the classifier is left out. A warning says if they come from a network
+            with other images or strides, such as MSRA's. None for random weights.
         num_groups: number of groups of the 3x3 convs, above 1 for ResNeXt; 1 at depths 18 and 34.
         width_per_group: number of channels in a group of res2's 3x3 convs; without effect at
             depths 18 and 34.
@@ -159,7 +163,8 @@ def aa_resnext101_32x8d(**options: Any) -> AAResNet:
 def _load(network: AAResNet, path: str, given: dict[str, Any]) -> None:
     """Loads weights with the names of any known library.
 
-    A warning says if the weights come from a network with other options.
+    A warning says if the weights come from a network with other options, with images of another
+    format or normalization than torchvision's, or with the stride in another conv.
 
     Args:
         network: network that gets the weights.
@@ -173,8 +178,12 @@ def _load(network: AAResNet, path: str, given: dict[str, Any]) -> None:
         first = wrong[0].in_words()
         raise InputError(f"{path}: {len(wrong)} weights do not fit, the first: {first}")
     network.load_state_dict(found, strict=False)
-    config = converted.notes["config"]
-    other = differing(config, given)
+    notes, config = converted.notes, converted.notes["config"]
+    other = {key: config[key] for key in differing(config, given | stride_option(network))}
+    try:
+        other |= {INPUTS[name]: notes[name] for name in differing_inputs(notes, RGB)}
+    except TypeError as error:  # this package did not write these notes
+        raise InputError(f"{path}: {', '.join(INPUTS)} in its notes are illegal") from error
     if other:
-        theirs = ", ".join(f"{key} {config[key]}" for key in other)
+        theirs = ", ".join(f"{key} {value}" for key, value in other.items())
         logger.warning("%s: the weights come from a network with %s", path, theirs)

@@ -6,6 +6,8 @@ import torchvision
 from checkpoint.networks import features, randomise, zhang, zou
 
 from aa_detectron import models
+from aa_detectron.checkpoint import convert
+from aa_detectron.checkpoint.namings import MSRA
 from aa_detectron.errors import InputError, InvalidOption
 from aa_detectron.layers import AdaptiveBlurPool2d, BlurPool2d
 from aa_detectron.models import aa_resnet, aa_resnet18, aa_resnet50
@@ -125,6 +127,28 @@ def test_published_networks(tmp_path, caplog):
         aa_resnet18(num_classes=7, weights=path, **adaptive | {"stem_pool_size": 3})
     (record,) = caplog.records
     assert "published.pth" in record.getMessage() and "STEM_POOL_SIZE 2" in record.getMessage()
+
+
+def test_warns_of_the_images_and_strides_of_msra(tmp_path, caplog):
+    """Filters take the stride; torchvision's weights fit."""
+    with torch.device("meta"):
+        weights = torchvision.models.resnet50().state_dict()
+    weights = {name: torch.ones(weight.shape) for name, weight in weights.items()}
+    path = written(weights, tmp_path / "torchvision.pth")
+    aa_resnet50(filter="none", weights=path)
+    assert not caplog.records
+    converted = convert({"model": weights}, path)
+    notes = {**MSRA.inputs, "config": converted.notes["config"] | MSRA.config}
+    path = written({"model": converted.weights, "notes": notes}, tmp_path / "R-50.pth")
+    for filter, stride in (("none", True), ("blur", False)):
+        caplog.clear()
+        aa_resnet50(filter=filter, weights=path)
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert "INPUT.FORMAT BGR, MODEL.PIXEL_MEAN [103.53, 116.28, 123.675], " in message
+        assert ("MODEL.RESNETS.STRIDE_IN_1X1 True" in message) == stride
+    written({"model": converted.weights, "notes": {"pixel_mean": 5}}, path)
+    with pytest.raises(InputError, match="R-50.pth: .*pixel_mean.* in its notes are illegal"):
+        aa_resnet50(filter="none", weights=path)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Checkpoints: names of other libraries, weights that do not fit, files that are written whole."""
 
-import math
 import os
 import urllib.parse
 from typing import Any
@@ -16,7 +15,7 @@ from aa_detectron.config import check_has_keys
 from aa_detectron.errors import InputError, first_line
 from aa_detectron.utils.files import replacing
 
-from .conversion import INPUTS, known_inputs
+from .conversion import INPUTS, differing_inputs, known_inputs
 from .fit import EXACT, Rule, Weights, rule_of_start, says_nothing, without_statistics
 from .options import differing, filter_options, known_options
 from .reading import read_checkpoint
@@ -217,7 +216,7 @@ class AACheckpointer(DetectionCheckpointer):
         It rejects other strides only in our own files, since names alone are no certain sign.
         """
         theirs, ours = known_inputs(loaded), self._inputs()
-        inputs = [key for key in ours if key in theirs and not _is_same(theirs[key], ours[key])]
+        inputs = differing_inputs(theirs, ours)
         if inputs:
             names = {key: name for name, key in INPUTS.items() if name in inputs}
             self.logger.warning(self._unlike(names, theirs, ours))
@@ -299,11 +298,3 @@ def check_has_weights(
     if not path and not (resume and checkpointer.has_checkpoint()):
         where = f", and {checkpointer.save_dir} has no last_checkpoint" if resume else ""
         raise InputError(f"{key}: is empty{where}, but must name the checkpoint to evaluate")
-
-
-def _is_same(theirs: Any, ours: Any) -> bool:
-    if isinstance(ours, str):
-        return theirs == ours
-    return len(theirs) == len(ours) and all(
-        math.isclose(a, b, abs_tol=0.01) for a, b in zip(theirs, ours, strict=True)
-    )

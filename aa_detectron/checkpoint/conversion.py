@@ -1,6 +1,7 @@
 """Converts a checkpoint with the names of any known library to Detectron2's names."""
 
 import dataclasses
+import math
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from .architecture import (
 from .fit import EXACT, Weights, rule_of_parts
 from .namings import FAIR, FAIR_GN, MSRA, NAMINGS, RGB, Naming, matching_namings
 from .options import known_options
+from .strides import known_stride
 from .wrappers import unwrapped
 from .writing import replacing_checkpoint
 
@@ -97,7 +99,7 @@ def _convert(checkpoint: dict, source: str) -> Converted:
     weights = {name: weight for name, weight in weights.items() if not name.endswith(".filt")}
     notes = {"naming": naming.name, "source": source, **naming.inputs, **known_inputs(checkpoint)}
     notes["config"] = {**config_of(described, filters, is_adaptive), **naming.config}
-    notes["config"] |= known_options(checkpoint)
+    notes["config"] |= known_options(checkpoint) | known_stride(checkpoint)
     return Converted(naming, weights, notes)
 
 
@@ -147,6 +149,19 @@ def known_inputs(checkpoint: dict) -> dict[str, Any]:
         return RGB
     notes = checkpoint.get("notes")
     return {key: notes[key] for key in INPUTS if key in notes} if isinstance(notes, dict) else {}
+
+
+def differing_inputs(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """Lists the entries of ``INPUTS`` that both sides have, with different values."""
+    return [key for key in ours if key in theirs and not _is_same(theirs[key], ours[key])]
+
+
+def _is_same(theirs: Any, ours: Any) -> bool:
+    if isinstance(ours, str):
+        return theirs == ours
+    return len(theirs) == len(ours) and all(
+        math.isclose(a, b, abs_tol=0.01) for a, b in zip(theirs, ours, strict=True)
+    )
 
 
 def options(notes: dict) -> str:
