@@ -183,7 +183,8 @@ class AACheckpointer(DetectionCheckpointer):
 
     def _notes(self) -> dict[str, Any]:
         """Returns what a checkpoint says about the model besides its weights."""
-        return self._inputs() | ({"config": self.filters} if self.filters else {})
+        options = self._options()
+        return self._inputs() | ({"config": options} if options else {})
 
     def _options(self) -> dict[str, Any]:
         """Returns the options that leave no trace in the weights, as far as they are known."""

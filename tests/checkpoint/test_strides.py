@@ -7,7 +7,9 @@ import torch
 import torchvision
 from checkpoint.test_checkpointer import Detector, config, write
 
+from aa_detectron.checkpoint import convert, read_checkpoint
 from aa_detectron.engine import AACheckpointer
+from aa_detectron.errors import InputError
 
 KEY = "MODEL.RESNETS.STRIDE_IN_1X1"
 
@@ -64,3 +66,23 @@ def test_basic_blocks_have_no_such_option(tmp_path, caplog):
     path = str(tmp_path / "resnet18.pth")
     torch.save(torchvision.models.resnet18().state_dict(), path)
     assert not warned(detector("none", True, depth=18), path, caplog)
+
+
+def test_our_own_checkpoints(tmp_path, caplog):
+    """They keep it; it is certain, and an evaluation with another value is refused."""
+    AACheckpointer(detector("none", True), str(tmp_path)).save("ours")
+    path = str(tmp_path / "ours.pth")
+    assert convert(read_checkpoint(path), path).notes["config"][KEY] is True
+    assert not warned(detector("none", True), path, caplog, strict=True)
+    other = detector("none", False)
+    (line,) = warned(other, path, caplog)
+    assert f"{KEY} True" in line and f"{KEY} False" in line
+    with pytest.raises(InputError, match=f"ours.pth: comes from a network with {KEY} True"):
+        AACheckpointer(other, strict=True).load(path)
+
+
+@pytest.mark.parametrize("notes", [{}, None, {"config": {"MODEL.ANTIALIAS.NAME": "none"}}])
+def test_older_checkpoints_of_ours_say_nothing(notes, tmp_path, caplog):
+    path = str(tmp_path / "old.pth")
+    torch.save({"model": detector("none", True).state_dict(), "notes": notes}, path)
+    assert not warned(detector("none", False), path, caplog, strict=True)
