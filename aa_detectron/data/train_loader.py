@@ -179,7 +179,7 @@ def make_train_loader(
 ) -> DataLoader:
     """Makes a training loader whose ``batch_sampler`` is a :class:`TrainingBatches`.
 
-    Apart from ``seed``, the arguments are those of Detectron2's ``build_detection_train_loader``.
+    Apart from ``seed``, the arguments are as in Detectron2's ``build_detection_train_loader``.
 
     Args:
         dataset: dataset dicts.
