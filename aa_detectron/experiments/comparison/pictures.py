@@ -1,8 +1,9 @@
 """Pictures of a comparison: the worst pairs, and the variance of the adaptive filters."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aa_detectron.consistency.records import main_fraction
 from aa_detectron.data.pairs import get_image_dicts
@@ -94,8 +95,12 @@ def draw_filters(models: dict[str, LoadedModel], folder: Path) -> list[Picture]:
 
     There is no picture if these variants have no place of filters in common.
     """
-    adaptive = {name: trained for name, trained in models.items() if _is_adaptive(trained)}
-    if not adaptive or not _share_places(adaptive):
+    adaptive = {
+        name: trained
+        for name, trained in models.items()
+        if _passes(backbone_filters, trained.model)
+    }
+    if not adaptive or not _passes(check_shared_places, adaptive):
         return []
     cfg = next(iter(adaptive.values())).cfg
     first = get_image_dicts(cfg.DATASETS.TEST[0])[0]["file_name"]
@@ -109,17 +114,9 @@ def draw_filters(models: dict[str, LoadedModel], folder: Path) -> list[Picture]:
     ]
 
 
-def _is_adaptive(trained: LoadedModel) -> bool:
+def _passes(check: Callable, *args: Any) -> bool:
     try:
-        backbone_filters(trained.model)
-    except InputError:
-        return False
-    return True
-
-
-def _share_places(adaptive: dict[str, LoadedModel]) -> bool:
-    try:
-        check_shared_places(adaptive)
+        check(*args)
     except InputError:
         return False
     return True

@@ -46,14 +46,19 @@ def test_rules_for_instances(images, predicted, tmp_path, monkeypatch):
     assert default.records != expected.records
 
 
-def test_a_sweep(images, tmp_path, monkeypatch):
-    folder = tmp_path / "crops"
-    sweep = ["--max-shift", 16, "--stride", 4]
-    run(monkeypatch, "crops", images, "--output", folder, "--sweep", *sweep)
+def write_labels(folder):
+    """Writes the label maps of all crops, as another program does."""
     (folder / "labels").mkdir()
     for path in (folder / "crops").iterdir():
         (found,) = labels([np.asarray(Image.open(path))])
         Image.fromarray(found.astype(np.uint8)).save(folder / "labels" / path.name)
+
+
+def test_a_sweep(images, tmp_path, monkeypatch):
+    folder = tmp_path / "crops"
+    sweep = ["--max-shift", 16, "--stride", 4]
+    run(monkeypatch, "crops", images, "--output", folder, "--sweep", *sweep)
+    write_labels(folder)
     run(monkeypatch, "score", folder / "manifest.json", "--label-maps", folder / "labels")
     expected = evaluate_sweep(labels, images, max_shift=16, stride=4)
     report = read_report(folder / "consistency.json")
@@ -66,10 +71,7 @@ def test_other_kinds_of_shift(images, tmp_path, monkeypatch, shifts):
     folder = tmp_path / "crops"
     kind = ["--shifts", shifts, *(["--steps-per-pixel", 2] if shifts == "fractional" else [])]
     run(monkeypatch, "crops", images, "--output", folder, *kind)
-    (folder / "labels").mkdir()
-    for path in (folder / "crops").iterdir():
-        (found,) = labels([np.asarray(Image.open(path))])
-        Image.fromarray(found.astype(np.uint8)).save(folder / "labels" / path.name)
+    write_labels(folder)
     run(monkeypatch, "score", folder / "manifest.json", "--label-maps", folder / "labels")
     expected = evaluate_consistency(labels, images, shifts=shifts, steps_per_pixel=2)
     report = read_report(folder / "consistency.json")

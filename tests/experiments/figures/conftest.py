@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from helpers import CONFIGS, DEMO_CONFIG, make_small_shapes, small_config, small_options
+from torch import nn
 
 from aa_detectron.engine import AACheckpointer, Trainer
-from aa_detectron.engine.launch import load_model
+from aa_detectron.engine.launch import LoadedModel, load_model
 from aa_detectron.experiments.figures.images import find_images
+from aa_detectron.layers import AdaptiveBlurPool2d
 
 CLASSIFIER = CONFIGS / "Shapes-Classification" / "resnet_R_18_adaptive.yaml"
 
@@ -26,6 +28,13 @@ def folder(tmp_path_factory):
 def detector(folder):
     opts = [*small_options(folder), "TEST.DETECTIONS_PER_IMAGE", "4"]
     return load_model(str(DEMO_CONFIG), str(folder / "model.pth"), opts)
+
+
+@pytest.fixture(scope="package")
+def models_apart(detector):
+    """Two models that have no place of filters in common."""
+    filters = nn.ModuleDict({"other": AdaptiveBlurPool2d(8, groups=2)})
+    return {"a": detector, "b": LoadedModel(detector.cfg, nn.ModuleDict({"backbone": filters}))}
 
 
 @pytest.fixture(scope="package")

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 import torch
 from experiments.figures.names import NAMES, assert_drawn
-from torch import nn
 
-from aa_detectron.engine.launch import LoadedModel
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures.channel_groups import (
     Correlation,
@@ -15,7 +13,6 @@ from aa_detectron.experiments.figures.channel_groups import (
     draw_correlation,
     plot_groups,
 )
-from aa_detectron.layers import AdaptiveBlurPool2d
 
 
 def planted(groups=4, channels=20, noise=0.5):
@@ -95,11 +92,9 @@ def test_model_without_filters(plain_detector, files, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_models_that_share_no_place(detector, files, tmp_path):
-    filters = nn.ModuleDict({"other": AdaptiveBlurPool2d(8, groups=2)})
-    models = {"a": detector, "b": LoadedModel(detector.cfg, nn.ModuleDict({"backbone": filters}))}
+def test_models_that_share_no_place(models_apart, files, tmp_path):
     with pytest.raises(InputError, match="a: stem, .*; b: other; but a figure needs a place"):
-        plot_groups(models, files, str(tmp_path))
+        plot_groups(models_apart, files, str(tmp_path))
     assert not list(tmp_path.iterdir())
 
 

@@ -8,7 +8,6 @@ import torch
 from experiments.figures.names import NAMES, assert_drawn
 from torch import nn
 
-from aa_detectron.engine.launch import LoadedModel
 from aa_detectron.errors import InputError
 from aa_detectron.experiments.figures.filter_variance import (
     binomial_variance,
@@ -127,11 +126,9 @@ def test_model_without_filters(plain_detector, files, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_models_that_share_no_place(detector, files, tmp_path):
-    filters = nn.ModuleDict({"other": AdaptiveBlurPool2d(8, groups=2)})
-    models = {"a": detector, "b": LoadedModel(detector.cfg, nn.ModuleDict({"backbone": filters}))}
+def test_models_that_share_no_place(models_apart, files, tmp_path):
     with pytest.raises(InputError, match="a: stem, .*; b: other; but a figure needs a place"):
-        plot_variance(models, files, str(tmp_path))
+        plot_variance(models_apart, files, str(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
